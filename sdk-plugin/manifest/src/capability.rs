@@ -1,0 +1,134 @@
+//! What an adapter can do: one name per interface that it exports.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// What a provider is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Category {
+    /// Text messages.
+    Sms,
+    /// E-mail.
+    Email,
+}
+
+impl Category {
+    /// Every category.
+    pub const ALL: [Self; 2] = [Self::Sms, Self::Email];
+
+    /// The name in paths and documents.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sms => "sms",
+            Self::Email => "email",
+        }
+    }
+
+    /// The category of this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|category| category.as_str() == name)
+    }
+}
+
+impl fmt::Display for Category {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One exported interface that the host knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Capability {
+    /// Checks credentials.
+    AccountCheck,
+    /// Sends and reads text messages.
+    Sms,
+    /// Cancels text messages.
+    SmsCancel,
+    /// Finds text messages again.
+    SmsLookup,
+    /// Sends and reads e-mail.
+    Email,
+    /// Cancels e-mail.
+    EmailCancel,
+    /// Sends several e-mails at once.
+    EmailBatch,
+}
+
+impl Capability {
+    /// Every capability of the present WIT packages.
+    pub const ALL: [Self; 7] = [
+        Self::AccountCheck,
+        Self::Sms,
+        Self::SmsCancel,
+        Self::SmsLookup,
+        Self::Email,
+        Self::EmailCancel,
+        Self::EmailBatch,
+    ];
+
+    /// The interface without its version.
+    #[must_use]
+    pub const fn interface(self) -> &'static str {
+        match self {
+            Self::AccountCheck => "onerouter:account/account-check",
+            Self::Sms => "onerouter:sms/sms",
+            Self::SmsCancel => "onerouter:sms/sms-cancel",
+            Self::SmsLookup => "onerouter:sms/sms-lookup",
+            Self::Email => "onerouter:email/email",
+            Self::EmailCancel => "onerouter:email/email-cancel",
+            Self::EmailBatch => "onerouter:email/email-batch",
+        }
+    }
+
+    /// The name for documents: the interface's own.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        self.interface().rsplit('/').next().unwrap_or_default()
+    }
+
+    /// The category that it belongs to.
+    #[must_use]
+    pub const fn category(self) -> Option<Category> {
+        match self {
+            Self::AccountCheck => None,
+            Self::Sms | Self::SmsCancel | Self::SmsLookup => Some(Category::Sms),
+            Self::Email | Self::EmailCancel | Self::EmailBatch => Some(Category::Email),
+        }
+    }
+
+    /// The capability that this one builds on.
+    #[must_use]
+    pub const fn requires(self) -> Option<Self> {
+        match self {
+            Self::AccountCheck | Self::Sms | Self::Email => None,
+            Self::SmsCancel | Self::SmsLookup => Some(Self::Sms),
+            Self::EmailCancel | Self::EmailBatch => Some(Self::Email),
+        }
+    }
+
+    /// The capability that an export names, `onerouter:sms/sms@1.2.0`; none where the interface is
+    /// unknown or of another major version.
+    #[must_use]
+    pub fn from_export(name: &str) -> Option<Self> {
+        let (interface, version) = name.split_once('@')?;
+        let version = semver::Version::parse(version).ok()?;
+        Self::ALL
+            .into_iter()
+            .find(|capability| capability.interface() == interface)
+            .filter(|_| version.major == 1 && version.pre.is_empty())
+    }
+}
+
+impl fmt::Display for Capability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
