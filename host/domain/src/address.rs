@@ -1,0 +1,140 @@
+//! Where messages go: phone numbers and e-mail addresses, checked for shape.
+
+use std::fmt;
+use std::str::FromStr;
+
+use email_address::{EmailAddress, Options};
+
+/// E.164: `+`, a digit that is not 0, then 6 to 14 more.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PhoneNumber(String);
+
+/// A mailbox: `a@example.com` or `Name <a@example.com>`, on one line.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Mailbox(String);
+
+/// Why a text is no address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AddressError {
+    /// Not E.164.
+    #[error("must be a phone number in E.164 form: + and 7 to 15 digits, such as +14155550123")]
+    Phone,
+    /// Not an e-mail address.
+    #[error("must be an e-mail address, such as ada@example.com or Ada <ada@example.com>")]
+    Mailbox,
+}
+
+impl FromStr for PhoneNumber {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let digits = text.strip_prefix('+').ok_or(AddressError::Phone)?;
+        let fits = (7..=15).contains(&digits.len())
+            && !digits.starts_with('0')
+            && digits.bytes().all(|byte| byte.is_ascii_digit());
+        if fits {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(AddressError::Phone)
+        }
+    }
+}
+
+impl FromStr for Mailbox {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // 320 for the address and as much for a name; a longer text is not an address.
+        if text.len() > 640 || text.chars().any(char::is_control) {
+            return Err(AddressError::Mailbox);
+        }
+        let options = Options::default()
+            .with_required_tld()
+            .without_domain_literal()
+            .with_display_text();
+        match EmailAddress::parse_with_options(text, options) {
+            Ok(_) => Ok(Self(text.to_owned())),
+            Err(_reason) => Err(AddressError::Mailbox),
+        }
+    }
+}
+
+macro_rules! address_text {
+    ($name:ident) => {
+        impl $name {
+            /// The address as it was given.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+
+            /// The address as it was given.
+            #[must_use]
+            pub fn into_string(self) -> String {
+                self.0
+            }
+        }
+
+        // Addresses of people stay out of logs.
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(concat!(stringify!($name), "(…)"))
+            }
+        }
+    };
+}
+
+address_text!(PhoneNumber);
+address_text!(Mailbox);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn phone_numbers_are_e164() {
+        for good in [
+            "+14155550123",
+            "+4930123456",
+            "+1234567",
+            "+123456789012345",
+        ] {
+            assert!(good.parse::<PhoneNumber>().is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "14155550123",
+            "+0415555",
+            "+123456",
+            "+1234567890123456",
+            "+1 415",
+            "+１２３４５６７",
+            "whatsapp:+14155550123",
+        ] {
+            assert!(bad.parse::<PhoneNumber>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn mailboxes_are_addresses_on_one_line() {
+        for good in [
+            "ada@example.com",
+            "Ada Lovelace <ada@example.com>",
+            "a+b@sub.example.co.uk",
+        ] {
+            assert!(good.parse::<Mailbox>().is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "ada",
+            "ada@",
+            "@example.com",
+            "ada@localhost",
+            "ada@[127.0.0.1]",
+            "a@b.com\r\nBcc: x@y.com",
+            "a b@example.com",
+        ] {
+            assert!(bad.parse::<Mailbox>().is_err(), "{bad}");
+        }
+    }
+}
