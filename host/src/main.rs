@@ -1,1 +1,42 @@
-fn main() {}
+//! The `onerouter` program.
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use rustix::process::{Resource, Rlimit, setrlimit};
+
+/// Sandboxed code that spins yields between its slices; timers must not wait for many of them.
+const EVENT_INTERVAL: u32 = 13;
+
+#[expect(clippy::print_stderr, reason = "the last word of a failed command")]
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> anyhow::Result<()> {
+    // A core dump would hold every secret that the process has opened.
+    setrlimit(
+        Resource::Core,
+        Rlimit {
+            current: Some(0),
+            maximum: Some(0),
+        },
+    )
+    .context("cannot turn core dumps off")?;
+    // One TLS provider for every client in the process.
+    rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .map_err(|_| anyhow::anyhow!("a TLS provider is installed already"))?;
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .event_interval(EVENT_INTERVAL)
+        .build()
+        .context("cannot start the runtime")?
+        .block_on(onerouter::cli::run())
+}

@@ -13,12 +13,22 @@ pub struct PhoneNumber(String);
 #[derive(Clone, PartialEq, Eq)]
 pub struct Mailbox(String);
 
+/// Who a text message comes from: E.164, a short code of 3 to 8 digits, or up to 11 letters, digits
+/// and spaces with a letter among them.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SenderId(String);
+
 /// Why a text is no address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
     /// Not E.164.
     #[error("must be a phone number in E.164 form: + and 7 to 15 digits, such as +14155550123")]
     Phone,
+    /// Nothing that a text message could come from.
+    #[error(
+        "must be a phone number in E.164 form, a short code of 3 to 8 digits, or a sender id of up to 11 letters, digits and spaces"
+    )]
+    Sender,
     /// Not an e-mail address.
     #[error("must be an e-mail address, such as ada@example.com or Ada <ada@example.com>")]
     Mailbox,
@@ -36,6 +46,26 @@ impl FromStr for PhoneNumber {
             Ok(Self(text.to_owned()))
         } else {
             Err(AddressError::Phone)
+        }
+    }
+}
+
+impl FromStr for SenderId {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+        let short_code = (3..=8).contains(&text.len()) && digits;
+        let name = (1..=11).contains(&text.len())
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b' ')
+            && text.bytes().any(|byte| byte.is_ascii_alphabetic())
+            && text.trim() == text;
+        if short_code || name || text.parse::<PhoneNumber>().is_ok() {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(AddressError::Sender)
         }
     }
 }
@@ -86,6 +116,7 @@ macro_rules! address_text {
 
 address_text!(PhoneNumber);
 address_text!(Mailbox);
+address_text!(SenderId);
 
 #[cfg(test)]
 mod tests {
@@ -112,6 +143,24 @@ mod tests {
             "whatsapp:+14155550123",
         ] {
             assert!(bad.parse::<PhoneNumber>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn senders_are_numbers_codes_or_names() {
+        for good in ["+14155550100", "12345", "OneRouter", "My Shop 1"] {
+            assert!(good.parse::<SenderId>().is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "12",
+            "123456789",
+            " Shop",
+            "A name too long",
+            "Shop!",
+            "+1",
+        ] {
+            assert!(bad.parse::<SenderId>().is_err(), "{bad}");
         }
     }
 

@@ -1,0 +1,195 @@
+//! One loaded adapter and the calls that it takes.
+
+use std::sync::Arc;
+
+use onerouter_manifest::{Capability, Manifest};
+use tokio::sync::Semaphore;
+use wasmtime::component::InstancePre;
+
+use crate::call::run;
+use crate::checked::Malformed;
+use crate::connection::CallContext;
+use crate::engine::Inner;
+use crate::functions::{
+    AccountCheck, EmailCancel, EmailGet, EmailSend, EmailSendBatch, Exports, SmsCancel, SmsFind,
+    SmsGet, SmsSend,
+};
+use crate::judge::{self, Said};
+use crate::ledger::Trace;
+use crate::outbound::Rules;
+use crate::outcome::{CallReport, ItemRefusal};
+use crate::state::CallState;
+use crate::wit::{account, email, sms};
+
+/// A component that is ready to run. Calls may be made concurrently; each gets a sandbox of its
+/// own.
+///
+/// Dropping one of the futures below ends the call at once and loses its report, ledger included:
+/// run calls that change something on a task that outlives the client.
+#[derive(Debug)]
+pub struct Adapter {
+    shared: Arc<Shared>,
+}
+
+/// What the calls of an adapter share.
+pub(crate) struct Shared {
+    pub(crate) engine: Arc<Inner>,
+    pub(crate) manifest: Manifest,
+    pub(crate) capabilities: Vec<Capability>,
+    pub(crate) digest: String,
+    pub(crate) rules: Rules,
+    pub(crate) cpu_ticks: u32,
+    pub(crate) instance: InstancePre<CallState>,
+    pub(crate) exports: Exports,
+    /// The share of the engine's slots that this adapter may take.
+    pub(crate) slots: Semaphore,
+}
+
+impl Adapter {
+    pub(crate) fn new(shared: Shared) -> Self {
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// What it says about itself.
+    #[must_use]
+    pub fn manifest(&self) -> &Manifest {
+        &self.shared.manifest
+    }
+
+    /// What it can do, sorted.
+    #[must_use]
+    pub fn capabilities(&self) -> &[Capability] {
+        &self.shared.capabilities
+    }
+
+    /// Whether it can do this.
+    #[must_use]
+    pub fn can(&self, capability: Capability) -> bool {
+        self.capabilities().contains(&capability)
+    }
+
+    /// SHA-256 of the component, in lower-case hex.
+    #[must_use]
+    pub fn digest(&self) -> &str {
+        &self.shared.digest
+    }
+
+    /// Tells whether the credentials work. Reads only.
+    pub async fn account_check(&self, context: &CallContext) -> CallReport<account::Account> {
+        run::<AccountCheck>(&self.shared, context, (), anything).await
+    }
+
+    /// Sends one text message.
+    pub async fn sms_send(
+        &self,
+        context: &CallContext,
+        request: &sms::SendRequest,
+    ) -> CallReport<sms::Message> {
+        run::<SmsSend>(&self.shared, context, (request,), anything).await
+    }
+
+    /// Reads one text message.
+    pub async fn sms_get(
+        &self,
+        context: &CallContext,
+        provider_id: &str,
+    ) -> CallReport<sms::Message> {
+        run::<SmsGet>(&self.shared, context, (provider_id,), anything).await
+    }
+
+    /// Cancels one text message.
+    pub async fn sms_cancel(
+        &self,
+        context: &CallContext,
+        provider_id: &str,
+    ) -> CallReport<sms::Message> {
+        run::<SmsCancel>(&self.shared, context, (provider_id,), anything).await
+    }
+
+    /// Finds text messages that equal `request` and were created inside `window`.
+    pub async fn sms_find(
+        &self,
+        context: &CallContext,
+        request: &sms::SendRequest,
+        window: sms::Window,
+    ) -> CallReport<Vec<sms::Message>> {
+        run::<SmsFind>(&self.shared, context, (request, &window), anything).await
+    }
+
+    /// Sends one e-mail.
+    pub async fn email_send(
+        &self,
+        context: &CallContext,
+        request: &email::SendRequest,
+    ) -> CallReport<email::Message> {
+        run::<EmailSend>(&self.shared, context, (request,), anything).await
+    }
+
+    /// Reads one e-mail.
+    pub async fn email_get(
+        &self,
+        context: &CallContext,
+        provider_id: &str,
+    ) -> CallReport<email::Message> {
+        run::<EmailGet>(&self.shared, context, (provider_id,), anything).await
+    }
+
+    /// Cancels one e-mail.
+    pub async fn email_cancel(
+        &self,
+        context: &CallContext,
+        provider_id: &str,
+    ) -> CallReport<email::Message> {
+        run::<EmailCancel>(&self.shared, context, (provider_id,), anything).await
+    }
+
+    /// Sends several e-mails in one call: one result per request, in order. `Accepted` says only
+    /// that the adapter answered for each of them and that each of its requests was answered.
+    pub async fn email_send_batch(
+        &self,
+        context: &CallContext,
+        requests: &[email::SendRequest],
+        idempotency_key: &str,
+    ) -> CallReport<Vec<Result<email::Message, ItemRefusal>>> {
+        let one_each = |results: &Vec<_>| {
+            if results.len() == requests.len() {
+                return Ok(());
+            }
+            Err(Malformed(format!(
+                "{} results for {} e-mails",
+                results.len(),
+                requests.len()
+            )))
+        };
+        let params = (requests, idempotency_key);
+        let report = run::<EmailSendBatch>(&self.shared, context, params, one_each).await;
+        let trace = Trace::of(&report.ledger);
+        report.map(|results| {
+            let said = results
+                .into_iter()
+                .map(|result| result.map_or_else(Said::error, Said::Accepted));
+            judge::items(said, trace)
+        })
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Adapter")
+            .field("id", &self.manifest.id)
+            .field("version", &self.manifest.version)
+            .field("digest", &self.digest)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Nothing in the request that the result would have to match.
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "the type of a check that can fail"
+)]
+fn anything<T>(_result: &T) -> Result<(), Malformed> {
+    Ok(())
+}

@@ -1,0 +1,111 @@
+//! The functions that the host calls in an adapter: their names and types, in one place for the
+//! check at load and for the calls.
+
+use onerouter_manifest::Capability;
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{ComponentExportIndex, ComponentNamedList, InstancePre, Lift, Lower};
+
+use crate::checked::Checked;
+use crate::load::LoadError;
+use crate::state::CallState;
+use crate::wit::common::CallError;
+use crate::wit::{account, email, sms};
+
+/// One exported function. All of them answer `result<Output, call-error>`.
+pub(crate) trait Function {
+    /// Where its index is kept.
+    const SLOT: usize;
+    const CAPABILITY: Capability;
+    const NAME: &'static str;
+    type Params<'a>: ComponentNamedList + Lower + Send + Sync;
+    type Output: Lift + Checked + Send + Sync + 'static;
+}
+
+/// What every function returns.
+pub(crate) type Returned<F> = (Result<<F as Function>::Output, CallError>,);
+
+macro_rules! functions {
+    ($($slot:literal $name:ident: $capability:ident $function:literal ($($param:ty),*) -> $output:ty;)*) => {
+        $(
+            pub(crate) struct $name;
+
+            impl Function for $name {
+                const SLOT: usize = $slot;
+                const CAPABILITY: Capability = Capability::$capability;
+                const NAME: &'static str = $function;
+                type Params<'a> = ($(&'a $param,)*);
+                type Output = $output;
+            }
+        )*
+
+        impl Exports {
+            /// Finds every function of the capabilities and checks its types.
+            pub(crate) fn find(
+                instance: &InstancePre<CallState>,
+                capabilities: &[Capability],
+            ) -> Result<Self, LoadError> {
+                let mut exports = Self { indices: [None; FUNCTIONS] };
+                $(
+                    if capabilities.contains(&<$name as Function>::CAPABILITY) {
+                        exports.add::<$name>(instance)?;
+                    }
+                )*
+                Ok(exports)
+            }
+        }
+    };
+}
+
+const FUNCTIONS: usize = 9;
+
+/// Where an adapter's functions are: looked up once, at load.
+#[derive(Debug)]
+pub(crate) struct Exports {
+    indices: [Option<ComponentExportIndex>; FUNCTIONS],
+}
+
+functions! {
+    0 AccountCheck: AccountCheck "check" () -> account::Account;
+    1 SmsSend: Sms "send" (sms::SendRequest) -> sms::Message;
+    2 SmsGet: Sms "get" (str) -> sms::Message;
+    3 SmsCancel: SmsCancel "cancel" (str) -> sms::Message;
+    4 SmsFind: SmsLookup "find" (sms::SendRequest, sms::Window) -> Vec<sms::Message>;
+    5 EmailSend: Email "send" (email::SendRequest) -> email::Message;
+    6 EmailGet: Email "get" (str) -> email::Message;
+    7 EmailCancel: EmailCancel "cancel" (str) -> email::Message;
+    8 EmailSendBatch: EmailBatch "send-batch" ([email::SendRequest], str)
+        -> Vec<Result<email::Message, CallError>>;
+}
+
+impl Exports {
+    pub(crate) fn get<F: Function>(&self) -> Option<ComponentExportIndex> {
+        self.indices.get(F::SLOT).copied().flatten()
+    }
+
+    fn add<F: Function>(&mut self, instance: &InstancePre<CallState>) -> Result<(), LoadError> {
+        let refuse = |reason: String| LoadError::Export {
+            interface: F::CAPABILITY.interface(),
+            function: F::NAME,
+            reason,
+        };
+        let component = instance.component();
+        // Found whatever its minor version is.
+        let interface = format!("{}@1.0.0", F::CAPABILITY.interface());
+        let parent = component
+            .get_export_index(None, &interface)
+            .ok_or_else(|| refuse("the interface is not there".to_owned()))?;
+        let (item, index) = component
+            .get_export(Some(&parent), F::NAME)
+            .ok_or_else(|| refuse("the function is not there".to_owned()))?;
+        let ComponentItem::ComponentFunc(function) = item else {
+            return Err(refuse("it is no function".to_owned()));
+        };
+        function
+            .typecheck::<F::Params<'_>, Returned<F>>(&instance.instance_type())
+            .map_err(|error| refuse(format!("{error:#}")))?;
+        if let Some(slot) = self.indices.get_mut(F::SLOT) {
+            *slot = Some(index);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,5 @@
+//! The host's side of what an adapter imports.
+
+mod context;
+mod http;
+mod log;

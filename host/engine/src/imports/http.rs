@@ -1,0 +1,129 @@
+//! `onerouter:outbound/http`: the only way out.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName};
+use onerouter_egress::{Answer, SendError};
+use tokio::time::Instant;
+
+use crate::bindings::onerouter::outbound::http as wit;
+use crate::ledger::{LedgerAnswer, OpenEntry};
+use crate::outbound::{Prepared, prepare};
+use crate::scrub::Scrubber;
+use crate::state::CallState;
+
+/// What is kept back of a call's time when a request is sent, so that an adapter whose provider
+/// hangs can still say so.
+const ANSWER_RESERVE: Duration = Duration::from_millis(200);
+
+impl wit::Host for CallState {
+    async fn send(
+        &mut self,
+        request: wit::Request,
+    ) -> wasmtime::Result<Result<wit::Response, wit::SendError>> {
+        Ok(self.send_one(request).await)
+    }
+}
+
+impl CallState {
+    async fn send_one(&mut self, request: wit::Request) -> Result<wit::Response, wit::SendError> {
+        let limits = &self.adapter.manifest.limits;
+        // Refused ones count too: they cost the host time.
+        if self.requests >= limits.requests {
+            let text = format!("the call's {} requests are used up", limits.requests);
+            return Err(wit::SendError::Other(text));
+        }
+        self.requests += 1;
+        let deadline = self.request_deadline(request.timeout_ms);
+        let credentials = &self.connection.credentials;
+        let prepared = prepare(
+            &self.adapter.rules,
+            credentials,
+            request,
+            limits.response_bytes,
+        );
+        let Prepared {
+            request,
+            method,
+            state_changing,
+            wanted,
+        } = prepared.map_err(|denial| {
+            self.record
+                .remark(format!("a request was refused: {denial}"));
+            wit::SendError::Denied(denial.text())
+        })?;
+        let entry = self.record.open(OpenEntry {
+            method,
+            host: request.origin.host.clone(),
+            path: request.target.path().to_owned(),
+            state_changing,
+            written: request.written.clone(),
+            answer: None,
+        });
+        let sent = self.egress.send(request, deadline).await;
+        self.waited = true;
+        let answer = sent.map_err(refusal)?;
+        let status = answer.status.as_u16();
+        self.record.answer(
+            entry,
+            LedgerAnswer {
+                status,
+                not_processed: self.adapter.rules.means_not_processed(status, &answer.body),
+            },
+        );
+        Ok(response(answer, &wanted, credentials.scrubber()))
+    }
+
+    fn request_deadline(&self, timeout_ms: Option<u32>) -> Instant {
+        let now = Instant::now();
+        let left = self.deadline.saturating_duration_since(now);
+        let usable = left.saturating_sub(ANSWER_RESERVE.min(left / 10));
+        let asked = timeout_ms.map_or(usable, |ms| Duration::from_millis(ms.into()));
+        now + usable.min(asked)
+    }
+}
+
+/// What the adapter is told: whether anything left is what matters to it.
+fn refusal(error: SendError) -> wit::SendError {
+    let text = error.to_string();
+    match error {
+        SendError::TooLarge { limit } => wit::SendError::TooLarge(limit),
+        SendError::Unreachable(_) => wit::SendError::Unreachable(text),
+        SendError::Interrupted { written, .. } | SendError::TimedOut { written } => {
+            if written {
+                wit::SendError::Interrupted(text)
+            } else {
+                wit::SendError::Unreachable(text)
+            }
+        }
+    }
+}
+
+fn response(answer: Answer, wanted: &[HeaderName], scrubber: &Scrubber) -> wit::Response {
+    wit::Response {
+        status: answer.status.as_u16(),
+        headers: headers(&answer.headers, wanted, scrubber),
+        body: body(answer.body, scrubber),
+    }
+}
+
+fn headers(
+    headers: &HeaderMap,
+    wanted: &[HeaderName],
+    scrubber: &Scrubber,
+) -> Vec<(String, String)> {
+    let mut found = Vec::with_capacity(wanted.len());
+    for name in wanted {
+        for value in headers.get_all(name) {
+            let text = String::from_utf8_lossy(value.as_bytes());
+            let value = scrubber.text(&text).into_owned();
+            found.push((name.as_str().to_owned(), value));
+        }
+    }
+    found
+}
+
+fn body(body: Bytes, scrubber: &Scrubber) -> Vec<u8> {
+    scrubber.scrub(&body).unwrap_or_else(|| body.into())
+}

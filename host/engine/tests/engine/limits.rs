@@ -1,0 +1,276 @@
+//! Hostile guests, and the neighbours who must not notice.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use onerouter_engine::wit::sms::Message;
+use onerouter_engine::{
+    CallReport, EngineConfig, FaultKind, LogSource, NotSent, Outcome, Ticker, UnknownReason,
+};
+
+use crate::host::{Host, config, request, sabotage};
+use crate::provider::{Received, Reply};
+
+fn created(_: &Received) -> Reply {
+    Reply::created()
+}
+
+#[track_caller]
+fn fault<T: std::fmt::Debug>(report: &CallReport<T>) -> FaultKind {
+    match &report.outcome {
+        Outcome::NotSent(NotSent::Fault(fault)) => fault.kind,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Runs a call on another thread and makes the guests' clock tick until it ends.
+async fn ticking(host: Arc<Host>, text: &'static str) -> CallReport<Message> {
+    let engine = host.engine.clone();
+    let call = spawn(host, text);
+    while !call.is_finished() {
+        engine.tick();
+        tokio::task::yield_now().await;
+    }
+    call.await.unwrap()
+}
+
+#[expect(clippy::disallowed_methods, reason = "the test waits for the task")]
+fn spawn(host: Arc<Host>, text: &'static str) -> tokio::task::JoinHandle<CallReport<Message>> {
+    tokio::spawn(async move { host.send(text).await })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_loop_ends_with_its_cpu_budget() {
+    let host = Arc::new(Host::new("saboteur", created).await);
+    let report = ticking(Arc::clone(&host), "loop").await;
+    assert_eq!(fault(&report), FaultKind::CpuBudget);
+    // 100 ms in ticks of 5 ms, and the one that was too many.
+    assert_eq!(report.guest_cpu_ticks, 21);
+    assert_eq!(host.engine.free_slots(), 8);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_ticker_of_its_own_ends_a_loop_too() {
+    let config = EngineConfig {
+        ticker: Ticker::Thread,
+        ..config()
+    };
+    let host = Host::with(config, "saboteur", created).await;
+    assert_eq!(fault(&host.send("loop").await), FaultKind::CpuBudget);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_loop_ends_with_its_wall_clock_time() {
+    let host = Arc::new(Host::new("saboteur", created).await);
+    let context = host.context_for(Duration::from_millis(50));
+    let engine = host.engine.clone();
+    let deadline = context.deadline;
+    #[expect(clippy::disallowed_methods, reason = "the test waits for the task")]
+    let call = tokio::spawn(async move { host.adapter.sms_send(&context, &request("loop")).await });
+    // Nothing ticks before the deadline: the CPU budget is not touched.
+    tokio::time::sleep_until(deadline).await;
+    while !call.is_finished() {
+        engine.tick();
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let report = call.await.unwrap();
+    assert_eq!(fault(&report), FaultKind::WallTimeout);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn neighbours_work_while_others_loop() {
+    let host = Arc::new(Host::new("saboteur", created).await);
+    let loops: Vec<_> = (0..3).map(|_| spawn(Arc::clone(&host), "loop")).collect();
+    let decent: Vec<_> = (0..20).map(|_| spawn(Arc::clone(&host), "hello")).collect();
+    for call in decent {
+        while !call.is_finished() {
+            host.engine.tick();
+            tokio::task::yield_now().await;
+        }
+        let report = call.await.unwrap();
+        assert!(
+            matches!(report.outcome, Outcome::Accepted(_)),
+            "{:?}",
+            report.outcome
+        );
+    }
+    for call in loops {
+        while !call.is_finished() {
+            host.engine.tick();
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(fault(&call.await.unwrap()), FaultKind::CpuBudget);
+    }
+}
+
+#[tokio::test]
+async fn memory_ends_at_its_limit() {
+    let (report, host) = sabotage("alloc", created).await;
+    assert_eq!(fault(&report), FaultKind::Memory);
+    assert!(report.memory_peak <= 16 << 20, "{}", report.memory_peak);
+    let after = host.send("hello").await;
+    assert!(matches!(after.outcome, Outcome::Accepted(_)));
+}
+
+#[tokio::test]
+async fn recursion_ends_in_a_trap() {
+    let (report, _host) = sabotage("recursion", created).await;
+    assert_eq!(fault(&report), FaultKind::Trap);
+}
+
+#[tokio::test]
+async fn requests_are_counted() {
+    let (report, host) = sabotage("many-requests", |_| Reply::Answer(200, "{}".to_owned())).await;
+    assert_eq!(report.ledger.len(), 8);
+    assert_eq!(host.provider.received().len(), 8);
+    assert!(
+        matches!(report.outcome, Outcome::NotSent(_)),
+        "{:?}",
+        report.outcome
+    );
+}
+
+#[tokio::test]
+async fn a_flood_of_log_lines_is_cut_and_counted() {
+    let (report, _host) = sabotage("log-flood", created).await;
+    assert!(
+        matches!(report.outcome, Outcome::Accepted(_)),
+        "{:?}",
+        report.outcome
+    );
+    let bytes: usize = report
+        .logs
+        .iter()
+        .filter(|line| line.source == LogSource::Adapter)
+        .map(|line| line.message.len())
+        .sum();
+    assert_eq!(bytes, 16 << 10);
+    assert_eq!(report.logs_dropped, 996);
+}
+
+#[tokio::test]
+async fn a_full_engine_refuses_after_a_bounded_wait() {
+    let config = EngineConfig {
+        slots: 1,
+        wait_max: Duration::from_millis(20),
+        ..config()
+    };
+    let host = Arc::new(Host::with(config, "saboteur", |_| Reply::Hang).await);
+    let parked = spawn(Arc::clone(&host), "hello");
+    host.provider.wait_for(1).await;
+    assert_eq!(host.engine.free_slots(), 0);
+
+    let report = host.send("hello").await;
+    assert_eq!(report.outcome, Outcome::NotSent(NotSent::Overloaded));
+    assert!(report.ledger.is_empty());
+
+    // A dropped call gives its slot back.
+    parked.abort();
+    assert!(parked.await.unwrap_err().is_cancelled());
+    assert_eq!(host.engine.free_slots(), 1);
+}
+
+#[tokio::test]
+async fn the_queue_for_a_slot_is_bounded() {
+    let config = EngineConfig {
+        slots: 1,
+        waiting_max: 0,
+        wait_max: Duration::from_secs(3_600),
+        ..config()
+    };
+    let host = Arc::new(Host::with(config, "saboteur", |_| Reply::Hang).await);
+    let parked = spawn(Arc::clone(&host), "hello");
+    host.provider.wait_for(1).await;
+    let report = host.send("hello").await;
+    assert_eq!(report.outcome, Outcome::NotSent(NotSent::Overloaded));
+    parked.abort();
+}
+
+#[tokio::test]
+async fn one_adapter_leaves_room_for_others() {
+    let config = EngineConfig {
+        slots: 3,
+        slots_per_adapter: 2,
+        wait_max: Duration::ZERO,
+        ..config()
+    };
+    let host = Arc::new(
+        Host::with(config, "saboteur", |received| {
+            if received.header("host") == Some("api.saboteur.example") {
+                Reply::Hang
+            } else {
+                Reply::created()
+            }
+        })
+        .await,
+    );
+    let parked: Vec<_> = (0..2).map(|_| spawn(Arc::clone(&host), "hello")).collect();
+    host.provider.wait_for(2).await;
+    let report = host.send("hello").await;
+    assert_eq!(report.outcome, Outcome::NotSent(NotSent::Overloaded));
+
+    let other = host
+        .engine
+        .load(crate::host::fixture("acme-texts"))
+        .await
+        .unwrap();
+    let report = other.sms_send(&host.context(), &request("hello")).await;
+    assert!(
+        matches!(report.outcome, Outcome::Accepted(_)),
+        "{:?}",
+        report.outcome
+    );
+    for call in parked {
+        call.abort();
+    }
+}
+
+#[tokio::test]
+async fn a_waiting_call_gets_the_slot_that_comes_free() {
+    let config = EngineConfig {
+        slots: 1,
+        wait_max: Duration::from_secs(3_600),
+        ..config()
+    };
+    let host = Arc::new(
+        Host::with(config, "saboteur", |received| {
+            if received.body.contains("slow-one") {
+                Reply::Hang
+            } else {
+                Reply::created()
+            }
+        })
+        .await,
+    );
+    let parked = spawn(Arc::clone(&host), "slow-one");
+    host.provider.wait_for(1).await;
+    let waiting = spawn(Arc::clone(&host), "hello");
+    parked.abort();
+    let report = waiting.await.unwrap();
+    assert!(
+        matches!(report.outcome, Outcome::Accepted(_)),
+        "{:?}",
+        report.outcome
+    );
+}
+
+#[tokio::test]
+async fn calls_share_nothing() {
+    let host = Host::new("saboteur", created).await;
+    for _ in 0..40 {
+        host.send("trap-before").await;
+        host.send("alloc").await;
+        let report = host.send("hello").await;
+        assert!(
+            matches!(report.outcome, Outcome::Accepted(_)),
+            "{:?}",
+            report.outcome
+        );
+    }
+    let report = host.send("trap-after").await;
+    assert!(matches!(
+        report.outcome,
+        Outcome::Unknown(ref unknown) if matches!(unknown.reason, UnknownReason::Fault(_))
+    ));
+    assert_eq!(host.engine.free_slots(), 8);
+}

@@ -1,0 +1,212 @@
+//! `onerouter dev`: the gateway and the provider sandbox on loopback, with everything connected.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use onerouter_domain::environment::Environment;
+use onerouter_manifest::{Category, PluginId};
+use onerouter_sandbox::{Sandbox, SandboxConfig, SandboxConnection};
+use rand::RngExt as _;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use super::serve::until_stopped;
+use super::{Global, load, terminal};
+use crate::config::{Config, Deployment, Flags};
+use crate::gateway::{Doubles, Gateway};
+use crate::service::caller::Operator;
+use crate::service::connections::{Connect, DEFAULT_LABEL};
+use crate::service::keys::CreateKey;
+use crate::store::DEFAULT_TENANT;
+
+#[derive(Debug, Args)]
+pub(super) struct DevArgs {
+    /// Listen address of the gateway [env: ONEROUTER_BIND] [default: 127.0.0.1:8000]
+    #[arg(long, value_name = "ADDRESS")]
+    bind: Option<String>,
+    /// Listen address of the sandbox; port 0 picks one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    sandbox_bind: SocketAddr,
+    /// Print one line of JSON when ready, and nothing else on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+/// The line that `--json` prints.
+#[derive(Debug, Serialize)]
+struct Ready<'a> {
+    base_url: &'a str,
+    api_key: &'a str,
+    admin_token: &'a str,
+    sandbox_url: &'a str,
+    /// There is no dashboard yet.
+    dashboard: Option<&'a str>,
+}
+
+pub(super) async fn run(global: &Global, args: DevArgs) -> anyhow::Result<()> {
+    terminal::start_log("warn");
+    let mut config = load(&Flags {
+        bind: args.bind,
+        ..global.flags()
+    })?;
+    if config.deployment == Deployment::Production {
+        bail!("ENVIRONMENT is production; `onerouter dev` is for development");
+    }
+    let sandbox = Sandbox::start(SandboxConfig {
+        bind: args.sandbox_bind,
+        ..SandboxConfig::default()
+    })
+    .await
+    .context("cannot start the provider sandbox")?;
+    redirect(&mut config, &sandbox)?;
+    let admin_token = config.admin_token.clone().unwrap_or_else(random_token);
+    config.admin_token = Some(admin_token.clone());
+    let gateway = Gateway::start(&config, Doubles::default()).await?;
+    let operator = Operator {
+        tenant: DEFAULT_TENANT,
+    };
+    let mut connected = Vec::new();
+    for connection in sandbox.connections() {
+        match connect(&gateway, operator, &connection).await {
+            Ok(()) => connected.push(connection),
+            Err(error) => {
+                terminal::say(&format!(
+                    "cannot connect {}: {error:#}",
+                    connection.provider
+                ));
+            }
+        }
+    }
+    let new_key = CreateKey {
+        name: "onerouter dev".to_owned(),
+        environment: Environment::Test,
+        scopes: Vec::new(),
+        expires_at: None,
+        rate: None,
+    };
+    let created = gateway.parts().keys.create(operator.tenant, new_key).await;
+    let created = created.map_err(|refusal| anyhow::anyhow!(refusal.detail))?;
+    let (base_url, sandbox_url) = (gateway.url(), sandbox.url());
+    let ready = Ready {
+        base_url: &base_url,
+        api_key: created.key.expose(),
+        admin_token: admin_token.expose_secret(),
+        sandbox_url: &sandbox_url,
+        dashboard: None,
+    };
+    if args.json {
+        terminal::json(&ready)?;
+    } else {
+        terminal::data(&welcome(&ready, &connected));
+    }
+    until_stopped().await?;
+    gateway.shutdown().await;
+    sandbox.shutdown().await;
+    Ok(())
+}
+
+/// Requests for the providers go to the sandbox, unless the operator sends them elsewhere.
+fn redirect(config: &mut Config, sandbox: &Sandbox) -> anyhow::Result<()> {
+    for (host, base) in sandbox.upstreams() {
+        let is_set = config.upstreams.iter().any(|(known, _)| known == host);
+        if !is_set {
+            config.upstreams.set(&host, &base)?;
+        }
+    }
+    Ok(())
+}
+
+async fn connect(
+    gateway: &Gateway,
+    operator: Operator,
+    connection: &SandboxConnection,
+) -> anyhow::Result<()> {
+    let category = Category::from_name(connection.service)
+        .with_context(|| format!("this version has no {}", connection.service))?;
+    let provider =
+        PluginId::try_from(connection.provider.to_owned()).map_err(anyhow::Error::msg)?;
+    let texts = |map: &BTreeMap<&'static str, String>| -> BTreeMap<String, String> {
+        map.iter()
+            .map(|(name, value)| ((*name).to_owned(), value.clone()))
+            .collect()
+    };
+    let connect = Connect {
+        environment: Environment::Test,
+        label: DEFAULT_LABEL.to_owned(),
+        credentials: texts(&connection.credentials)
+            .into_iter()
+            .map(|(name, value)| (name, Zeroizing::new(value)))
+            .collect(),
+        settings: texts(&connection.settings),
+    };
+    let connections = &gateway.parts().connections;
+    match connections
+        .connect(operator, category, &provider, connect)
+        .await
+    {
+        Ok(_) => Ok(()),
+        Err(refusal) => bail!("{}", refusal.detail),
+    }
+}
+
+fn random_token() -> SecretString {
+    let token: String = rand::rng()
+        .sample_iter(rand::distr::Alphanumeric)
+        .take(32)
+        .map(char::from)
+        .collect();
+    format!("dev_{token}").into()
+}
+
+fn welcome(ready: &Ready<'_>, connected: &[SandboxConnection]) -> String {
+    let mut text = format!(
+        "\nOneRouter is ready.
+
+  API          {base}
+  API docs     {base}/docs
+  API key      {key}
+  Admin token  {admin}
+  Sandbox      {sandbox}  (the providers, emulated: nothing leaves this machine)
+",
+        base = ready.base_url,
+        key = ready.api_key,
+        admin = ready.admin_token,
+        sandbox = ready.sandbox_url,
+    );
+    for (index, connection) in connected.iter().enumerate() {
+        let intro = if index == 0 {
+            "Your first call"
+        } else {
+            "Another"
+        };
+        text.push_str(&format!(
+            "
+{intro}, served by {provider}:
+
+  curl {base}{path} \\
+    -H 'Authorization: Bearer {key}' \\
+    -H 'Content-Type: application/json' \\
+    -d '{body}'
+",
+            provider = connection.provider,
+            base = ready.base_url,
+            path = connection.example_path,
+            key = ready.api_key,
+            body = connection.example_body.to_string().replace('\'', "'\\''"),
+        ));
+    }
+    text.push_str(&format!(
+        "
+Then see what became of it (delivered after some 5 s), with the id of the answer:
+
+  curl {}/v1/sms/ID -H 'Authorization: Bearer {}'
+
+Stop with Ctrl-C.
+",
+        ready.base_url, ready.api_key
+    ));
+    text
+}

@@ -1,0 +1,255 @@
+//! `onerouter doctor`: looks at everything that a gateway needs and says how to mend it.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use anyhow::bail;
+use clap::Args;
+use serde::Serialize;
+
+use super::{Global, terminal};
+use crate::config::{Config, Deployment};
+use crate::gateway::{make_private_folder, start_engine};
+use crate::store::{SchemaState, Store, StoreConfig};
+
+#[derive(Debug, Args)]
+pub(super) struct DoctorArgs {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Verdict {
+    Ok,
+    Warning,
+    Failed,
+}
+
+#[derive(Debug, Serialize)]
+struct Finding {
+    check: &'static str,
+    verdict: Verdict,
+    detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fix: Option<String>,
+}
+
+impl Finding {
+    fn ok(check: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            check,
+            verdict: Verdict::Ok,
+            detail: detail.into(),
+            fix: None,
+        }
+    }
+
+    fn bad(check: &'static str, verdict: Verdict, detail: impl Into<String>, fix: &str) -> Self {
+        Self {
+            check,
+            verdict,
+            detail: detail.into(),
+            fix: Some(fix.to_owned()),
+        }
+    }
+}
+
+pub(super) async fn run(global: &Global, args: DoctorArgs) -> anyhow::Result<()> {
+    let findings = match Config::load(&global.flags()) {
+        Ok(config) => examine(&config).await,
+        Err(error) => error
+            .0
+            .into_iter()
+            .map(|mistake| {
+                Finding::bad(
+                    "configuration",
+                    Verdict::Failed,
+                    mistake,
+                    "correct the setting",
+                )
+            })
+            .collect(),
+    };
+    if args.json {
+        terminal::json(&findings)?;
+    } else {
+        for finding in &findings {
+            let mark = match finding.verdict {
+                Verdict::Ok => "ok     ",
+                Verdict::Warning => "warning",
+                Verdict::Failed => "FAILED ",
+            };
+            terminal::data(&format!("{mark}  {:<14} {}", finding.check, finding.detail));
+            if let Some(fix) = &finding.fix {
+                terminal::data(&format!("         {:<14} → {fix}", ""));
+            }
+        }
+    }
+    if findings
+        .iter()
+        .any(|finding| finding.verdict == Verdict::Failed)
+    {
+        bail!("something is wrong; see above");
+    }
+    Ok(())
+}
+
+async fn examine(config: &Config) -> Vec<Finding> {
+    let mut findings = vec![Finding::ok("configuration", "every setting can be read")];
+    findings.push(match make_private_folder(&config.data_dir) {
+        Ok(()) => data_dir(config),
+        Err(error) => Finding::bad(
+            "data folder",
+            Verdict::Failed,
+            chain(&error),
+            "set ONEROUTER_DATA_DIR to a folder that this user may write to",
+        ),
+    });
+    findings.push(keys(config));
+    findings.push(database(config).await);
+    findings.extend(plugins(config).await);
+    for (host, base) in config.upstreams.iter() {
+        findings.push(Finding::bad(
+            "upstreams",
+            Verdict::Warning,
+            format!("requests for {host} go to {base}"),
+            "unset ONEROUTER_UPSTREAMS to reach the real providers",
+        ));
+    }
+    findings
+}
+
+fn data_dir(config: &Config) -> Finding {
+    let mode = std::fs::metadata(&config.data_dir).map(|meta| meta.permissions().mode());
+    match mode {
+        Ok(mode) if mode & 0o077 != 0 => Finding::bad(
+            "data folder",
+            Verdict::Warning,
+            format!("{} can be entered by others", config.data_dir.display()),
+            "chmod 700 it",
+        ),
+        Ok(_) => Finding::ok("data folder", config.data_dir.display().to_string()),
+        Err(error) => Finding::bad(
+            "data folder",
+            Verdict::Failed,
+            error.to_string(),
+            "check its owner",
+        ),
+    }
+}
+
+fn keys(config: &Config) -> Finding {
+    match (&config.master_keys, config.deployment) {
+        (Some(masters), _) => Finding::ok("vault", format!("master key {}", masters.current.id())),
+        (None, Deployment::Development) => Finding::bad(
+            "vault",
+            Verdict::Warning,
+            "the master key is a generated one in the data folder",
+            "set ENCRYPTION_KEY before real credentials are kept here: openssl rand -base64 32",
+        ),
+        (None, Deployment::Production) => Finding::bad(
+            "vault",
+            Verdict::Failed,
+            "there is no master key",
+            "set ENCRYPTION_KEY: openssl rand -base64 32",
+        ),
+    }
+}
+
+async fn database(config: &Config) -> Finding {
+    let failed = |error: &dyn std::error::Error| {
+        Finding::bad(
+            "database",
+            Verdict::Failed,
+            chain(error),
+            "check DATABASE_URL and that the server runs",
+        )
+    };
+    let store = match Store::connect(&StoreConfig::new(config.database_url.clone())).await {
+        Ok(store) => store,
+        Err(error) => return failed(&error),
+    };
+    let finding = match store.schema_state().await {
+        Ok(SchemaState::UpToDate) => Finding::ok("database", "reachable and up to date"),
+        Ok(SchemaState::Behind { pending }) if config.database_url.starts_with("sqlite://") => {
+            Finding::ok(
+                "database",
+                format!("reachable; {pending} migration(s) run at the next start"),
+            )
+        }
+        Ok(SchemaState::Behind { pending }) => Finding::bad(
+            "database",
+            Verdict::Failed,
+            format!("{pending} migration(s) behind"),
+            "run `onerouter migrate` with ONEROUTER_MIGRATE_DATABASE_URL",
+        ),
+        Ok(SchemaState::Ahead) => Finding::bad(
+            "database",
+            Verdict::Failed,
+            "migrated by a newer version",
+            "run the newer version of onerouter",
+        ),
+        Err(error) => failed(&error),
+    };
+    store.close().await;
+    finding
+}
+
+async fn plugins(config: &Config) -> Vec<Finding> {
+    let engine = match start_engine(config) {
+        Ok(engine) => engine,
+        Err(error) => {
+            return vec![Finding::bad(
+                "engine",
+                Verdict::Failed,
+                chain(&error),
+                "the engine reserves address space: check `ulimit -v`",
+            )];
+        }
+    };
+    let folder = config.plugins_dir.display();
+    if !config.plugins_dir.is_dir() {
+        return vec![Finding::bad(
+            "plugins",
+            Verdict::Warning,
+            format!("there is no folder {folder}"),
+            "put plugins there, or set ONEROUTER_PLUGINS_DIR",
+        )];
+    }
+    let loaded = engine.load_folder(&config.plugins_dir).await;
+    if loaded.is_empty() {
+        return vec![Finding::bad(
+            "plugins",
+            Verdict::Warning,
+            format!("{folder} holds none"),
+            "put plugins there, or set ONEROUTER_PLUGINS_DIR",
+        )];
+    }
+    loaded
+        .into_iter()
+        .map(|(path, loaded)| match loaded {
+            Ok(adapter) => {
+                let manifest = adapter.manifest();
+                Finding::ok("plugins", format!("{} {}", manifest.id, manifest.version))
+            }
+            Err(error) => Finding::bad(
+                "plugins",
+                Verdict::Failed,
+                format!("{}: {}", path.display(), chain(&error)),
+                "replace or remove the file",
+            ),
+        })
+        .collect()
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,292 @@
+//! `onerouter migrate`, `tenant`, `key`, `vault`: what an operator does at the database.
+
+use anyhow::Context as _;
+use clap::{Args, Subcommand};
+use onerouter_domain::environment::Environment;
+use onerouter_domain::id::{ApiKeyId, TenantId};
+use onerouter_domain::time;
+use serde_json::json;
+
+use super::{Global, load, terminal};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::gateway::{make_private_folder, open_store};
+use crate::service::authentication::Authentication;
+use crate::service::caller::SCOPES;
+use crate::service::keys::{CreateKey, Keys};
+use crate::service::refusal::Refusal;
+use crate::service::tenants::Tenants;
+use crate::store::DEFAULT_TENANT;
+use crate::store::{Store, StoreConfig};
+use crate::vault::Vault;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum TenantCommand {
+    /// Create a tenant
+    #[command(after_help = "Example:\n  onerouter tenant create --name Acme --json")]
+    Create {
+        /// Its name
+        #[arg(long)]
+        name: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// List tenants
+    #[command(after_help = "Example:\n  onerouter tenant list")]
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ForTenant {
+    /// Which tenant; the default one when left out
+    #[arg(long, value_name = "TENANT", env = "ONEROUTER_TENANT")]
+    tenant: Option<TenantId>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl ForTenant {
+    fn tenant(&self) -> TenantId {
+        self.tenant.unwrap_or(DEFAULT_TENANT)
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum KeyCommand {
+    /// Create an API key; it is shown this one time
+    #[command(after_help = "Examples:
+  onerouter key create --environment test --name shop
+  onerouter key create --environment live --name reports --scope sms:read --scope email:read")]
+    Create {
+        /// test or live
+        #[arg(long)]
+        environment: Environment,
+        /// Its name
+        #[arg(long)]
+        name: String,
+        /// What it may do; everything when left out
+        #[arg(long = "scope", value_parser = SCOPES)]
+        scopes: Vec<String>,
+        #[command(flatten)]
+        of: ForTenant,
+    },
+    /// List API keys
+    #[command(after_help = "Example:\n  onerouter key list --json")]
+    List {
+        #[command(flatten)]
+        of: ForTenant,
+    },
+    /// Revoke an API key; running gateways notice within a second
+    #[command(after_help = "Example:\n  onerouter key revoke key_01h455vb4pex5vsknk084sn02q")]
+    Revoke {
+        /// Its id
+        id: ApiKeyId,
+        #[command(flatten)]
+        of: ForTenant,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum VaultCommand {
+    /// Wrap every data key anew under ENCRYPTION_KEY, while traffic flows
+    #[command(
+        after_help = "Give the new key as ENCRYPTION_KEY and the old one as ENCRYPTION_KEY_PREVIOUS, here and to
+every running gateway. Killed halfway, it goes on where it stopped when it is run again."
+    )]
+    Rotate {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+async fn open(config: &Config) -> anyhow::Result<Store> {
+    make_private_folder(&config.data_dir)?;
+    Ok(open_store(config).await?)
+}
+
+fn refused(refusal: Refusal) -> anyhow::Error {
+    anyhow::anyhow!(refusal.detail)
+}
+
+pub(super) async fn migrate(global: &Global) -> anyhow::Result<()> {
+    let config = load(&global.flags())?;
+    make_private_folder(&config.data_dir)?;
+    let store = Store::connect(&StoreConfig::new(config.database_url.clone())).await?;
+    match &config.migrate_database_url {
+        Some(owner) => Store::migrate_with(owner).await?,
+        None => store.migrate().await?,
+    }
+    terminal::say("The database is up to date.");
+    store.close().await;
+    Ok(())
+}
+
+pub(super) async fn tenant(global: &Global, command: TenantCommand) -> anyhow::Result<()> {
+    let store = open(&load(&global.flags())?).await?;
+    let tenants = Tenants::new(store.clone(), Clock::default());
+    match command {
+        TenantCommand::Create { name, json } => {
+            let tenant = tenants.create(name).await.map_err(refused)?;
+            if json {
+                terminal::json(&json!({
+                    "id": tenant.id, "object": "tenant", "name": tenant.name,
+                    "created_at": time::to_text(tenant.created_at),
+                }))?;
+            } else {
+                terminal::data(&tenant.id.to_string());
+            }
+        }
+        TenantCommand::List { json } => {
+            let tenants = tenants.list().await.map_err(refused)?;
+            if json {
+                let data: Vec<_> = tenants
+                    .iter()
+                    .map(|tenant| {
+                        json!({
+                            "id": tenant.id, "object": "tenant", "name": tenant.name,
+                            "created_at": time::to_text(tenant.created_at),
+                        })
+                    })
+                    .collect();
+                terminal::json(&json!({ "object": "list", "data": data }))?;
+            } else {
+                let rows = tenants.into_iter().map(|tenant| {
+                    vec![
+                        tenant.id.to_string(),
+                        tenant.name,
+                        time::to_text(tenant.created_at),
+                    ]
+                });
+                terminal::table(&["ID", "NAME", "CREATED"], rows.collect());
+            }
+        }
+    }
+    store.close().await;
+    Ok(())
+}
+
+pub(super) async fn key(global: &Global, command: KeyCommand) -> anyhow::Result<()> {
+    let store = open(&load(&global.flags())?).await?;
+    let clock = Clock::default();
+    let authentication = Authentication::new(store.clone(), clock.clone(), None);
+    let keys = Keys::new(store.clone(), clock, std::sync::Arc::new(authentication));
+    match command {
+        KeyCommand::Create {
+            environment,
+            name,
+            scopes,
+            of,
+        } => {
+            let new = CreateKey {
+                name,
+                environment,
+                scopes,
+                expires_at: None,
+                rate: None,
+            };
+            let created = keys.create(of.tenant(), new).await.map_err(refused)?;
+            if of.json {
+                terminal::json(&json!({
+                    "id": created.row.id, "object": "api_key", "name": created.row.name,
+                    "environment": environment, "key": created.key.expose(),
+                }))?;
+            } else {
+                terminal::say("Keep this key; it cannot be shown again:");
+                terminal::data(created.key.expose());
+            }
+        }
+        KeyCommand::List { of } => list_keys(&keys, &of).await?,
+        KeyCommand::Revoke { id, of } => {
+            keys.revoke(of.tenant(), id).await.map_err(refused)?;
+            if of.json {
+                terminal::json(&json!({ "id": id, "object": "api_key", "revoked": true }))?;
+            } else {
+                terminal::say(&format!("Revoked {id}."));
+            }
+        }
+    }
+    store.close().await;
+    Ok(())
+}
+
+async fn list_keys(keys: &Keys, of: &ForTenant) -> anyhow::Result<()> {
+    const PAGE: u16 = 100;
+    let mut rows = Vec::new();
+    let mut before = None;
+    loop {
+        let mut page = keys
+            .list(of.tenant(), PAGE, before)
+            .await
+            .map_err(refused)?;
+        let has_more = page.len() > usize::from(PAGE);
+        page.truncate(usize::from(PAGE));
+        before = page.last().map(|row| row.id.uuid());
+        rows.extend(page);
+        if !has_more {
+            break;
+        }
+    }
+    if of.json {
+        let data: Vec<_> = rows
+            .iter()
+            .map(|row| {
+                json!({
+                    "id": row.id, "object": "api_key", "name": row.name,
+                    "environment": row.environment, "prefix": row.prefix, "last4": row.last4,
+                    "created_at": time::to_text(row.created_at),
+                    "last_used_at": row.last_used_at.map(time::to_text),
+                    "revoked_at": row.revoked_at.map(time::to_text),
+                })
+            })
+            .collect();
+        return terminal::json(&json!({ "object": "list", "data": data }));
+    }
+    let rows = rows.into_iter().map(|row| {
+        let state = if row.revoked_at.is_some() {
+            "revoked"
+        } else {
+            "active"
+        };
+        let used = row
+            .last_used_at
+            .map_or_else(|| "never".to_owned(), time::to_text);
+        vec![
+            row.id.to_string(),
+            row.name,
+            format!("{}…{}", row.prefix, row.last4),
+            state.to_owned(),
+            used,
+        ]
+    });
+    terminal::table(&["ID", "NAME", "KEY", "STATE", "LAST USED"], rows.collect());
+    Ok(())
+}
+
+pub(super) async fn vault(global: &Global, command: VaultCommand) -> anyhow::Result<()> {
+    let VaultCommand::Rotate { json } = command;
+    let config = load(&global.flags())?;
+    let masters = config.master_keys.clone().context(
+        "set ENCRYPTION_KEY to the new master key and ENCRYPTION_KEY_PREVIOUS to the old one",
+    )?;
+    let store = open(&config).await?;
+    let rotation = Vault::new(masters, store.clone()).rotate().await?;
+    if json {
+        terminal::json(&json!({
+            "object": "vault.rotation", "tenants": rotation.tenants, "rewrapped": rotation.rewrapped,
+        }))?;
+    } else {
+        terminal::say(&format!(
+            "Wrapped {} data key(s) of {} tenant(s) anew. ENCRYPTION_KEY_PREVIOUS is no longer needed.",
+            rotation.rewrapped, rotation.tenants
+        ));
+    }
+    store.close().await;
+    Ok(())
+}

@@ -1,0 +1,168 @@
+//! `onerouter plugin`: without running a plugin's code.
+
+use std::fs;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use clap::Subcommand;
+use onerouter_engine::COMPONENT_BYTES_MAX;
+use onerouter_manifest::{Manifest, Unpacked, pack, unpack};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use super::terminal;
+
+/// A manifest's source is a page or two.
+const TOML_BYTES_MAX: u64 = 256 << 10;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum PluginCommand {
+    /// Show what a plugin says about itself, checked against its real imports and exports
+    #[command(after_help = "Examples:
+  onerouter plugin inspect acme.wasm
+  onerouter plugin inspect acme.wasm --json | jq .outbound")]
+    Inspect {
+        /// The component
+        file: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Embed a manifest in a component
+    #[command(after_help = "Example:
+  onerouter plugin pack --manifest plugin.toml --output acme.wasm target/wasm32-wasip2/release/acme.wasm")]
+    Pack {
+        /// The component, as the compiler wrote it
+        component: PathBuf,
+        /// The manifest
+        #[arg(long, default_value = "plugin.toml")]
+        manifest: PathBuf,
+        /// Where to write the plugin
+        #[arg(long, short)]
+        output: PathBuf,
+    },
+}
+
+pub(super) fn run(command: PluginCommand) -> anyhow::Result<()> {
+    match command {
+        PluginCommand::Inspect { file, json } => inspect(&file, json),
+        PluginCommand::Pack {
+            component,
+            manifest,
+            output,
+        } => {
+            let toml = read(&manifest, TOML_BYTES_MAX)?;
+            let toml = String::from_utf8(toml)
+                .with_context(|| format!("{} is not UTF-8 text", manifest.display()))?;
+            let manifest = Manifest::from_toml(&toml)?;
+            let bytes = read(&component, component_bytes_max())?;
+            let packed = pack(&bytes, manifest)?;
+            fs::write(&output, &packed)
+                .with_context(|| format!("cannot write {}", output.display()))?;
+            terminal::say(&format!(
+                "Wrote {} ({} bytes).",
+                output.display(),
+                packed.len()
+            ));
+            Ok(())
+        }
+    }
+}
+
+fn component_bytes_max() -> u64 {
+    u64::try_from(COMPONENT_BYTES_MAX).unwrap_or(u64::MAX)
+}
+
+fn read(path: &Path, most: u64) -> anyhow::Result<Vec<u8>> {
+    let file = fs::File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+    let mut bytes = Vec::new();
+    file.take(most.saturating_add(1))
+        .read_to_end(&mut bytes)
+        .with_context(|| format!("cannot read {}", path.display()))?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > most) {
+        bail!("{} is larger than {most} bytes", path.display());
+    }
+    Ok(bytes)
+}
+
+fn inspect(file: &Path, as_json: bool) -> anyhow::Result<()> {
+    let bytes = read(file, component_bytes_max())?;
+    let Unpacked {
+        manifest,
+        capabilities,
+    } = unpack(&bytes)?;
+    let mut categories: Vec<_> = capabilities
+        .iter()
+        .filter_map(|can| can.category())
+        .map(|it| it.as_str())
+        .collect();
+    categories.dedup();
+    let digest: String = Sha256::digest(&bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let mut document = serde_json::to_value(&manifest)?;
+    if let Value::Object(fields) = &mut document {
+        fields.insert("categories".to_owned(), json!(categories));
+        fields.insert("capabilities".to_owned(), json!(capabilities));
+        fields.insert("limits".to_owned(), json!(manifest.limits));
+        fields.insert("sha256".to_owned(), json!(digest));
+        fields.insert("size_bytes".to_owned(), json!(bytes.len()));
+    }
+    if as_json {
+        return terminal::json(&document);
+    }
+    let capabilities: Vec<_> = capabilities.iter().map(|can| can.as_str()).collect();
+    let mut text = format!(
+        "{} {} ({}) by {}, {}\n{}\n\ncapabilities  {}\nsha256        {digest}\nsize          {} bytes\n",
+        manifest.name,
+        manifest.version,
+        manifest.id,
+        manifest.publisher,
+        manifest.license,
+        manifest.description,
+        capabilities.join(", "),
+        bytes.len()
+    );
+    for field in &manifest.credentials {
+        let kind = serde_json::to_value(field.kind)?;
+        text.push_str(&format!(
+            "credential    {} ({}){}: {}\n",
+            field.name,
+            kind.as_str().unwrap_or_default(),
+            if field.optional { ", optional" } else { "" },
+            field.label
+        ));
+    }
+    for field in &manifest.settings {
+        text.push_str(&format!("setting       {}: {}\n", field.name, field.label));
+    }
+    for rule in &manifest.outbound {
+        text.push_str(&format!(
+            "sends to      {}://{}:{}{} {}{}{}\n",
+            rule.scheme,
+            rule.host,
+            rule.port,
+            rule.path_prefix,
+            rule.methods.join(" "),
+            if rule.auth.is_empty() {
+                String::new()
+            } else {
+                format!(", with {}", rule.auth.join(", "))
+            },
+            if rule.reads { ", reads only" } else { "" },
+        ));
+    }
+    let limits = manifest.limits;
+    text.push_str(&format!(
+        "limits        {} MiB memory, {} ms CPU, {} ms wall, {} requests, {} KiB an answer\n",
+        limits.memory_bytes >> 20,
+        limits.cpu_ms,
+        limits.wall_ms,
+        limits.requests,
+        limits.response_bytes >> 10
+    ));
+    terminal::data(&text);
+    Ok(())
+}

@@ -1,0 +1,393 @@
+//! The parts wired together: a gateway that the program runs and a test can start too.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use onerouter_egress::{Egress, EgressConfig, EgressError};
+use onerouter_engine::{Adapters, Engine, EngineConfig, EngineError, LoadError, MacKey, Ticker};
+use secrecy::SecretString;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::Clock;
+use crate::config::{Config, MetricsBind};
+use crate::http::state::{AppState, Services};
+use crate::http::{self, Listener};
+use crate::keyfile::{self, KeyFileError};
+use crate::service::authentication::Authentication;
+use crate::service::connections::Connections;
+use crate::service::keys::Keys;
+use crate::service::messages::{Messages, Parts};
+use crate::service::sweeper::Sweeper;
+use crate::service::tenants::Tenants;
+use crate::store::{SchemaState, Store, StoreConfig, StoreError};
+use crate::vault::Vault;
+use crate::vault::master_key::{MasterKey, MasterKeys};
+
+/// Seconds: from what a cached read takes to what a provider may take.
+const DURATION_BUCKETS: [f64; 14] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+];
+
+/// Why a gateway does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data folder.
+    #[error("cannot use the data folder {}", path.display())]
+    DataDir {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A generated key.
+    #[error(transparent)]
+    KeyFile(#[from] KeyFileError),
+    /// The database.
+    #[error("cannot open the database")]
+    Store(#[from] StoreError),
+    /// The schema is older than this program.
+    #[error(
+        "the database is {pending} migration(s) behind; run `onerouter migrate` as its owner (ONEROUTER_MIGRATE_DATABASE_URL)"
+    )]
+    SchemaBehind {
+        /// How many.
+        pending: usize,
+    },
+    /// The schema is newer than this program.
+    #[error("the database was migrated by a newer version of onerouter; run that one")]
+    SchemaAhead,
+    /// The listen address.
+    #[error("cannot listen on {address}")]
+    Bind {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The outbound client.
+    #[error(transparent)]
+    Egress(#[from] EgressError),
+    /// The engine.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+/// What a test may put in the place of the real thing.
+#[derive(Debug, Clone, Default)]
+pub struct Doubles {
+    /// A clock that can be moved.
+    pub clock: Clock,
+    /// Nothing happens in the background; the test calls [`Gateway::sweeper`] itself.
+    pub without_background: bool,
+}
+
+/// A running gateway.
+#[derive(Debug)]
+pub struct Gateway {
+    address: SocketAddr,
+    parts: GatewayParts,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+    running: Vec<JoinHandle<()>>,
+}
+
+/// What commands and tests work with besides HTTP.
+#[derive(Debug, Clone)]
+pub struct GatewayParts {
+    /// Rows.
+    pub store: Store,
+    /// Adapters in use.
+    pub adapters: Arc<Adapters>,
+    /// The engine behind them.
+    pub engine: Engine,
+    /// API keys.
+    pub keys: Keys,
+    /// Connections.
+    pub connections: Arc<Connections>,
+    /// Work in the background.
+    pub sweeper: Sweeper,
+    /// Plugins that were found and refused, with the reason.
+    pub refused_plugins: Arc<[(PathBuf, String)]>,
+}
+
+impl Gateway {
+    /// Opens the database, loads the plugins, listens.
+    ///
+    /// # Errors
+    /// Whatever of that fails. A plugin that is refused is not an error: the others serve.
+    pub async fn start(config: &Config, doubles: Doubles) -> Result<Self, StartError> {
+        make_private_folder(&config.data_dir)?;
+        let store = open_store(config).await?;
+        let masters = match &config.master_keys {
+            Some(masters) => masters.clone(),
+            None => MasterKeys::single(generated_master_key(&config.data_dir)?),
+        };
+        let engine = start_engine(config)?;
+        let adapters = Arc::new(Adapters::default());
+        let refused = load_plugins(&engine, &adapters, &config.plugins_dir).await;
+        let metrics = metrics_handle();
+        let tasks = TaskTracker::new();
+        let vault = Vault::new(masters, store.clone());
+        let clock = doubles.clock;
+        let connections = Arc::new(Connections::new(
+            store.clone(),
+            vault,
+            Arc::clone(&adapters),
+            clock.clone(),
+        ));
+        let authentication = Arc::new(Authentication::new(
+            store.clone(),
+            clock.clone(),
+            config.admin_token.clone(),
+        ));
+        let parts = Parts {
+            store: store.clone(),
+            connections: Arc::clone(&connections),
+            clock: clock.clone(),
+            tasks: tasks.clone(),
+            render: http::problem::stored,
+        };
+        let (sms, email) = (Messages::new(parts.clone()), Messages::new(parts));
+        let keys = Keys::new(store.clone(), clock.clone(), Arc::clone(&authentication));
+        let sweeper = Sweeper {
+            store: store.clone(),
+            clock: clock.clone(),
+            sms: sms.clone(),
+            email: email.clone(),
+            authentication: Arc::clone(&authentication),
+        };
+        let same_listener = config.metrics_bind == MetricsBind::SameListener;
+        let state = AppState::new(Services {
+            clock: clock.clone(),
+            store: store.clone(),
+            adapters: Arc::clone(&adapters),
+            authentication,
+            connections: Arc::clone(&connections),
+            keys: keys.clone(),
+            tenants: Tenants::new(store.clone(), clock),
+            sms,
+            email,
+            metrics: same_listener.then(|| metrics.clone()),
+        });
+        let stop = CancellationToken::new();
+        let listener = bind(config.bind).await?;
+        let address = listener.address();
+        let router = http::router(state, config.frontend_url.as_deref());
+        let server = TaskTracker::new();
+        let mut running = vec![server.spawn(listener.serve(router, stop.clone()))];
+        if let MetricsBind::Own(address) = config.metrics_bind {
+            let listener = bind(address).await?;
+            let router = metrics_router(metrics);
+            running.push(server.spawn(listener.serve(router, stop.clone())));
+        }
+        if !doubles.without_background {
+            running.push(server.spawn(sweeper.clone().run(stop.clone())));
+        }
+        let parts = GatewayParts {
+            store,
+            adapters,
+            engine,
+            keys,
+            connections,
+            sweeper,
+            refused_plugins: refused.into(),
+        };
+        Ok(Self {
+            address,
+            parts,
+            stop,
+            tasks,
+            running,
+        })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// `http://127.0.0.1:8000`
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Its parts.
+    #[must_use]
+    pub const fn parts(&self) -> &GatewayParts {
+        &self.parts
+    }
+
+    /// Takes no more requests, finishes those in flight and what they began, and closes the
+    /// database.
+    pub async fn shutdown(self) {
+        self.stop.cancel();
+        for running in self.running {
+            if let Err(error) = running.await {
+                tracing::error!(%error, "a server task did not end well");
+            }
+        }
+        self.tasks.close();
+        if tokio::time::timeout(http::DRAIN_MAX, self.tasks.wait())
+            .await
+            .is_err()
+        {
+            tracing::error!(
+                tasks = self.tasks.len(),
+                "shutdown: calls are cut; they will be settled by asking"
+            );
+        }
+        self.parts.store.close().await;
+    }
+}
+
+async fn bind(address: SocketAddr) -> Result<Listener, StartError> {
+    Listener::bind(address)
+        .await
+        .map_err(|source| StartError::Bind { address, source })
+}
+
+/// Opens the database and brings an embedded one up to date.
+///
+/// # Errors
+/// It cannot be reached, or its schema is another version's.
+pub async fn open_store(config: &Config) -> Result<Store, StartError> {
+    let store = Store::connect(&StoreConfig::new(config.database_url.clone())).await?;
+    if config.database_url.starts_with("sqlite://") {
+        store.migrate().await?;
+    } else if let Some(owner) = &config.migrate_database_url {
+        Store::migrate_with(owner).await?;
+    }
+    match store.schema_state().await? {
+        SchemaState::UpToDate => Ok(store),
+        SchemaState::Behind { pending } => Err(StartError::SchemaBehind { pending }),
+        SchemaState::Ahead => Err(StartError::SchemaAhead),
+    }
+}
+
+/// Makes a folder that only its owner can read.
+///
+/// # Errors
+/// It cannot be made.
+pub fn make_private_folder(path: &Path) -> Result<(), StartError> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|source| StartError::DataDir {
+            path: path.to_owned(),
+            source,
+        })
+}
+
+fn generated_master_key(data_dir: &Path) -> Result<MasterKey, KeyFileError> {
+    let text = keyfile::read_or_generate(&data_dir.join("encryption.key"))?;
+    MasterKey::parse(&text).map_err(|_| KeyFileError::Damaged {
+        path: data_dir.join("encryption.key"),
+    })
+}
+
+/// Starts the engine with the configured client behind it.
+///
+/// # Errors
+/// TLS, the pool or the cache folder cannot be set up.
+pub fn start_engine(config: &Config) -> Result<Engine, StartError> {
+    for (host, base) in config.upstreams.iter() {
+        tracing::warn!("requests for {host} go to {base} instead: ONEROUTER_UPSTREAMS");
+    }
+    let egress = Egress::new(EgressConfig {
+        upstreams: config.upstreams.clone(),
+        ..EgressConfig::default()
+    })?;
+    let mac_key: SecretString =
+        keyfile::read_or_generate(&config.data_dir.join("compiled-code.key"))?;
+    let engine_config = EngineConfig {
+        cache_dir: Some(config.data_dir.join("compiled")),
+        ticker: Ticker::Thread,
+        ..EngineConfig::new(MacKey::new(keyfile::to_bytes(&mac_key)))
+    };
+    Ok(Engine::new(engine_config, Arc::new(egress))?)
+}
+
+/// Loads every plugin of a folder; tells which were refused and why.
+async fn load_plugins(
+    engine: &Engine,
+    adapters: &Adapters,
+    folder: &Path,
+) -> Vec<(PathBuf, String)> {
+    let mut refused = Vec::new();
+    if !folder.is_dir() {
+        tracing::warn!(
+            "there is no plugins folder {}; nothing can be connected",
+            folder.display()
+        );
+        return refused;
+    }
+    for (path, loaded) in engine.load_folder(folder).await {
+        match loaded {
+            Ok(adapter) => {
+                let manifest = adapter.manifest();
+                tracing::info!(
+                    plugin = %manifest.id, version = %manifest.version, digest = adapter.digest(),
+                    "loaded a plugin"
+                );
+                adapters.install(adapter);
+            }
+            Err(error) => {
+                let reason = reason(&error);
+                tracing::error!("refused the plugin {}: {reason}", path.display());
+                refused.push((path, reason));
+            }
+        }
+    }
+    refused
+}
+
+fn reason(error: &LoadError) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+/// One recorder serves the whole process, however many gateways a test starts in it.
+fn metrics_handle() -> PrometheusHandle {
+    static HANDLE: std::sync::OnceLock<PrometheusHandle> = std::sync::OnceLock::new();
+    HANDLE
+        .get_or_init(|| {
+            let builder = PrometheusBuilder::new();
+            let builder = builder
+                .set_buckets_for_metric(
+                    Matcher::Suffix("_duration_seconds".to_owned()),
+                    &DURATION_BUCKETS,
+                )
+                .unwrap_or_else(|_| PrometheusBuilder::new());
+            let recorder = builder.build_recorder();
+            let handle = recorder.handle();
+            if let Err(error) = metrics::set_global_recorder(recorder) {
+                tracing::warn!(%error, "metrics go to another recorder");
+            }
+            metrics::gauge!("onerouter_build_info", "version" => env!("CARGO_PKG_VERSION"))
+                .set(1.0);
+            handle
+        })
+        .clone()
+}
+
+fn metrics_router(handle: PrometheusHandle) -> axum::Router {
+    axum::Router::new().route(
+        "/metrics",
+        axum::routing::get(move || async move { handle.render() }),
+    )
+}

@@ -1,0 +1,29 @@
+//! Routes, wire types, problems, the OpenAPI document. A handler parses, authorises, calls once and
+//! answers.
+
+mod answers;
+mod api_keys;
+mod body;
+mod docs;
+mod email;
+mod envelope;
+mod fields;
+mod guard;
+mod health;
+mod messages;
+mod openapi;
+mod paths;
+pub(crate) mod problem;
+mod query;
+mod routes;
+mod server;
+mod services;
+mod sms;
+pub(crate) mod state;
+mod tenants;
+mod web_address;
+
+pub use routes::document;
+pub(crate) use routes::router;
+pub(crate) use server::DRAIN_MAX;
+pub use server::Listener;

@@ -1,0 +1,309 @@
+//! `/api/api-keys`
+
+use axum::extract::{Path, RawQuery, State};
+use chrono::TimeDelta;
+use http::StatusCode;
+use onerouter_domain::environment::Environment;
+use onerouter_domain::id::ApiKeyId;
+use onerouter_domain::time;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::answers::{Json, List, json};
+use super::body::JsonBody;
+use super::fields::Fields;
+use super::messages::{finish, future_time};
+use super::openapi::OperatorProblems;
+use super::paths;
+use super::problem::Problem;
+use super::query::Query;
+use super::state::AppState;
+use crate::service::authentication::{RATE_BURST, RATE_PER_SECOND};
+use crate::service::caller::{ALL_SCOPES, Operator, Rate, SCOPES};
+use crate::service::keys::{CreateKey, CreatedKey, OVERLAP_MAX};
+use crate::store::ApiKeyRow;
+
+/// Requests a second, and at once, that a key may be given.
+const RATE_MAX: i64 = 100_000;
+const NAME_LENGTH_MAX: usize = 100;
+
+/// A key to be made.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"name": "shop backend", "environment": "test"}))]
+pub(crate) struct CreateApiKey {
+    /// For people.
+    #[schema(min_length = 1, max_length = 100)]
+    name: String,
+    /// `test` or `live`
+    #[schema(pattern = "^(test|live)$")]
+    environment: String,
+    /// What it may do: `sms:read`, `sms:write`, `email:read`, `email:write`; all when left out.
+    #[schema(nullable)]
+    scopes: Option<Vec<String>>,
+    /// When it ends; never when left out.
+    #[schema(nullable, format = DateTime)]
+    expires_at: Option<String>,
+    /// How often it may be used: 100 a second and 200 at once when left out.
+    #[schema(nullable)]
+    rate_limit: Option<RateLimitView>,
+}
+
+/// How often a key may be used.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RateLimitView {
+    /// Sustained.
+    #[schema(minimum = 1, maximum = 100_000)]
+    per_second: u32,
+    /// At once.
+    #[schema(minimum = 1, maximum = 100_000)]
+    burst: u32,
+}
+
+/// How a key is replaced.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RollApiKey {
+    /// The old key works on for this long, in seconds; 86,400 when left out, 0 ends it at once.
+    #[schema(nullable, minimum = 0, maximum = 2_592_000)]
+    overlap_seconds: Option<u32>,
+}
+
+/// An API key, without the key.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ApiKey)]
+pub(crate) struct ApiKeyView {
+    /// `key_…`
+    id: String,
+    /// `api_key`
+    object: &'static str,
+    /// For people.
+    name: String,
+    /// `test` or `live`
+    environment: &'static str,
+    /// Whether the environment is `live`.
+    livemode: bool,
+    /// `unf_test_` or `unf_live_`
+    prefix: String,
+    /// The last four characters.
+    last4: String,
+    /// What it may do.
+    scopes: Vec<String>,
+    /// How often it may be used.
+    rate_limit: RateLimitView,
+    /// When it ends.
+    #[schema(format = DateTime)]
+    expires_at: Option<String>,
+    /// When it was last used, to a few seconds.
+    #[schema(format = DateTime)]
+    last_used_at: Option<String>,
+    /// When it was revoked.
+    #[schema(format = DateTime)]
+    revoked_at: Option<String>,
+    /// When it was made.
+    #[schema(format = DateTime)]
+    created_at: String,
+    /// The whole key. Only the answer to a create or roll has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
+}
+
+impl From<ApiKeyRow> for ApiKeyView {
+    fn from(row: ApiKeyRow) -> Self {
+        let all = row.scopes.iter().any(|scope| scope == ALL_SCOPES);
+        Self {
+            id: row.id.to_string(),
+            object: "api_key",
+            name: row.name,
+            environment: row.environment.as_str(),
+            livemode: row.environment.is_live(),
+            prefix: row.prefix,
+            last4: row.last4,
+            scopes: if all {
+                SCOPES.map(str::to_owned).to_vec()
+            } else {
+                row.scopes
+            },
+            rate_limit: RateLimitView {
+                per_second: row.rate_per_second.unwrap_or(RATE_PER_SECOND),
+                burst: row.rate_burst.unwrap_or(RATE_BURST),
+            },
+            expires_at: row.expires_at.map(time::to_text),
+            last_used_at: row.last_used_at.map(time::to_text),
+            revoked_at: row.revoked_at.map(time::to_text),
+            created_at: time::to_text(row.created_at),
+            key: None,
+        }
+    }
+}
+
+impl From<CreatedKey> for ApiKeyView {
+    fn from(created: CreatedKey) -> Self {
+        Self {
+            key: Some(created.key.expose().to_owned()),
+            ..created.row.into()
+        }
+    }
+}
+
+/// Create an API key
+#[utoipa::path(
+    post, path = "/api/api-keys", tag = "api-keys", operation_id = "api_keys.create",
+    request_body = CreateApiKey,
+    responses((status = 201, description = "The key, shown this one time.", body = ApiKeyView), OperatorProblems),
+    security(("operator_token" = []))
+)]
+pub(crate) async fn create(
+    State(state): State<AppState>,
+    operator: Operator,
+    JsonBody(body): JsonBody,
+) -> Result<Json, Problem> {
+    let mut fields = Fields::of_body(&body)?;
+    let name = fields.required_text_of("name", 1, NAME_LENGTH_MAX);
+    let environment: Option<Environment> = fields.required_parsed("environment");
+    let scopes: Vec<Scope> = fields
+        .parsed_list("scopes", SCOPES.len())
+        .unwrap_or_default();
+    let expires_at = future_time(&mut fields, "expires_at", state.clock.now());
+    let rate = rate(&mut fields);
+    finish(fields)?;
+    let (Some(name), Some(environment)) = (name, environment) else {
+        return Err(crate::service::refusal::Refusal::not_found("field").into());
+    };
+    let new = CreateKey {
+        name,
+        environment,
+        scopes: scopes
+            .into_iter()
+            .map(|Scope(scope)| scope.to_owned())
+            .collect(),
+        expires_at,
+        rate,
+    };
+    let created = state.keys.create(operator.tenant, new).await?;
+    Ok(json(StatusCode::CREATED, &ApiKeyView::from(created)))
+}
+
+fn rate(fields: &mut Fields<'_>) -> Option<Rate> {
+    let value = fields.value("rate_limit")?;
+    let mut inner = Fields::at(fields.pointer("rate_limit"), value);
+    let per_second = inner.integer("per_second", 1, RATE_MAX);
+    let burst = inner.integer("burst", 1, RATE_MAX);
+    for (name, value) in [("per_second", per_second), ("burst", burst)] {
+        if value.is_none() && inner.is_clean() {
+            inner.mistake(name, "required", "is required");
+        }
+    }
+    fields.adopt(inner.finish().err().unwrap_or_default());
+    let number = |value: Option<i64>| value.and_then(|value| u32::try_from(value).ok());
+    Some(Rate {
+        per_second: number(per_second)?,
+        burst: number(burst)?,
+    })
+}
+
+#[derive(Debug)]
+struct Scope(&'static str);
+
+impl std::str::FromStr for Scope {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        SCOPES
+            .into_iter()
+            .find(|scope| *scope == text)
+            .map(Self)
+            .ok_or_else(|| format!("must be one of {}", SCOPES.join(", ")))
+    }
+}
+
+/// List API keys
+#[utoipa::path(
+    get, path = "/api/api-keys", tag = "api-keys", operation_id = "api_keys.list",
+    params(
+        ("limit" = Option<u16>, Query, description = "1 to 100; 20 when left out."),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before.")
+    ),
+    responses((status = 200, description = "A page, newest first.", body = inline(List<ApiKeyView>)), OperatorProblems),
+    security(("operator_token" = []))
+)]
+pub(crate) async fn list(
+    State(state): State<AppState>,
+    operator: Operator,
+    RawQuery(query): RawQuery,
+) -> Result<Json, Problem> {
+    let mut query = Query::of(query.as_deref());
+    let limit = query.limit();
+    let before: Option<ApiKeyId> =
+        query.parsed("cursor", "must be the next_cursor of a page", |text| {
+            text.parse().ok()
+        });
+    query.finish()?;
+    let mut rows = state
+        .keys
+        .list(operator.tenant, limit, before.map(ApiKeyId::uuid))
+        .await?;
+    let has_more = rows.len() > usize::from(limit);
+    rows.truncate(usize::from(limit));
+    let next_cursor = rows
+        .last()
+        .filter(|_| has_more)
+        .map(|row| row.id.to_string());
+    let data = rows.into_iter().map(ApiKeyView::from).collect();
+    Ok(json(
+        StatusCode::OK,
+        &List {
+            object: "list",
+            data,
+            has_more,
+            next_cursor,
+        },
+    ))
+}
+
+/// Revoke an API key
+///
+/// It stops working at once here and within a second on every other node.
+#[utoipa::path(
+    delete, path = "/api/api-keys/{id}", tag = "api-keys", operation_id = "api_keys.revoke",
+    params(("id" = String, Path, description = "`key_…`")),
+    responses((status = 200, description = "The revoked key.", body = ApiKeyView), OperatorProblems),
+    security(("operator_token" = []))
+)]
+pub(crate) async fn revoke(
+    State(state): State<AppState>,
+    operator: Operator,
+    Path(id): Path<String>,
+) -> Result<Json, Problem> {
+    let id: ApiKeyId = paths::id(&id, "API key")?;
+    let row = state.keys.revoke(operator.tenant, id).await?;
+    Ok(json(StatusCode::OK, &ApiKeyView::from(row)))
+}
+
+/// Roll an API key
+///
+/// Makes a new key with the same rights; the old one works on for the overlap.
+#[utoipa::path(
+    post, path = "/api/api-keys/{id}/roll", tag = "api-keys", operation_id = "api_keys.roll",
+    params(("id" = String, Path, description = "`key_…`")),
+    request_body = RollApiKey,
+    responses((status = 201, description = "The new key, shown this one time.", body = ApiKeyView), OperatorProblems),
+    security(("operator_token" = []))
+)]
+pub(crate) async fn roll(
+    State(state): State<AppState>,
+    operator: Operator,
+    Path(id): Path<String>,
+    JsonBody(body): JsonBody,
+) -> Result<Json, Problem> {
+    let mut fields = Fields::of_body(&body)?;
+    let overlap = fields.integer("overlap_seconds", 0, OVERLAP_MAX.num_seconds());
+    finish(fields)?;
+    let id: ApiKeyId = paths::id(&id, "API key")?;
+    let overlap = overlap
+        .and_then(TimeDelta::try_seconds)
+        .unwrap_or(TimeDelta::days(1));
+    let created = state.keys.roll(operator.tenant, id, overlap).await?;
+    Ok(json(StatusCode::CREATED, &ApiKeyView::from(created)))
+}

@@ -1,0 +1,193 @@
+//! Who may pass: API keys on `/v1`, the operator's token on `/api`.
+
+use axum::extract::{FromRequestParts, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use onerouter_domain::code::ErrorCode;
+use onerouter_domain::idempotency::IdempotencyKey;
+use tokio::time::Instant;
+
+use super::envelope::RequestIdentity;
+use super::problem::Problem;
+use super::state::AppState;
+use crate::service::authentication::Allowance;
+use crate::service::caller::{Caller, Operator, Origin};
+use crate::service::messages::REQUEST_DEADLINE;
+use crate::service::refusal::{FieldMistake, Refusal};
+
+const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const ONEROUTER_TENANT: &str = "onerouter-tenant";
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+/// Authenticates a client's request, counts it against the key's limit, and writes the limit's
+/// headers into the response.
+pub(crate) async fn client(
+    State(state): State<AppState>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let caller = match authorization(request.headers()) {
+        Ok(authorization) => state.authentication.caller(authorization).await,
+        Err(refusal) => Err(refusal),
+    };
+    let caller = match caller {
+        Ok(caller) => caller,
+        Err(refusal) => return Problem(refusal).into_response(),
+    };
+    let (allowance, admitted) = state.authentication.admit(&caller).await;
+    let mut response = match admitted {
+        Ok(()) => {
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
+        Err(refusal) => Problem(refusal).into_response(),
+    };
+    write_allowance(response.headers_mut(), allowance);
+    response
+}
+
+/// Authenticates an operator's request.
+pub(crate) async fn operator(
+    State(state): State<AppState>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let headers = request.headers();
+    let checked = async {
+        let tenant = match single(headers, ONEROUTER_TENANT, "OneRouter-Tenant")? {
+            Some(text) => Some(
+                text.parse()
+                    .map_err(|error| invalid_header("OneRouter-Tenant", format!("is {error}")))?,
+            ),
+            None => None,
+        };
+        state
+            .authentication
+            .operator(authorization(headers)?, tenant)
+            .await
+    };
+    match checked.await {
+        Ok(operator) => {
+            request.extensions_mut().insert(operator);
+            next.run(request).await
+        }
+        Err(refusal) => Problem(refusal).into_response(),
+    }
+}
+
+fn write_allowance(headers: &mut HeaderMap, allowance: Allowance) {
+    let Allowance {
+        rate,
+        remaining,
+        reset_s,
+    } = allowance;
+    let policy = format!("\"default\";q={};w={}", rate.burst, rate.window_s());
+    let state = format!("\"default\";r={remaining};t={reset_s}");
+    for (name, value) in [(RATELIMIT_POLICY, policy), (RATELIMIT, state)] {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            headers.insert(name, value);
+        }
+    }
+}
+
+fn authorization(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
+    single(headers, header::AUTHORIZATION.as_str(), "Authorization")
+}
+
+/// A header that may stand there once, as text.
+fn single<'a>(headers: &'a HeaderMap, name: &str, shown: &str) -> Result<Option<&'a str>, Refusal> {
+    let mut values = headers.get_all(name).iter();
+    let first = values.next();
+    if values.next().is_some() {
+        return Err(invalid_header(shown, "stands there more than once"));
+    }
+    match first.map(HeaderValue::to_str) {
+        None => Ok(None),
+        Some(Ok(text)) => Ok(Some(text)),
+        Some(Err(_)) => Err(invalid_header(
+            shown,
+            "may hold printable ASCII characters only",
+        )),
+    }
+}
+
+fn invalid_header(name: &str, detail: impl Into<String>) -> Refusal {
+    let detail = detail.into();
+    Refusal {
+        errors: vec![FieldMistake::new(name, "invalid", detail.clone())],
+        ..Refusal::new(
+            ErrorCode::InvalidHeader,
+            format!("The header {name} {detail}."),
+        )
+    }
+}
+
+/// The caller that [`client`] has let in.
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        parts
+            .extensions
+            .get::<Self>()
+            .cloned()
+            .ok_or_else(|| unguarded().into())
+    }
+}
+
+/// The operator that [`operator`] has let in.
+impl<S: Send + Sync> FromRequestParts<S> for Operator {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        parts
+            .extensions
+            .get::<Self>()
+            .copied()
+            .ok_or_else(|| unguarded().into())
+    }
+}
+
+/// The request itself, with its deadline.
+impl<S: Send + Sync> FromRequestParts<S> for Origin {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        let identity = parts
+            .extensions
+            .get::<RequestIdentity>()
+            .ok_or_else(unguarded)?;
+        let now = Instant::now();
+        let deadline = now.checked_add(REQUEST_DEADLINE).unwrap_or(now);
+        Ok(Self {
+            request: identity.id,
+            deadline,
+        })
+    }
+}
+
+/// The caller's `Idempotency-Key`, where there is one.
+#[derive(Debug, Clone)]
+pub(crate) struct KeyHeader(pub(crate) Option<IdempotencyKey>);
+
+impl<S: Send + Sync> FromRequestParts<S> for KeyHeader {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        let text = single(&parts.headers, IDEMPOTENCY_KEY, "Idempotency-Key")?;
+        let key = text
+            .map(IdempotencyKey::parse)
+            .transpose()
+            .map_err(|error| invalid_header("Idempotency-Key", error.to_string()))?;
+        Ok(Self(key))
+    }
+}
+
+/// A route without its guard: a mistake of ours that must not let anybody in.
+fn unguarded() -> Refusal {
+    tracing::error!("a route has no guard");
+    Refusal::new(ErrorCode::InvalidApiKey, "This call needs authentication.")
+}

@@ -1,0 +1,125 @@
+//! The OpenAPI document, generated from the routes.
+
+use std::collections::BTreeMap;
+
+use onerouter_domain::code::ErrorCode;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, RefOr, Response, ResponseBuilder, Schema, schema};
+use utoipa::{IntoResponses, Modify, OpenApi};
+
+use super::problem::{ProblemDocument, ProblemField, ProblemProvider};
+
+/// The document without its paths.
+#[derive(Debug, OpenApi)]
+#[openapi(
+    info(
+        title = "OneRouter",
+        description = "One API in front of many service providers. Amounts are exact, writes are idempotent, and what is not known is said to be unknown.",
+        license(name = "MIT", identifier = "MIT")
+    ),
+    tags(
+        (name = "sms", description = "Text messages."),
+        (name = "email", description = "E-mail."),
+        (name = "services", description = "Connections to providers. For operators."),
+        (name = "api-keys", description = "API keys. For operators."),
+        (name = "tenants", description = "Tenants. For operators."),
+        (name = "health", description = "How the gateway is.")
+    ),
+    components(schemas(ProblemDocument<'static>, ProblemField<'static>, ProblemProvider<'static>)),
+    modifiers(&Security)
+)]
+pub(crate) struct Document;
+
+struct Security;
+
+impl Modify for Security {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let components = document.components.get_or_insert_default();
+        let scheme = |description: &str| {
+            let mut http = Http::new(HttpAuthScheme::Bearer);
+            http.description = Some(description.to_owned());
+            SecurityScheme::Http(http)
+        };
+        components.add_security_scheme(
+            "api_key",
+            scheme("An API key: `unf_test_…` or `unf_live_…`. The prefix is the environment."),
+        );
+        components.add_security_scheme(
+            "operator_token",
+            scheme("The operator's token. The header `OneRouter-Tenant` names the tenant to act for; the default one when left out."),
+        );
+    }
+}
+
+/// The problems that any call of a client may end with.
+#[derive(Debug)]
+pub(crate) struct ClientProblems;
+
+/// The problems that any call of an operator may end with.
+#[derive(Debug)]
+pub(crate) struct OperatorProblems;
+
+/// Codes that only a call with an API key can meet.
+const CLIENT_ONLY: [ErrorCode; 12] = [
+    ErrorCode::InsufficientScope,
+    ErrorCode::EnvironmentMismatch,
+    ErrorCode::IdempotencyInProgress,
+    ErrorCode::IdempotencyKeyReused,
+    ErrorCode::NoConnection,
+    ErrorCode::UnsupportedByProvider,
+    ErrorCode::Suppressed,
+    ErrorCode::RateLimited,
+    ErrorCode::OutcomeUnknown,
+    ErrorCode::InvalidState,
+    ErrorCode::ProviderError,
+    ErrorCode::PluginFault,
+];
+
+impl IntoResponses for ClientProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        by_status(&ErrorCode::ALL)
+    }
+}
+
+impl IntoResponses for OperatorProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        // Connecting asks the provider, so its failures stay in.
+        let kept = [
+            ErrorCode::PluginFault,
+            ErrorCode::ProviderError,
+            ErrorCode::InvalidState,
+        ];
+        let codes: Vec<_> = ErrorCode::ALL
+            .into_iter()
+            .filter(|code| !CLIENT_ONLY.contains(code) || kept.contains(code))
+            .collect();
+        by_status(&codes)
+    }
+}
+
+/// One response per status, which names its codes.
+fn by_status(codes: &[ErrorCode]) -> BTreeMap<String, RefOr<Response>> {
+    let mut statuses: BTreeMap<u16, Vec<&'static str>> = BTreeMap::new();
+    for code in codes {
+        statuses
+            .entry(code.status())
+            .or_default()
+            .push(code.as_str());
+    }
+    statuses
+        .into_iter()
+        .map(|(status, codes)| {
+            let content = ContentBuilder::new()
+                .schema(Some(RefOr::<Schema>::Ref(schema::Ref::from_schema_name(
+                    "Problem",
+                ))))
+                .build();
+            let names: Vec<_> = codes.iter().map(|code| format!("`{code}`")).collect();
+            let response = ResponseBuilder::new()
+                .description(names.join(", "))
+                .content("application/problem+json", content)
+                .build();
+            (status.to_string(), RefOr::T(response))
+        })
+        .collect()
+}

@@ -1,0 +1,100 @@
+//! Every route, in one list, and the layers around them in their order.
+
+use axum::Router;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::get;
+use onerouter_domain::code::ErrorCode;
+use tower_http::cors::{Any, CorsLayer};
+use utoipa::OpenApi as _;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::openapi::Document;
+use super::problem::Problem;
+use super::state::AppState;
+use super::{api_keys, docs, email, envelope, guard, health, services, sms, tenants};
+use crate::service::refusal::Refusal;
+
+fn client_routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(sms::create, sms::list))
+        .routes(routes!(sms::get))
+        .routes(routes!(sms::cancel))
+        .routes(routes!(email::create, email::list))
+        .routes(routes!(email::create_batch))
+        .routes(routes!(email::get))
+        .routes(routes!(email::cancel))
+}
+
+fn operator_routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(services::list))
+        .routes(routes!(services::connect))
+        .routes(routes!(services::disconnect))
+        .routes(routes!(api_keys::create, api_keys::list))
+        .routes(routes!(api_keys::revoke))
+        .routes(routes!(api_keys::roll))
+        .routes(routes!(tenants::create, tenants::list))
+}
+
+fn open_routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(health::health))
+        .routes(routes!(health::live))
+        .routes(routes!(health::ready))
+}
+
+/// The OpenAPI document.
+#[must_use]
+pub fn document() -> utoipa::openapi::OpenApi {
+    let (_, document) = OpenApiRouter::with_openapi(Document::openapi())
+        .merge(client_routes())
+        .merge(operator_routes())
+        .merge(open_routes())
+        .split_for_parts();
+    document
+}
+
+/// The whole service.
+pub(crate) fn router(state: AppState, frontend: Option<&str>) -> Router {
+    let client = client_routes().route_layer(from_fn_with_state(state.clone(), guard::client));
+    let operator =
+        operator_routes().route_layer(from_fn_with_state(state.clone(), guard::operator));
+    let (api, document) = OpenApiRouter::with_openapi(Document::openapi())
+        .merge(client)
+        .merge(operator)
+        .merge(open_routes())
+        .split_for_parts();
+    let mut router = api
+        .merge(docs::routes(&document))
+        .route("/metrics", get(health::metrics))
+        .fallback(no_route)
+        // Inside the envelope, so that refusals carry the headers too.
+        .layer(from_fn(docs::headers));
+    if let Some(layer) = frontend.and_then(cors) {
+        router = router.layer(layer);
+    }
+    // Outermost: ids, limits on the request itself, panics, problems, metrics.
+    router.layer(from_fn(envelope::layer)).with_state(state)
+}
+
+async fn no_route() -> Problem {
+    Refusal::new(ErrorCode::NotFound, "There is no such path. See /docs.").into()
+}
+
+fn cors(origin: &str) -> Option<CorsLayer> {
+    let origin: http::HeaderValue = origin.parse().ok()?;
+    Some(
+        CorsLayer::new()
+            .allow_origin(origin)
+            .allow_methods(Any)
+            .allow_headers([
+                http::header::AUTHORIZATION,
+                http::header::CONTENT_TYPE,
+                http::HeaderName::from_static("idempotency-key"),
+                http::HeaderName::from_static("onerouter-tenant"),
+                envelope::X_REQUEST_ID,
+            ])
+            .expose_headers(Any),
+    )
+}

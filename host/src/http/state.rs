@@ -1,0 +1,49 @@
+//! What every handler may use.
+
+use std::sync::Arc;
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use onerouter_engine::Adapters;
+
+use crate::clock::Clock;
+use crate::service::authentication::Authentication;
+use crate::service::connections::Connections;
+use crate::service::email::Email;
+use crate::service::keys::Keys;
+use crate::service::messages::Messages;
+use crate::service::sms::Sms;
+use crate::service::tenants::Tenants;
+use crate::store::Store;
+
+/// Cheap to clone; all clones are one.
+#[derive(Debug, Clone)]
+pub(crate) struct AppState(Arc<Services>);
+
+/// The services behind the routes.
+#[derive(Debug)]
+pub(crate) struct Services {
+    pub(crate) clock: Clock,
+    pub(crate) store: Store,
+    pub(crate) adapters: Arc<Adapters>,
+    pub(crate) authentication: Arc<Authentication>,
+    pub(crate) connections: Arc<Connections>,
+    pub(crate) keys: Keys,
+    pub(crate) tenants: Tenants,
+    pub(crate) sms: Messages<Sms>,
+    pub(crate) email: Messages<Email>,
+    pub(crate) metrics: Option<PrometheusHandle>,
+}
+
+impl AppState {
+    pub(crate) fn new(services: Services) -> Self {
+        Self(Arc::new(services))
+    }
+}
+
+impl std::ops::Deref for AppState {
+    type Target = Services;
+
+    fn deref(&self) -> &Services {
+        &self.0
+    }
+}

@@ -1,0 +1,23 @@
+//! What happens, step by step. No routes and no status codes of HTTP here, no SQL either.
+//!
+//! - [`messages`]: one write from claim to settlement, the same for every kind
+//! - [`kind`], [`sms`], [`email`], [`object`]: what the kinds are and where they differ
+//! - [`connections`]: credentials, from connect to call
+//! - [`authentication`], [`caller`], [`keys`], [`tenants`]: who may do what
+//! - [`outcome`], [`refusal`]: what a call's end means to a caller
+//! - [`sweeper`]: what happens in the background
+
+pub mod authentication;
+pub mod caller;
+pub mod connections;
+pub mod email;
+pub mod keys;
+pub mod kind;
+pub mod messages;
+pub mod object;
+pub(crate) mod outcome;
+pub mod refusal;
+pub mod sms;
+pub mod sweeper;
+pub mod tenants;
+pub mod view;

@@ -1,0 +1,285 @@
+//! From the text of an API key to a caller, and from an operator's token to its right.
+
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use governor::clock::{Clock as _, DefaultClock};
+use governor::middleware::StateInformationMiddleware;
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{Quota, RateLimiter};
+use moka::future::Cache;
+use onerouter_domain::code::ErrorCode;
+use onerouter_domain::id::{ApiKeyId, TenantId};
+use secrecy::{ExposeSecret as _, SecretString};
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+
+use super::caller::{Caller, Operator, Rate};
+use super::refusal::Refusal;
+use crate::api_key::ApiKey;
+use crate::clock::Clock;
+use crate::store::DEFAULT_TENANT;
+use crate::store::{ApiKeyRow, KeyUse};
+use crate::store::{Store, StoreError};
+
+/// A key that was revoked elsewhere stops working after this at the latest.
+const KEY_TTL: Duration = Duration::from_secs(1);
+/// Keys that are remembered, right and wrong ones.
+const KEYS_MAX: u64 = 100_000;
+/// Requests a second, sustained, unless the key says otherwise.
+pub const RATE_PER_SECOND: u32 = 100;
+/// Requests at once, unless the key says otherwise.
+pub const RATE_BURST: u32 = 200;
+
+type Limiter = RateLimiter<NotKeyed, InMemoryState, DefaultClock, StateInformationMiddleware>;
+
+/// Answers who a request comes from.
+#[derive(Debug)]
+pub struct Authentication {
+    store: Store,
+    clock: Clock,
+    admin_token: Option<SecretString>,
+    keys: Cache<[u8; 32], Option<Arc<ApiKeyRow>>>,
+    limiters: Cache<ApiKeyId, Arc<KeyLimiter>>,
+    uses: Mutex<HashMap<ApiKeyId, KeyUse>>,
+}
+
+#[derive(Debug)]
+struct KeyLimiter {
+    rate: Rate,
+    limiter: Limiter,
+}
+
+/// What the limiter says of one request, for the response's headers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Allowance {
+    /// The policy.
+    pub rate: Rate,
+    /// Requests left at once.
+    pub remaining: u32,
+    /// Seconds until there is more.
+    pub reset_s: u64,
+}
+
+impl Authentication {
+    /// Nothing is cached yet.
+    #[must_use]
+    pub fn new(store: Store, clock: Clock, admin_token: Option<SecretString>) -> Self {
+        Self {
+            store,
+            clock,
+            admin_token,
+            keys: Cache::builder()
+                .max_capacity(KEYS_MAX)
+                .time_to_live(KEY_TTL)
+                .build(),
+            limiters: Cache::builder()
+                .max_capacity(KEYS_MAX)
+                .time_to_idle(Duration::from_secs(600))
+                .build(),
+            uses: Mutex::default(),
+        }
+    }
+
+    /// The caller behind an `Authorization` header.
+    ///
+    /// # Errors
+    /// `invalid_api_key`, or the database cannot be reached.
+    pub async fn caller(&self, authorization: Option<&str>) -> Result<Caller, Refusal> {
+        let Some(text) = authorization.and_then(bearer) else {
+            return Err(unauthorized(
+                "Send your API key: Authorization: Bearer unf_test_… or unf_live_….",
+            ));
+        };
+        let key = ApiKey::parse(text)
+            .map_err(|error| unauthorized(format!("The API key is not valid: {error}.")))?;
+        let hash = key.hash();
+        let found = self.keys.try_get_with(hash, self.find(hash)).await;
+        let row = found
+            .map_err(|error| unavailable("cannot look up an API key", &error))?
+            .filter(|row| row.environment == key.environment())
+            .ok_or_else(|| unauthorized("There is no such API key."))?;
+        let now = self.clock.now();
+        if row.revoked_at.is_some_and(|at| at <= now) {
+            return Err(unauthorized("This API key was revoked."));
+        }
+        if row.expires_at.is_some_and(|at| at <= now) {
+            return Err(unauthorized("This API key has expired."));
+        }
+        self.note_use(&row, now);
+        Ok(Caller {
+            tenant: row.tenant_id,
+            environment: row.environment,
+            key: row.id,
+            scopes: row.scopes.as_slice().into(),
+            rate: Rate {
+                per_second: row.rate_per_second.unwrap_or(RATE_PER_SECOND),
+                burst: row.rate_burst.unwrap_or(RATE_BURST),
+            },
+        })
+    }
+
+    async fn find(&self, hash: [u8; 32]) -> Result<Option<Arc<ApiKeyRow>>, StoreError> {
+        Ok(self.store.find_api_key_by_hash(&hash).await?.map(Arc::new))
+    }
+
+    /// Counts one request of a caller.
+    ///
+    /// # Errors
+    /// `rate_limited`, with the same allowance for the headers.
+    pub async fn admit(&self, caller: &Caller) -> (Allowance, Result<(), Refusal>) {
+        let key = caller.key;
+        let rate = caller.rate;
+        let limiter = self
+            .limiters
+            .entry(key)
+            .or_insert_with_if(async { Arc::new(KeyLimiter::new(rate)) }, |limiter| {
+                limiter.rate != rate
+            })
+            .await
+            .into_value();
+        match limiter.limiter.check() {
+            Ok(state) => {
+                let remaining = state.remaining_burst_capacity();
+                (
+                    Allowance {
+                        rate,
+                        remaining,
+                        reset_s: refill_s(rate, remaining),
+                    },
+                    Ok(()),
+                )
+            }
+            Err(refused) => {
+                let wait = refused.wait_time_from(DefaultClock::default().now());
+                let wait_s = wait
+                    .as_secs()
+                    .saturating_add(u64::from(wait.subsec_nanos() > 0))
+                    .max(1);
+                let refusal = Refusal::new(
+                    ErrorCode::RateLimited,
+                    format!(
+                        "This API key may send {} requests a second, {} at once. Try again in {wait_s} s.",
+                        rate.per_second, rate.burst
+                    ),
+                );
+                let allowance = Allowance {
+                    rate,
+                    remaining: 0,
+                    reset_s: wait_s,
+                };
+                (allowance, Err(refusal.retry_after(wait_s)))
+            }
+        }
+    }
+
+    /// The operator behind a request to the management API.
+    ///
+    /// # Errors
+    /// `invalid_api_key` without the right token; `not_found` for a tenant that does not exist.
+    pub async fn operator(
+        &self,
+        authorization: Option<&str>,
+        tenant: Option<TenantId>,
+    ) -> Result<Operator, Refusal> {
+        let Some(expected) = &self.admin_token else {
+            return Err(unauthorized(
+                "Management calls need an operator token; set ONEROUTER_ADMIN_TOKEN.",
+            ));
+        };
+        let sent = authorization.and_then(bearer).unwrap_or_default();
+        // Hashes have one length, so the comparison tells nothing about the token's.
+        let matches = Sha256::digest(sent).ct_eq(&Sha256::digest(expected.expose_secret()));
+        if !bool::from(matches) {
+            return Err(unauthorized(
+                "Send the operator token: Authorization: Bearer ….",
+            ));
+        }
+        let tenant = tenant.unwrap_or(DEFAULT_TENANT);
+        let found = self.store.find_tenant(tenant).await;
+        match found.map_err(|error| unavailable("cannot look up a tenant", &error))? {
+            Some(row) => Ok(Operator { tenant: row.id }),
+            None => Err(Refusal::not_found("tenant")),
+        }
+    }
+
+    /// Forgets what is cached of keys: one was made, changed or revoked here.
+    pub fn forget_keys(&self) {
+        self.keys.invalidate_all();
+    }
+
+    fn note_use(&self, row: &ApiKeyRow, at: DateTime<Utc>) {
+        let mut uses = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
+        uses.insert(
+            row.id,
+            KeyUse {
+                tenant_id: row.tenant_id,
+                id: row.id,
+                at,
+            },
+        );
+    }
+
+    /// Writes when keys were last used, all since the last time in one go.
+    ///
+    /// # Errors
+    /// The database cannot be reached; the uses are kept for the next time.
+    pub async fn write_uses(&self) -> Result<(), StoreError> {
+        let uses: Vec<KeyUse> = {
+            let mut uses = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
+            uses.drain().map(|(_, key_use)| key_use).collect()
+        };
+        if uses.is_empty() {
+            return Ok(());
+        }
+        let written = self.store.touch_api_keys(&uses).await;
+        if written.is_err() {
+            let mut kept = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
+            for key_use in uses {
+                kept.entry(key_use.id).or_insert(key_use);
+            }
+        }
+        written
+    }
+}
+
+impl KeyLimiter {
+    fn new(rate: Rate) -> Self {
+        let per_second = NonZeroU32::new(rate.per_second).unwrap_or(NonZeroU32::MIN);
+        let burst = NonZeroU32::new(rate.burst).unwrap_or(NonZeroU32::MIN);
+        let quota = Quota::per_second(per_second).allow_burst(burst);
+        let limiter = RateLimiter::direct(quota).with_middleware::<StateInformationMiddleware>();
+        Self { rate, limiter }
+    }
+}
+
+fn refill_s(rate: Rate, remaining: u32) -> u64 {
+    let missing = rate.burst.saturating_sub(remaining);
+    u64::from(missing.div_ceil(rate.per_second.max(1)))
+}
+
+fn bearer(authorization: &str) -> Option<&str> {
+    let (scheme, token) = authorization.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+fn unauthorized(detail: impl Into<String>) -> Refusal {
+    Refusal::new(ErrorCode::InvalidApiKey, detail)
+}
+
+pub(crate) fn unavailable(during: &str, error: &StoreError) -> Refusal {
+    match error {
+        StoreError::Unavailable { .. } => {
+            tracing::error!(error = %error, "{during}");
+            Refusal::new(
+                ErrorCode::Overloaded,
+                "The gateway cannot reach its database; nothing was sent. Try again.",
+            )
+            .retry_after(1)
+        }
+        _ => Refusal::internal(during, error),
+    }
+}

@@ -1,0 +1,282 @@
+//! Messages of every kind, step by step: claim, call, settle.
+//!
+//! A write is claimed first: its idempotency key, its object and the attempt are committed before
+//! anything leaves the house. Then the adapter is called, with no transaction open. Then one
+//! transaction settles what came of it. The last two run on a tracked task that ends only when it
+//! is done, whether the client still waits or not. What a crash leaves behind, [`settlement`]
+//! finishes.
+
+mod batch;
+mod cancel;
+mod create;
+mod read;
+mod settlement;
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
+use onerouter_domain::code::ErrorCode;
+use onerouter_domain::environment::Environment;
+use onerouter_domain::id::{EventId, RequestId};
+use onerouter_domain::idempotency::IdempotencyKey;
+use onerouter_domain::metadata::Metadata;
+use onerouter_engine::LedgerEntry;
+use onerouter_manifest::PluginId;
+use tokio_util::task::TaskTracker;
+
+pub use self::create::{BatchEntry, Chosen};
+pub use self::read::{ListQuery, Page};
+use super::authentication::unavailable;
+use super::connections::Connections;
+use super::kind::Kind;
+use super::object::Object;
+use super::refusal::Refusal;
+use crate::clock::Clock;
+use crate::ids;
+use crate::store::NewEvent;
+use crate::store::ObjectUpdate;
+use crate::store::{IdempotencyRow, KeyState};
+use crate::store::{Store, StoreError, TenantTx};
+
+/// A request is answered within this.
+pub const REQUEST_DEADLINE: Duration = Duration::from_secs(30);
+/// What is kept of it for settling after the adapter's call.
+const SETTLE_RESERVE: Duration = Duration::from_secs(2);
+/// Nobody else settles an object while its call may still run: the deadline and a good margin.
+const CLAIM_MAX: TimeDelta = TimeDelta::seconds(45);
+/// Finished idempotency keys are kept for this long.
+const KEY_KEPT: TimeDelta = TimeDelta::hours(25);
+/// How long a caller waits before asking again about a request that still runs.
+const IN_PROGRESS_RETRY_S: u64 = 1;
+
+/// Renders a refusal as the bytes that are kept for a repeated request.
+pub type RenderRefusal = fn(&Refusal, RequestId) -> (u16, Bytes);
+
+/// What messages of every kind are served with.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    /// Rows.
+    pub store: Store,
+    /// Connections and adapters.
+    pub connections: Arc<Connections>,
+    /// Times.
+    pub clock: Clock,
+    /// Runs what must finish.
+    pub tasks: TaskTracker,
+    /// Problem documents.
+    pub render: RenderRefusal,
+}
+
+/// Messages of one kind.
+#[derive(Debug)]
+pub struct Messages<K> {
+    parts: Arc<Parts>,
+    kind: PhantomData<K>,
+}
+
+impl<K> Clone for Messages<K> {
+    fn clone(&self) -> Self {
+        Self {
+            parts: Arc::clone(&self.parts),
+            kind: PhantomData,
+        }
+    }
+}
+
+impl<K> Messages<K> {
+    /// Messages of a kind.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        Self {
+            parts: Arc::new(parts),
+            kind: PhantomData,
+        }
+    }
+}
+
+/// A message to be sent.
+#[derive(Debug, Clone)]
+pub struct NewMessage<K: Kind> {
+    /// What is asked for.
+    pub request: K::Request,
+    /// Its large part.
+    pub content: K::Content,
+    /// The caller's pairs.
+    pub metadata: Metadata,
+    /// The provider that the caller named.
+    pub provider: Option<PluginId>,
+}
+
+/// By what a repeated request is known.
+#[derive(Debug, Clone)]
+pub struct Intent {
+    /// The caller's key, or one derived from it.
+    pub key: Option<String>,
+    /// The canonical route.
+    pub route: &'static str,
+    /// SHA-256 of what was asked for.
+    pub hash: [u8; 32],
+}
+
+impl Intent {
+    /// The intent behind a request with this key.
+    #[must_use]
+    pub fn new(key: Option<IdempotencyKey>, route: &'static str, hash: [u8; 32]) -> Self {
+        Self {
+            key: key.map(|key| key.as_str().to_owned()),
+            route,
+            hash,
+        }
+    }
+}
+
+/// A finished answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// JSON.
+    pub body: Bytes,
+    /// It was made for an earlier request.
+    pub is_replay: bool,
+}
+
+impl Answer {
+    const fn fresh(status: u16, body: Bytes) -> Self {
+        Self {
+            status,
+            body,
+            is_replay: false,
+        }
+    }
+}
+
+/// How a key ends in the transaction that settles its object.
+#[derive(Debug, Clone)]
+enum KeyEnd {
+    /// The answer is kept.
+    Keep(u16, Bytes),
+    /// Nothing was processed: the key is free again.
+    Release,
+    /// Nobody knows yet.
+    Unknown,
+}
+
+impl<K: Kind> Messages<K> {
+    /// The answer to a request whose key is taken.
+    fn replay(&self, row: IdempotencyRow, intent: &Intent) -> Result<Answer, Refusal> {
+        if row.route != intent.route || row.request_hash != intent.hash {
+            return Err(Refusal::new(
+                ErrorCode::IdempotencyKeyReused,
+                "This Idempotency-Key was used for another request. Use a new key for a new request.",
+            ));
+        }
+        let object = row.object_id.map(K::id);
+        match (row.state, row.status, row.body) {
+            (KeyState::Done, Some(status), Some(body)) => Ok(Answer {
+                status,
+                body,
+                is_replay: true,
+            }),
+            (KeyState::Unknown, ..) => {
+                let refusal = Refusal::new(
+                    ErrorCode::OutcomeUnknown,
+                    "The outcome of the first request with this key is not known yet. Read the object until its status is.",
+                );
+                Err(match object {
+                    Some(id) => refusal.about(id),
+                    None => refusal,
+                })
+            }
+            (KeyState::Running | KeyState::Done, ..) => Err(Refusal::new(
+                ErrorCode::IdempotencyInProgress,
+                "The first request with this Idempotency-Key is still running.",
+            )
+            .retry_after(IN_PROGRESS_RETRY_S)),
+        }
+    }
+
+    async fn end_key(
+        tx: &mut TenantTx,
+        environment: Environment,
+        key: Option<&str>,
+        end: &KeyEnd,
+    ) -> Result<(), StoreError> {
+        let Some(key) = key else {
+            return Ok(());
+        };
+        match end {
+            KeyEnd::Keep(status, body) => tx.finish_key(environment, key, *status, body).await?,
+            KeyEnd::Release => tx.release_key(environment, key).await?,
+            KeyEnd::Unknown => tx.mark_key_unknown(environment, key).await?,
+        };
+        Ok(())
+    }
+
+    /// Writes an object's next version and the event about it.
+    async fn write(
+        tx: &mut TenantTx,
+        object: &mut Object<K>,
+        status_before: Option<K::Status>,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
+        let update = ObjectUpdate {
+            id: K::uuid(object.id),
+            expected_version: object.version,
+            status: object.status.to_string(),
+            provider_ref: object.provider_ref.clone(),
+            result: to_json(&object.result),
+            claimed_until: object.claimed_until,
+            refreshed_at: object.refreshed_at,
+            updated_at: now,
+        };
+        if !tx.update_object(&update).await? {
+            return Ok(false);
+        }
+        object.version = object.version.saturating_add(1);
+        object.updated_at = now;
+        if status_before != Some(object.status) {
+            let data = K::present(object, None);
+            tx.insert_event(&NewEvent {
+                id: EventId::from_uuid(ids::next()),
+                environment: object.environment,
+                event_type: format!("{}.{}", K::NAME, object.status),
+                object_id: K::uuid(object.id),
+                object_version: object.version,
+                data: String::from_utf8_lossy(&data).into_owned(),
+                created_at: now,
+            })
+            .await?;
+        }
+        Ok(true)
+    }
+
+    fn store_failed(during: &'static str) -> impl Fn(StoreError) -> Refusal {
+        move |error| unavailable(during, &error)
+    }
+}
+
+/// Our own types always are JSON.
+fn to_json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_else(|_| "{}".to_owned())
+}
+
+/// What a call sent, for the attempt's row: methods, hosts and statuses, no bodies.
+fn ledger_json(ledger: &[LedgerEntry], fault: Option<&str>) -> String {
+    let requests: Vec<_> = ledger
+        .iter()
+        .map(|entry| {
+            serde_json::json!({
+                "method": entry.method,
+                "host": entry.host,
+                "state_changing": entry.state_changing,
+                "left": entry.left,
+                "status": entry.answer.map(|answer| answer.status),
+            })
+        })
+        .collect();
+    serde_json::json!({ "requests": requests, "reason": fault }).to_string()
+}

@@ -1,0 +1,355 @@
+//! Sends several e-mails for one request. Each has its own outcome and its own key; those that may
+//! travel together share one attempt, one provider call and one key toward the provider, and are
+//! only ever repeated as the same set.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use futures_util::StreamExt as _;
+use futures_util::stream;
+use onerouter_domain::code::ErrorCode;
+use onerouter_domain::environment::Environment;
+use onerouter_domain::id::{AttemptId, ConnectionId, TenantId};
+use onerouter_domain::idempotency::ProviderKey;
+use onerouter_engine::wit::email as wit;
+use onerouter_engine::{CallContext, CallReport, ItemRefusal, Outcome};
+use onerouter_manifest::{BatchRule, Capability, Category, Manifest, PluginId};
+
+use super::create::{BatchEntry, Chosen, Claim, Claimed, call_deadline, send_ids};
+use super::settlement::{key_is_open, needs_settling};
+use super::{Answer, Messages, ledger_json};
+use crate::ids;
+use crate::service::caller::{Caller, Origin};
+use crate::service::email::{self, Email, EmailContent, EmailRequest};
+use crate::service::object::{Object, Reported};
+use crate::service::outcome;
+use crate::service::refusal::Refusal;
+use crate::store::ObjectKind;
+use crate::store::StoreError;
+use crate::store::{AttemptEnd, AttemptRow, NewAttempt};
+
+/// Name of the operation in attempts, provider keys and manifests.
+const SEND_BATCH: &str = "send_batch";
+const SEND_BATCH_OPERATION: &str = "email.send_batch";
+/// Provider calls of one request that run at the same time.
+const CALLS_MAX: usize = 8;
+
+type Email1 = Box<Claim<Email>>;
+type Position = usize;
+type Outcomes = Vec<(Position, Result<Answer, Refusal>)>;
+
+/// What one provider call carries.
+enum Call {
+    Single(Position, Email1, Chosen),
+    Set(Vec<(Position, Email1)>, Chosen, AttemptId),
+}
+
+impl Messages<Email> {
+    /// Sends e-mails, each once per key; the answers stand in the order of the e-mails.
+    ///
+    /// # Errors
+    /// Only what concerns all of them; nothing was sent then.
+    pub async fn create_batch(
+        &self,
+        caller: &Caller,
+        origin: &Origin,
+        entries: Vec<Result<BatchEntry<Email>, Refusal>>,
+    ) -> Result<Vec<Result<Answer, Refusal>>, Refusal> {
+        let failed = Self::store_failed("cannot claim a batch");
+        let count = entries.len();
+        let mut chosen: HashMap<Option<PluginId>, Result<Chosen, Refusal>> = HashMap::new();
+        for (_, new) in entries.iter().flatten() {
+            if !chosen.contains_key(&new.provider) {
+                chosen.insert(new.provider.clone(), self.choose(caller, new).await);
+            }
+        }
+        let mut answers: Outcomes = Vec::with_capacity(count);
+        let mut claims = Vec::with_capacity(count);
+        let mut tx = self
+            .parts
+            .store
+            .begin(caller.tenant)
+            .await
+            .map_err(&failed)?;
+        for (position, entry) in entries.into_iter().enumerate() {
+            let (intent, new) = match entry {
+                Ok(entry) => entry,
+                Err(refusal) => {
+                    answers.push((position, Err(refusal)));
+                    continue;
+                }
+            };
+            let chosen = chosen.get(&new.provider).cloned().unwrap_or_else(|| {
+                Err(Refusal::new(
+                    ErrorCode::NoConnection,
+                    "Nothing is connected.",
+                ))
+            });
+            match self
+                .claim(&mut tx, caller, origin, intent, new, chosen.as_ref())
+                .await
+            {
+                Ok(Claimed::Mine(claim)) => {
+                    if let Ok(chosen) = chosen {
+                        claims.push((position, claim, chosen));
+                    }
+                }
+                Ok(Claimed::Answered(answer)) => answers.push((position, Ok(answer))),
+                Err(refusal) if refusal.code.status() >= 500 => return Err(refusal),
+                Err(refusal) => answers.push((position, Err(refusal))),
+            }
+        }
+        let mut calls = into_calls(claims);
+        for call in &mut calls {
+            match call {
+                Call::Single(_, claim, _) => {
+                    self.claim_attempt(&mut tx, claim).await.map_err(&failed)?;
+                }
+                Call::Set(members, _, attempt) => {
+                    for (_, claim) in members.iter_mut() {
+                        claim.attempt = *attempt;
+                    }
+                    let ids: Vec<_> = members
+                        .iter()
+                        .map(|(_, claim)| claim.object.id.uuid())
+                        .collect();
+                    let new = self.set_attempt(*attempt, &ids, *attempt, None);
+                    tx.insert_attempt(&new).await.map_err(&failed)?;
+                    tx.insert_attempt_objects(*attempt, &ids)
+                        .await
+                        .map_err(&failed)?;
+                }
+            }
+        }
+        tx.commit().await.map_err(&failed)?;
+        let this = self.clone();
+        let sent = self
+            .finish(async move { Ok(this.run(calls).await) })
+            .await?;
+        answers.extend(sent);
+        answers.sort_unstable_by_key(|(position, _)| *position);
+        Ok(answers.into_iter().map(|(_, answer)| answer).collect())
+    }
+
+    fn set_attempt(
+        &self,
+        id: AttemptId,
+        objects: &[uuid::Uuid],
+        key_of: AttemptId,
+        batch_id: Option<uuid::Uuid>,
+    ) -> NewAttempt {
+        NewAttempt {
+            id,
+            object_id: objects.first().copied().unwrap_or_default(),
+            operation: SEND_BATCH.to_owned(),
+            provider_key: set_key(key_of).as_str().to_owned(),
+            started_at: self.parts.clock.now(),
+            batch_id,
+        }
+    }
+
+    async fn run(&self, calls: Vec<Call>) -> Outcomes {
+        let running = calls.into_iter().map(|call| {
+            let this = self.clone();
+            async move {
+                match call {
+                    Call::Single(position, claim, chosen) => {
+                        vec![(position, this.send(*claim, chosen).await)]
+                    }
+                    Call::Set(members, chosen, attempt) => {
+                        this.send_set(members, chosen, attempt).await
+                    }
+                }
+            }
+        });
+        stream::iter(running)
+            .buffer_unordered(CALLS_MAX)
+            .collect::<Vec<_>>()
+            .await
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+
+    async fn send_set(
+        &self,
+        members: Vec<(Position, Email1)>,
+        (connection, adapter): Chosen,
+        attempt: AttemptId,
+    ) -> Outcomes {
+        let Some((_, first)) = members.first() else {
+            return Vec::new();
+        };
+        let context = CallContext {
+            connection: Arc::clone(&connection.context),
+            deadline: call_deadline(&first.origin),
+        };
+        let requests: Vec<_> = members
+            .iter()
+            .map(|(_, claim)| to_wit(&claim.object, &claim.content, attempt))
+            .collect();
+        let key = set_key(attempt);
+        let report = adapter
+            .email_send_batch(&context, &requests, key.as_str())
+            .await;
+        outcome::log(&connection.provider, SEND_BATCH_OPERATION, &report);
+        let end = self.set_end(attempt, &report);
+        let outcomes = by_member(report.outcome, members.len());
+        let (positions, claims): (Vec<_>, Vec<_>) = members.into_iter().unzip();
+        let settling = claims
+            .into_iter()
+            .map(|claim| *claim)
+            .zip(outcomes)
+            .collect();
+        let answers = self.settle(settling, &connection.provider, &end).await;
+        positions.into_iter().zip(answers).collect()
+    }
+
+    fn set_end<T>(&self, attempt: AttemptId, report: &CallReport<T>) -> AttemptEnd {
+        AttemptEnd {
+            id: attempt,
+            outcome: outcome::name(&report.outcome).to_owned(),
+            detail: Some(ledger_json(&report.ledger, None)),
+            ended_at: self.parts.clock.now(),
+        }
+    }
+
+    /// Repeats a set whose outcome is unknown: the same members, in the same order, under the same
+    /// key, and only while the provider still knows the key.
+    pub(in crate::service) async fn repeat_set(
+        &self,
+        tenant: TenantId,
+        environment: Environment,
+        first: AttemptRow,
+        (connection, adapter): Chosen,
+    ) -> Result<(), StoreError> {
+        let now = self.parts.clock.now();
+        if !key_is_open(
+            adapter.manifest(),
+            SEND_BATCH_OPERATION,
+            first.started_at,
+            now,
+        ) {
+            return Ok(());
+        }
+        let mut tx = self.parts.store.begin_read(tenant).await?;
+        let ids = tx.list_attempt_objects(first.id).await?;
+        let mut members = Vec::with_capacity(ids.len());
+        for id in &ids {
+            let row = tx.find_object(ObjectKind::Email, environment, *id).await?;
+            let content = Self::content(&mut tx, *id).await?;
+            let (Some(row), Some(content)) = (row, content) else {
+                // A set that is no longer whole cannot be repeated.
+                return Ok(());
+            };
+            members.push((Object::<Email>::from_row(row)?, content));
+        }
+        drop(tx);
+        let attempt = AttemptId::from_uuid(ids::next());
+        let mut tx = self.parts.store.begin(tenant).await?;
+        let new = self.set_attempt(attempt, &ids, first.id, Some(first.id.uuid()));
+        tx.insert_attempt(&new).await?;
+        tx.commit().await?;
+        let requests: Vec<_> = members
+            .iter()
+            .map(|(object, content)| to_wit(object, content, first.id))
+            .collect();
+        let context = Self::context(&connection);
+        let key = set_key(first.id);
+        let report = adapter
+            .email_send_batch(&context, &requests, key.as_str())
+            .await;
+        outcome::log(&connection.provider, "repeat_batch", &report);
+        let mut tx = self.parts.store.begin(tenant).await?;
+        tx.finish_attempt(&self.set_end(attempt, &report)).await?;
+        tx.commit().await?;
+        let outcomes = by_member(report.outcome, members.len());
+        for ((object, _), outcome) in members.into_iter().zip(outcomes) {
+            if needs_settling(&object) {
+                self.settle_repeated(tenant, &object, &connection.provider, outcome)
+                    .await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What the call as a whole, or its answer for each member, means for each member.
+fn by_member(
+    outcome: Outcome<Vec<Result<wit::Message, ItemRefusal>>>,
+    count: usize,
+) -> Vec<Outcome<Reported<Email>>> {
+    match outcome {
+        Outcome::Accepted(items) => items
+            .into_iter()
+            .map(|item| match item {
+                Ok(message) => Outcome::Accepted(email::from_wit(message)),
+                Err(ItemRefusal::Declined(refusal)) => Outcome::Declined(refusal),
+                Err(ItemRefusal::NotSent(reason)) => Outcome::NotSent(reason),
+                Err(ItemRefusal::Unknown(unknown)) => Outcome::Unknown(unknown),
+            })
+            .collect(),
+        Outcome::Declined(refusal) => vec![Outcome::Declined(refusal); count],
+        Outcome::NotSent(reason) => vec![Outcome::NotSent(reason); count],
+        Outcome::Unknown(unknown) => vec![Outcome::Unknown(unknown); count],
+    }
+}
+
+/// Sorts e-mails into provider calls: sets of those that may travel together, in order, and singles.
+fn into_calls(claims: Vec<(Position, Email1, Chosen)>) -> Vec<Call> {
+    let mut calls = Vec::new();
+    let mut together: HashMap<ConnectionId, (Chosen, Vec<(Position, Email1)>)> = HashMap::new();
+    for (position, claim, chosen) in claims {
+        if may_travel(&chosen, &claim.object.request) {
+            let id = chosen.0.id;
+            let (_, members) = together.entry(id).or_insert_with(|| (chosen, Vec::new()));
+            members.push((position, claim));
+        } else {
+            calls.push(Call::Single(position, claim, chosen));
+        }
+    }
+    for (chosen, members) in together.into_values() {
+        let most = rule(chosen.1.manifest()).map_or(1, |rule| rule.max);
+        let most = usize::try_from(most).unwrap_or(usize::MAX).max(1);
+        let mut members = members.into_iter().peekable();
+        while members.peek().is_some() {
+            let mut set: Vec<_> = members.by_ref().take(most).collect();
+            let chosen = Clone::clone(&chosen);
+            if set.len() > 1 {
+                calls.push(Call::Set(set, chosen, AttemptId::from_uuid(ids::next())));
+            } else if let Some((position, claim)) = set.pop() {
+                calls.push(Call::Single(position, claim, chosen));
+            }
+        }
+    }
+    calls
+}
+
+fn rule(manifest: &Manifest) -> Option<&BatchRule> {
+    manifest.batch.get(&Category::Email)
+}
+
+fn may_travel((_, adapter): &Chosen, request: &EmailRequest) -> bool {
+    adapter.can(Capability::EmailBatch)
+        && rule(adapter.manifest()).is_some_and(|rule| {
+            rule.excludes.iter().all(|field| match field.as_str() {
+                "attachments" => request.attachments.is_empty(),
+                "send_at" => request.send_at.is_none(),
+                "cc" => request.cc.is_empty(),
+                "bcc" => request.bcc.is_empty(),
+                "reply_to" => request.reply_to.is_empty(),
+                "headers" => request.headers.is_empty(),
+                "tags" => request.tags.is_empty(),
+                // A field that this host does not know cannot be judged: the e-mail goes alone.
+                _ => false,
+            })
+        })
+}
+
+fn set_key(attempt: AttemptId) -> ProviderKey {
+    ProviderKey::derive(attempt, SEND_BATCH, 1)
+}
+
+fn to_wit(object: &Object<Email>, content: &EmailContent, attempt: AttemptId) -> wit::SendRequest {
+    email::to_wit(send_ids(object, attempt), &object.request, content)
+}

@@ -1,0 +1,481 @@
+//! Settles what nobody knows the end of: claims that a crash left behind, and messages whose
+//! provider's answer was lost.
+//!
+//! Nothing is sent again blindly. In this order:
+//! 1. the provider's id is known: it is read;
+//! 2. the provider honours our key for this operation and its window is still open: the very same
+//!    request is repeated under the very same key, which has one effect at most;
+//! 3. the adapter can look for lost messages: exactly one that equals ours and belongs to no other
+//!    object is ours;
+//! 4. otherwise it stays unknown, and is asked about again later.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use onerouter_domain::id::{AttemptId, TenantId};
+use onerouter_domain::time;
+use onerouter_engine::{CallContext, Outcome, RefusalKind};
+use onerouter_manifest::Manifest;
+use tokio::time::Instant;
+
+use super::cancel::CANCELED;
+use super::create::{CREATED, Chosen, SEND, conclude, provider_key, send_ids};
+use super::{Messages, ledger_json};
+use crate::ids;
+use crate::service::kind::{Kind, Window};
+use crate::service::object::{Object, Reported};
+use crate::service::outcome;
+use crate::store::ObjectRow;
+use crate::store::{AttemptEnd, AttemptRow, NewAttempt};
+use crate::store::{DueWork, WorkKind};
+use crate::store::{StoreError, TenantTx, constraint};
+
+/// The first look at a message whose answer was lost.
+pub(super) const FIRST_TRY_AFTER: TimeDelta = TimeDelta::seconds(2);
+/// Looks get rarer up to this.
+const TRY_AFTER_MAX: TimeDelta = TimeDelta::hours(1);
+/// After this the background stops asking; a reader still can.
+const GIVE_UP_AFTER: TimeDelta = TimeDelta::days(7);
+/// How long one question to a provider may take.
+const ASK_TIMEOUT: Duration = Duration::from_secs(20);
+/// A key is not used in the last part of its window: the provider's clock is not ours.
+const KEY_WINDOW_MARGIN_S: u64 = 600;
+/// Clocks differ and providers cut times to seconds: a lost message may seem this much older or
+/// younger than the attempt.
+const CLOCK_MARGIN: TimeDelta = TimeDelta::seconds(60);
+/// Objects that may equal a lost one; more than this in one window are not told apart.
+const TWINS_MAX: u32 = 200;
+
+/// Refusals of a repeated request that say nothing about the first one.
+const NO_WORD_ON_THE_FIRST: [&str; 7] = [
+    "duplicate_key",
+    "permission_denied",
+    "account_suspended",
+    "credentials_refused",
+    "quota_exceeded",
+    "rate_limited",
+    "security_blocked",
+];
+
+impl<K: Kind> Messages<K> {
+    /// Works on an object that is due.
+    ///
+    /// # Errors
+    /// The database cannot be reached; the work is leased again later.
+    pub async fn settle_due(&self, work: &DueWork, row: ObjectRow) -> Result<(), StoreError> {
+        let object = Object::<K>::from_row(row)?;
+        let id = K::uuid(object.id);
+        let now = self.parts.clock.now();
+        let alive = object.claimed_until.filter(|until| *until > now);
+        let is_settled =
+            K::is_terminal(object.status) || (alive.is_none() && !needs_settling(&object));
+        if let Some(until) = alive {
+            return self.again(work.tenant_id, &object, until).await;
+        }
+        if is_settled {
+            let mut tx = self.parts.store.begin(work.tenant_id).await?;
+            tx.finish_work(WorkKind::Settle, id).await?;
+            return tx.commit().await;
+        }
+        let object = self.bury_dead_claim(work.tenant_id, object).await?;
+        if !needs_settling(&object) {
+            return Ok(());
+        }
+        let created_at = object.created_at;
+        match self.ask(work.tenant_id, object.clone()).await {
+            Some(settled) if !needs_settling(&settled) => Ok(()),
+            _ if now.signed_duration_since(created_at) > GIVE_UP_AFTER => {
+                tracing::error!(object.id = %object.id, "still unknown; giving up");
+                let mut tx = self.parts.store.begin(work.tenant_id).await?;
+                tx.finish_work(WorkKind::Settle, id).await?;
+                tx.commit().await
+            }
+            _ => {
+                self.again(work.tenant_id, &object, now + backoff(work.tries))
+                    .await
+            }
+        }
+    }
+
+    async fn again(
+        &self,
+        tenant: TenantId,
+        object: &Object<K>,
+        at: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.parts.store.begin(tenant).await?;
+        tx.schedule(WorkKind::Settle, K::uuid(object.id), at)
+            .await?;
+        tx.commit().await
+    }
+
+    /// A claim whose task is gone: whether the provider acted is not known.
+    async fn bury_dead_claim(
+        &self,
+        tenant: TenantId,
+        object: Object<K>,
+    ) -> Result<Object<K>, StoreError> {
+        let now = self.parts.clock.now();
+        let mut tx = self.parts.store.begin(tenant).await?;
+        let Some(mut object) = Self::lock(&mut tx, &object).await? else {
+            return Ok(object);
+        };
+        let Some(until) = object.claimed_until else {
+            return Ok(object);
+        };
+        if until > now {
+            return Ok(object);
+        }
+        tracing::warn!(object.id = %object.id, "found a dead claim; settling it by asking");
+        let before = object.status;
+        object.claimed_until = None;
+        object.status = K::unknown();
+        Self::write(&mut tx, &mut object, Some(before), now).await?;
+        for key in tx.list_keys_by_object(K::uuid(object.id)).await? {
+            tx.mark_key_unknown(key.environment, &key.key).await?;
+        }
+        tx.commit().await?;
+        Ok(object)
+    }
+
+    async fn lock(tx: &mut TenantTx, object: &Object<K>) -> Result<Option<Object<K>>, StoreError> {
+        let id = K::uuid(object.id);
+        let row = tx.lock_object(K::OBJECT, object.environment, id).await?;
+        row.map(Object::from_row).transpose()
+    }
+
+    /// Asks the provider what became of an object and stores what it says. None when nothing new is
+    /// known.
+    pub(super) async fn ask(&self, tenant: TenantId, object: Object<K>) -> Option<Object<K>> {
+        let chosen = self
+            .parts
+            .connections
+            .of_object(tenant, object.connection_id)
+            .await;
+        let (connection, adapter) = match chosen {
+            Ok(chosen) => chosen,
+            Err(refusal) => {
+                tracing::warn!(object.id = %object.id, reason = refusal.detail, "cannot ask about an object");
+                return None;
+            }
+        };
+        let asked = if object.provider_ref.is_some() {
+            self.read(tenant, &object, (connection, adapter)).await
+        } else if needs_settling(&object) {
+            self.find_out(tenant, &object, (connection, adapter)).await
+        } else {
+            Ok(None)
+        };
+        asked.unwrap_or_else(|error| {
+            tracing::error!(%error, object.id = %object.id, "cannot store what the provider said");
+            None
+        })
+    }
+
+    pub(in crate::service) fn context(
+        connection: &crate::service::connections::Connection,
+    ) -> CallContext {
+        let now = Instant::now();
+        CallContext {
+            connection: Arc::clone(&connection.context),
+            deadline: now.checked_add(ASK_TIMEOUT).unwrap_or(now),
+        }
+    }
+
+    async fn read(
+        &self,
+        tenant: TenantId,
+        object: &Object<K>,
+        (connection, adapter): Chosen,
+    ) -> Result<Option<Object<K>>, StoreError> {
+        let Some(provider_ref) = &object.provider_ref else {
+            return Ok(None);
+        };
+        let report = K::get(&adapter, &Self::context(&connection), provider_ref).await;
+        outcome::log(&connection.provider, "get", &report);
+        match report.outcome {
+            Outcome::Accepted(reported) => self.apply(tenant, object, reported).await,
+            Outcome::Declined(_) | Outcome::NotSent(_) | Outcome::Unknown(_) => Ok(None),
+        }
+    }
+
+    /// Stores what a provider reports, on top of whatever the object has become meanwhile.
+    async fn apply(
+        &self,
+        tenant: TenantId,
+        object: &Object<K>,
+        reported: Reported<K>,
+    ) -> Result<Option<Object<K>>, StoreError> {
+        let now = self.parts.clock.now();
+        let mut tx = self.parts.store.begin(tenant).await?;
+        let Some(mut object) = Self::lock(&mut tx, object).await? else {
+            return Ok(None);
+        };
+        if object.claimed_until.is_some_and(|until| until > now) {
+            // A call of its own is running and will have the last word.
+            return Ok(None);
+        }
+        let before = object.status;
+        let was_unknown = needs_settling(&object);
+        let changed = object.merge(reported);
+        if changed && !Self::write(&mut tx, &mut object, Some(before), now).await? {
+            return Ok(None);
+        }
+        if was_unknown && !needs_settling(&object) {
+            self.end_keys(&mut tx, &object).await?;
+        }
+        tx.commit().await?;
+        Ok(Some(object))
+    }
+
+    /// The object is settled: so are the requests that made or cancelled it.
+    async fn end_keys(&self, tx: &mut TenantTx, object: &Object<K>) -> Result<(), StoreError> {
+        let id = K::uuid(object.id);
+        let content = Self::content(tx, id).await?;
+        let body = K::present(object, content.as_ref());
+        for key in tx.list_keys_by_object(id).await? {
+            let status = if key.route.ends_with("/cancel") {
+                CANCELED
+            } else {
+                CREATED
+            };
+            tx.finish_key(key.environment, &key.key, status, &body)
+                .await?;
+        }
+        tx.finish_work(WorkKind::Settle, id).await?;
+        Ok(())
+    }
+
+    /// Finds out about an object of which we have no provider's id.
+    async fn find_out(
+        &self,
+        tenant: TenantId,
+        object: &Object<K>,
+        chosen: Chosen,
+    ) -> Result<Option<Object<K>>, StoreError> {
+        let mut tx = self.parts.store.begin_read(tenant).await?;
+        let attempts = tx.list_attempts(K::uuid(object.id)).await?;
+        let content = Self::content(&mut tx, K::uuid(object.id)).await?;
+        drop(tx);
+        // The first attempt decides: a repeated one has its key.
+        let Some(first) = attempts
+            .into_iter()
+            .find(|attempt| attempt.operation.starts_with(SEND))
+        else {
+            return Ok(None);
+        };
+        let now = self.parts.clock.now();
+        if first.operation != SEND {
+            K::settle_batch(self, tenant, object.environment, first, chosen).await?;
+            return self.reread(tenant, object).await;
+        }
+        if key_is_open(
+            chosen.1.manifest(),
+            K::SEND_OPERATION,
+            first.started_at,
+            now,
+        ) {
+            return self
+                .repeat(tenant, object, content.as_ref(), &first, chosen)
+                .await;
+        }
+        self.look_up(tenant, object, &first, chosen).await
+    }
+
+    async fn reread(
+        &self,
+        tenant: TenantId,
+        object: &Object<K>,
+    ) -> Result<Option<Object<K>>, StoreError> {
+        let mut tx = self.parts.store.begin_read(tenant).await?;
+        let row = tx
+            .find_object(K::OBJECT, object.environment, K::uuid(object.id))
+            .await?;
+        row.map(Object::from_row).transpose()
+    }
+
+    /// Repeats the same request under the same key, which the provider honours.
+    async fn repeat(
+        &self,
+        tenant: TenantId,
+        object: &Object<K>,
+        content: Option<&K::Content>,
+        first: &AttemptRow,
+        (connection, adapter): Chosen,
+    ) -> Result<Option<Object<K>>, StoreError> {
+        let Some(content) = content.cloned().or_else(K::no_content) else {
+            return Ok(None);
+        };
+        let attempt = AttemptId::from_uuid(ids::next());
+        let mut tx = self.parts.store.begin(tenant).await?;
+        tx.insert_attempt(&NewAttempt {
+            id: attempt,
+            object_id: K::uuid(object.id),
+            operation: SEND.to_owned(),
+            provider_key: provider_key(object).as_str().to_owned(),
+            started_at: self.parts.clock.now(),
+            batch_id: None,
+        })
+        .await?;
+        tx.commit().await?;
+        let context = Self::context(&connection);
+        // The first attempt's ids: the request must be the same to the byte.
+        let ids = send_ids(object, first.id);
+        let report = K::send(&adapter, &context, ids, &object.request, &content).await;
+        outcome::log(&connection.provider, "repeat", &report);
+        let end = AttemptEnd {
+            id: attempt,
+            outcome: outcome::name(&report.outcome).to_owned(),
+            detail: Some(ledger_json(&report.ledger, Some("settlement"))),
+            ended_at: self.parts.clock.now(),
+        };
+        let mut tx = self.parts.store.begin(tenant).await?;
+        tx.finish_attempt(&end).await?;
+        tx.commit().await?;
+        self.settle_repeated(tenant, object, &connection.provider, report.outcome)
+            .await
+    }
+
+    /// Stores what a repeated request says about the first one. Only a yes, or a no that would have
+    /// been the first one's too, settles anything.
+    pub(in crate::service) async fn settle_repeated(
+        &self,
+        tenant: TenantId,
+        object: &Object<K>,
+        provider: &onerouter_manifest::PluginId,
+        outcome: Outcome<Reported<K>>,
+    ) -> Result<Option<Object<K>>, StoreError> {
+        match outcome {
+            Outcome::Accepted(reported) => self.apply(tenant, object, reported).await,
+            Outcome::Declined(refusal)
+                if refusal.kind == RefusalKind::Declined
+                    && !NO_WORD_ON_THE_FIRST.contains(&refusal.failure.code.as_str()) =>
+            {
+                let now = self.parts.clock.now();
+                let mut tx = self.parts.store.begin(tenant).await?;
+                let Some(mut object) = Self::lock(&mut tx, object).await? else {
+                    return Ok(None);
+                };
+                if !needs_settling(&object) || object.provider_ref.is_some() {
+                    return Ok(Some(object));
+                }
+                let before = object.status;
+                conclude(&mut object, provider, Outcome::Declined(refusal));
+                if !Self::write(&mut tx, &mut object, Some(before), now).await? {
+                    return Ok(None);
+                }
+                self.end_keys(&mut tx, &object).await?;
+                tx.commit().await?;
+                Ok(Some(object))
+            }
+            Outcome::Declined(_) | Outcome::NotSent(_) | Outcome::Unknown(_) => Ok(None),
+        }
+    }
+
+    /// Looks for a lost message at the provider.
+    async fn look_up(
+        &self,
+        tenant: TenantId,
+        object: &Object<K>,
+        first: &AttemptRow,
+        (connection, adapter): Chosen,
+    ) -> Result<Option<Object<K>>, StoreError> {
+        let after = first.started_at - CLOCK_MARGIN;
+        let before = first
+            .ended_at
+            .unwrap_or(first.started_at + super::CLAIM_MAX)
+            + CLOCK_MARGIN;
+        if self.has_running_twin(tenant, object, after, before).await? {
+            // Its own answer is about to say which message it is.
+            return Ok(None);
+        }
+        let window = Window {
+            after_ms: time::to_millis(after),
+            before_ms: time::to_millis(before),
+        };
+        let ids = send_ids(object, first.id);
+        let context = Self::context(&connection);
+        let Some(report) = K::find(&adapter, &context, ids, &object.request, window).await else {
+            return Ok(None);
+        };
+        outcome::log(&connection.provider, "find", &report);
+        let Outcome::Accepted(found) = report.outcome else {
+            return Ok(None);
+        };
+        let refs: Vec<String> = found
+            .iter()
+            .map(|message| message.provider_ref.clone())
+            .collect();
+        let mut tx = self.parts.store.begin_read(tenant).await?;
+        let known = tx.provider_refs_known(object.connection_id, &refs).await?;
+        drop(tx);
+        let mut unbound = found
+            .into_iter()
+            .filter(|message| !known.contains(&message.provider_ref));
+        let (Some(only), None) = (unbound.next(), unbound.next()) else {
+            return Ok(None);
+        };
+        match self.apply(tenant, object, only).await {
+            // Another object was bound to it in the same moment.
+            Err(StoreError::Duplicate {
+                constraint: constraint::PROVIDER_REF,
+                ..
+            }) => Ok(None),
+            result => result,
+        }
+    }
+
+    /// Whether an equal message is being sent at this moment: what is found could be its.
+    async fn has_running_twin(
+        &self,
+        tenant: TenantId,
+        object: &Object<K>,
+        after: DateTime<Utc>,
+        before: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
+        let now = self.parts.clock.now();
+        let mut tx = self.parts.store.begin_read(tenant).await?;
+        let rows = tx
+            .list_unbound_objects(object.connection_id, after, before, TWINS_MAX)
+            .await?;
+        drop(tx);
+        if u32::try_from(rows.len()).is_ok_and(|count| count >= TWINS_MAX) {
+            return Ok(true);
+        }
+        let own = super::to_json(&object.request);
+        Ok(rows.iter().any(|row| {
+            row.id != K::uuid(object.id)
+                && row.claimed_until.is_some_and(|until| until > now)
+                && row.request == own
+        }))
+    }
+}
+
+/// Whether the end of an object's last call is not known.
+pub(in crate::service) fn needs_settling<K: Kind>(object: &Object<K>) -> bool {
+    object.status == K::unknown() || object.claimed_until.is_some()
+}
+
+/// Whether the provider still knows a key that was first used at `since`.
+pub(in crate::service) fn key_is_open(
+    manifest: &Manifest,
+    operation: &str,
+    since: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> bool {
+    let window = manifest
+        .operations
+        .get(operation)
+        .and_then(|rule| rule.idempotency.as_ref());
+    let age_s = u64::try_from(now.signed_duration_since(since).num_seconds()).unwrap_or_default();
+    window.is_some_and(|rule| age_s < rule.window_s.saturating_sub(KEY_WINDOW_MARGIN_S))
+}
+
+/// 2 s, 4 s, 8 s … up to an hour.
+fn backoff(tries: u32) -> TimeDelta {
+    let seconds = 1_i64.checked_shl(tries.clamp(1, 30)).unwrap_or(i64::MAX);
+    TimeDelta::try_seconds(seconds)
+        .unwrap_or(TRY_AFTER_MAX)
+        .min(TRY_AFTER_MAX)
+}

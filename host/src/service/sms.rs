@@ -1,0 +1,214 @@
+//! Text messages.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use onerouter_domain::environment::Environment;
+use onerouter_domain::id::{SmsId, TenantId};
+use onerouter_domain::message::SmsStatus;
+use onerouter_domain::time;
+use onerouter_engine::wit::sms as wit;
+use onerouter_engine::{Adapter, CallContext, CallReport};
+use onerouter_manifest::{Capability, Category};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::kind::{self, Kind, SendIds, Window};
+use super::messages::{Chosen, Messages};
+use super::object::{MessageResult, Object, Reported};
+use super::view::SmsView;
+use crate::store::AttemptRow;
+use crate::store::ObjectKind;
+use crate::store::StoreError;
+
+/// Characters of a text.
+pub const BODY_LENGTH_MAX: usize = 1_600;
+/// Media of one message.
+pub const MEDIA_MAX: usize = 10;
+/// A receipt that has not come after this will not come.
+const SENT_IS_FINAL_AFTER: TimeDelta = TimeDelta::hours(72);
+
+/// The kind.
+#[derive(Debug, Clone, Copy)]
+pub struct Sms;
+
+/// What a caller asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SmsRequest {
+    /// E.164.
+    pub to: String,
+    /// The text.
+    pub body: String,
+    /// The message's own sender.
+    pub from_number: Option<String>,
+    /// What goes with it.
+    pub media_urls: Vec<String>,
+    /// When to send.
+    pub send_at: Option<DateTime<Utc>>,
+}
+
+/// A text message has no large part.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub struct NoContent {}
+
+impl Kind for Sms {
+    type Id = SmsId;
+    type Status = SmsStatus;
+    type Request = SmsRequest;
+    type Content = NoContent;
+
+    const NAME: &'static str = "sms";
+    const OBJECT: ObjectKind = ObjectKind::Sms;
+    const HAS_CONTENT: bool = false;
+    const NOUN: &'static str = "text message";
+    const CATEGORY: Category = Category::Sms;
+    const SEND: Capability = Capability::Sms;
+    const CANCEL: Capability = Capability::SmsCancel;
+    const SENDER_POINTER: &'static str = "/from_number";
+    const SEND_OPERATION: &'static str = "sms.send";
+
+    fn id(uuid: Uuid) -> SmsId {
+        SmsId::from_uuid(uuid)
+    }
+
+    fn uuid(id: SmsId) -> Uuid {
+        id.uuid()
+    }
+
+    fn queued() -> SmsStatus {
+        SmsStatus::Queued
+    }
+
+    fn failed() -> SmsStatus {
+        SmsStatus::Failed
+    }
+
+    fn unknown() -> SmsStatus {
+        SmsStatus::Unknown
+    }
+
+    fn is_terminal(status: SmsStatus) -> bool {
+        status.is_terminal()
+    }
+
+    fn merge(status: SmsStatus, reported: SmsStatus) -> SmsStatus {
+        status.merge(reported)
+    }
+
+    fn is_settled_by_age(object: &Object<Self>, now: DateTime<Utc>) -> bool {
+        object.status == SmsStatus::Sent
+            && now.signed_duration_since(object.created_at) > SENT_IS_FINAL_AFTER
+    }
+
+    fn sender(request: &SmsRequest) -> Option<&str> {
+        request.from_number.as_deref()
+    }
+
+    fn set_sender(request: &mut SmsRequest, sender: String) {
+        request.from_number = Some(sender);
+    }
+
+    async fn send(
+        adapter: &Adapter,
+        context: &CallContext,
+        ids: SendIds,
+        request: &SmsRequest,
+        _content: &NoContent,
+    ) -> CallReport<Reported<Self>> {
+        let report = adapter.sms_send(context, &to_wit(ids, request)).await;
+        report.map(|message| {
+            let mut reported = from_wit(message);
+            if reported.result.cost.is_none() {
+                let segments = reported.result.segments.unwrap_or(1).max(1);
+                reported.result.cost =
+                    kind::estimate(adapter.manifest(), Category::Sms, &request.to, segments);
+            }
+            reported
+        })
+    }
+
+    async fn get(
+        adapter: &Adapter,
+        context: &CallContext,
+        provider_ref: &str,
+    ) -> CallReport<Reported<Self>> {
+        adapter.sms_get(context, provider_ref).await.map(from_wit)
+    }
+
+    async fn cancel(
+        adapter: &Adapter,
+        context: &CallContext,
+        provider_ref: &str,
+    ) -> CallReport<Reported<Self>> {
+        adapter
+            .sms_cancel(context, provider_ref)
+            .await
+            .map(from_wit)
+    }
+
+    async fn find(
+        adapter: &Adapter,
+        context: &CallContext,
+        ids: SendIds,
+        request: &SmsRequest,
+        window: Window,
+    ) -> Option<CallReport<Vec<Reported<Self>>>> {
+        if !adapter.can(Capability::SmsLookup) {
+            return None;
+        }
+        let window = wit::Window {
+            after: window.after_ms,
+            before: window.before_ms,
+        };
+        let report = adapter
+            .sms_find(context, &to_wit(ids, request), window)
+            .await;
+        Some(report.map(|messages| messages.into_iter().map(from_wit).collect()))
+    }
+
+    fn no_content() -> Option<NoContent> {
+        Some(NoContent {})
+    }
+
+    async fn settle_batch(
+        _messages: &Messages<Self>,
+        _tenant: TenantId,
+        _environment: Environment,
+        _first: AttemptRow,
+        _chosen: Chosen,
+    ) -> Result<(), StoreError> {
+        // Text messages are sent one by one.
+        Ok(())
+    }
+
+    fn present(object: &Object<Self>, _content: Option<&NoContent>) -> Vec<u8> {
+        serde_json::to_vec(&SmsView::from(object)).unwrap_or_default()
+    }
+}
+
+fn to_wit(ids: SendIds, request: &SmsRequest) -> wit::SendRequest {
+    wit::SendRequest {
+        object_id: ids.object_id,
+        attempt_id: ids.attempt_id,
+        idempotency_key: ids.provider_key,
+        to: request.to.clone(),
+        sender: request.from_number.clone(),
+        body: request.body.clone(),
+        media_urls: request.media_urls.clone(),
+        send_at: request.send_at.map(time::to_millis),
+        extra: Vec::new(),
+    }
+}
+
+fn from_wit(message: wit::Message) -> Reported<Sms> {
+    Reported {
+        provider_ref: message.provider_id,
+        // The engine refuses every other text; `unknown` never moves a status.
+        status: message.status.parse().unwrap_or(SmsStatus::Unknown),
+        result: MessageResult {
+            segments: message.segments,
+            cost: message.cost.as_ref().and_then(kind::cost),
+            sender: message.sender,
+            failure: message.failure.map(kind::failure),
+            provider_data: message.raw,
+        },
+    }
+}

@@ -1,0 +1,264 @@
+//! All SQL. Rows in, rows out; no policy.
+//!
+//! Two databases, PostgreSQL and embedded SQLite, behind one text per statement:
+//!
+//! - [`Store`] opens, migrates and checks a database, and answers what must be known before a
+//!   tenant is: whose key, whose connection, whose work is due. The tables behind that hold no data
+//!   of a tenant.
+//! - [`TenantTx`] is the only way to everything else: a transaction that knows its tenant, and
+//!   tells PostgreSQL.
+//! - One file per table: `tenants`, `api_keys`, `connections`, `data_keys`, `objects`, `attempts`,
+//!   `idempotency_keys`, `events`, `call_logs`, `due_work`.
+//! - `statement` and `backend`: how one text reaches two drivers. `connect`, `migration`, `error`.
+//!
+//! Times that are written must have been cut by [`onerouter_domain::time::cut`], so that both give
+//! back what they were given. A connection is never held while anything else is waited for.
+
+mod api_keys;
+mod attempts;
+mod backend;
+mod call_logs;
+mod connect;
+mod connections;
+mod data_keys;
+mod due_work;
+mod error;
+mod events;
+mod idempotency_keys;
+mod migration;
+mod objects;
+mod statement;
+mod tenant_tx;
+mod tenants;
+
+use std::fmt;
+use std::time::Duration;
+
+use sqlx::{Executor as _, PgPool, SqlSafeStr as _, SqlitePool};
+
+use backend::{Backend, Pools};
+use error::During as _;
+use statement::Statement;
+
+pub use api_keys::{ApiKeyRow, KeyUse, NewApiKey};
+pub use attempts::{AttemptEnd, AttemptRow, NewAttempt};
+pub use call_logs::NewCallLog;
+pub use connections::{
+    ConnectionGroup, ConnectionRow, ConnectionSlot, ConnectionWrite, NewConnection,
+};
+pub use data_keys::DataKeyRow;
+pub use due_work::{DueWork, WorkKind};
+pub use error::StoreError;
+pub use events::NewEvent;
+pub use idempotency_keys::{IdempotencyRow, KeyClaim, KeyState, NewKeyClaim};
+pub use migration::SchemaState;
+pub use objects::{NewObject, ObjectFilter, ObjectKind, ObjectRow, ObjectUpdate};
+pub use tenant_tx::TenantTx;
+pub use tenants::{DEFAULT_TENANT, TenantRow};
+
+/// Names of unique constraints that callers care about; see [`StoreError::Duplicate`].
+pub mod constraint {
+    /// Two API keys with one hash.
+    pub const API_KEY_HASH: &str = "api_keys_hash_key";
+    /// The provider's reference is bound to another object.
+    pub const PROVIDER_REF: &str = "objects_provider_ref_key";
+}
+
+/// Which database, and how much of it.
+#[derive(Clone)]
+pub struct StoreConfig {
+    /// `sqlite://path`, `postgres://…` or `postgresql://…`.
+    pub url: String,
+    /// Connections of this process; with SQLite, those that read (one writes).
+    pub max_connections: u32,
+    /// How long a free connection may be waited for.
+    pub acquire_timeout: Duration,
+    /// How long one statement may run. PostgreSQL only.
+    pub statement_timeout: Duration,
+}
+
+impl StoreConfig {
+    /// The database at `url`, with limits for a small machine.
+    #[must_use]
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            max_connections: 16,
+            acquire_timeout: Duration::from_secs(5),
+            statement_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+impl fmt::Debug for StoreConfig {
+    /// Without the URL, which may hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreConfig")
+            .field("max_connections", &self.max_connections)
+            .field("acquire_timeout", &self.acquire_timeout)
+            .field("statement_timeout", &self.statement_timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A database. Clones share its connections.
+#[derive(Debug, Clone)]
+pub struct Store {
+    db: Db,
+}
+
+#[derive(Debug, Clone)]
+enum Db {
+    Postgres(PgPool),
+    Sqlite {
+        /// One connection: SQLite has one writer at a time, and here they queue in order.
+        write: SqlitePool,
+        read: SqlitePool,
+    },
+}
+
+impl Store {
+    /// Opens a database. A missing SQLite file is created in its folder, which must exist;
+    /// PostgreSQL is only reached when something is asked of it.
+    ///
+    /// # Errors
+    /// The URL names no database, or the file cannot be opened.
+    pub async fn connect(config: &StoreConfig) -> Result<Self, StoreError> {
+        let db = match connect::parse(&config.url)? {
+            connect::Target::Postgres(options) => Db::Postgres(connect::postgres(*options, config)),
+            connect::Target::Sqlite(options) => {
+                let (write, read) = connect::sqlite(*options, config).await?;
+                Db::Sqlite { write, read }
+            }
+        };
+        Ok(Self { db })
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// It does not.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        backend::execute!(self.pools_to_read(), PING, [])
+            .map(drop)
+            .during("ping the database")
+    }
+
+    /// Prepares every statement, so that one that the schema does not fit is found before a
+    /// request finds it.
+    ///
+    /// # Errors
+    /// The first statement that was refused; the operation names it.
+    pub async fn check_statements(&self) -> Result<(), StoreError> {
+        for (name, statement) in statements() {
+            match self.pools_to_read() {
+                Backend::Postgres(pool) => pool
+                    .prepare(statement.postgres.into_sql_str())
+                    .await
+                    .map(drop),
+                Backend::Sqlite(pool) => pool
+                    .prepare(statement.sqlite.into_sql_str())
+                    .await
+                    .map(drop),
+            }
+            .during(name)?;
+        }
+        Ok(())
+    }
+
+    /// Waits for transactions to end and closes every connection.
+    pub async fn close(&self) {
+        match &self.db {
+            Db::Postgres(pool) => pool.close().await,
+            Db::Sqlite { write, read } => {
+                read.close().await;
+                write.close().await;
+            }
+        }
+    }
+
+    fn pools_to_read(&self) -> Pools<'_> {
+        match &self.db {
+            Db::Postgres(pool) => Backend::Postgres(pool),
+            Db::Sqlite { read, .. } => Backend::Sqlite(read),
+        }
+    }
+
+    fn pools_to_write(&self) -> Pools<'_> {
+        match &self.db {
+            Db::Postgres(pool) => Backend::Postgres(pool),
+            Db::Sqlite { write, .. } => Backend::Sqlite(write),
+        }
+    }
+}
+
+statement::statements! {
+    PING = Statement::same("select 1");
+}
+
+fn statements() -> impl Iterator<Item = (&'static str, Statement)> {
+    [
+        STATEMENTS,
+        api_keys::STATEMENTS,
+        attempts::STATEMENTS,
+        call_logs::STATEMENTS,
+        connections::STATEMENTS,
+        data_keys::STATEMENTS,
+        due_work::STATEMENTS,
+        events::STATEMENTS,
+        idempotency_keys::STATEMENTS,
+        objects::STATEMENTS,
+        tenants::STATEMENTS,
+    ]
+    .into_iter()
+    .flatten()
+    .copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// SQLite tells how it would run a statement without any rows; PostgreSQL's plans depend on
+    /// them, but the indexes are the same.
+    #[tokio::test]
+    async fn every_statement_uses_an_index() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}/onerouter.db", folder.path().display());
+        let store = Store::connect(&StoreConfig::new(url)).await.unwrap();
+        store.migrate().await.unwrap();
+        let Db::Sqlite { write, .. } = &store.db else {
+            panic!("not SQLite")
+        };
+        let mut slow = Vec::new();
+        for (name, statement) in statements() {
+            let explain = sqlx::AssertSqlSafe(format!("explain query plan {}", statement.sqlite));
+            let steps: Vec<(i64, i64, i64, String)> =
+                sqlx::query_as(explain).fetch_all(write).await.unwrap();
+            let slow_steps = steps.into_iter().map(|(.., step)| step).filter(|step| {
+                // Values that were bound, and the few rows that an inner query chose.
+                let bound = step.contains("VIRTUAL TABLE") || step == "SCAN due";
+                let whole = step.starts_with("SCAN") || step.ends_with("(tenant_id=?)");
+                !bound && (whole || step.contains("ORDER BY"))
+            });
+            slow.extend(slow_steps.map(|step| format!("{name}: {step}")));
+        }
+        // A house has few tenants, a tenant few connections and data keys, an object few keys.
+        let expected = [
+            "PING: SCAN CONSTANT ROW",
+            "connections::LIST: SEARCH connections USING INDEX connections_slot_key (tenant_id=?)",
+            "connections::LIST: USE TEMP B-TREE FOR LAST TERM OF ORDER BY",
+            "connections::CANDIDATES: SEARCH connections USING INDEX \
+             sqlite_autoindex_connections_1 (tenant_id=?)",
+            "data_keys::LIST_UNDER_OTHERS: SEARCH data_keys USING INDEX \
+             sqlite_autoindex_data_keys_1 (tenant_id=?)",
+            "idempotency_keys::LIST_BY_OBJECT: USE TEMP B-TREE FOR ORDER BY",
+            "tenants::LIST: SCAN tenants",
+        ];
+        assert_eq!(
+            slow,
+            expected.map(|step| format!("onerouter::store::{step}"))
+        );
+        store.close().await;
+    }
+}

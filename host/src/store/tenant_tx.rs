@@ -1,0 +1,141 @@
+//! The transaction of a tenant: the only way to a tenant's data.
+
+use onerouter_domain::id::TenantId;
+use sqlx::{AssertSqlSafe, PgPool, SqlitePool};
+
+use super::backend::{Backend, Connection, Transaction};
+use super::error::During as _;
+use super::{Db, Store, StoreError};
+
+/// A transaction in which only one tenant's rows are seen and written.
+///
+/// Functions on tables are methods of this type, each in its table's file. Dropped without
+/// [`TenantTx::commit`], it is rolled back; so is one in which a statement failed.
+///
+/// It holds a connection, with SQLite perhaps the only one that writes: ask nothing else of the
+/// store or the vault before it has ended.
+#[derive(Debug)]
+#[must_use = "a transaction that is dropped is rolled back"]
+pub struct TenantTx {
+    tenant: TenantId,
+    transaction: Transaction,
+    /// PostgreSQL undoes everything when one statement fails, and says nothing at the commit; SQLite
+    /// undoes only the statement. Here it is the same with both, and said.
+    failed: bool,
+}
+
+impl Store {
+    /// Begins a transaction that may write.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]: no connection came free in time, or none can be made.
+    pub async fn begin(&self, tenant: TenantId) -> Result<TenantTx, StoreError> {
+        let transaction = match &self.db {
+            Db::Postgres(pool) => begin_postgres(pool, "begin", tenant).await,
+            // At once with the lock for writing: one that is asked for halfway may be refused.
+            Db::Sqlite { write, .. } => begin_sqlite(write, "begin immediate").await,
+        };
+        TenantTx::begun(tenant, transaction)
+    }
+
+    /// Begins a transaction that only reads: with SQLite it does not queue for the writer, with
+    /// both a write in it is an error.
+    ///
+    /// # Errors
+    /// As [`Store::begin`].
+    pub async fn begin_read(&self, tenant: TenantId) -> Result<TenantTx, StoreError> {
+        let transaction = match &self.db {
+            Db::Postgres(pool) => begin_postgres(pool, "begin read only", tenant).await,
+            Db::Sqlite { read, .. } => begin_sqlite(read, "begin").await,
+        };
+        TenantTx::begun(tenant, transaction)
+    }
+}
+
+impl TenantTx {
+    fn begun(
+        tenant: TenantId,
+        transaction: Result<Transaction, sqlx::Error>,
+    ) -> Result<Self, StoreError> {
+        Ok(Self {
+            tenant,
+            transaction: transaction.during("begin a transaction")?,
+            failed: false,
+        })
+    }
+
+    /// Whose rows these are.
+    #[must_use]
+    pub const fn tenant(&self) -> TenantId {
+        self.tenant
+    }
+
+    /// Makes what was written last.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]: the connection was lost, and with it the answer: the
+    /// transaction may have been committed or not. [`StoreError::Aborted`]: a statement had failed.
+    pub async fn commit(self) -> Result<(), StoreError> {
+        if self.failed {
+            return Err(StoreError::Aborted);
+        }
+        match self.transaction {
+            Backend::Postgres(transaction) => transaction.commit().await,
+            Backend::Sqlite(transaction) => transaction.commit().await,
+        }
+        .during("commit a transaction")
+    }
+
+    /// What a statement runs on.
+    pub(super) fn executors(&mut self) -> Connection<'_> {
+        match &mut self.transaction {
+            Backend::Postgres(transaction) => Backend::Postgres(&mut **transaction),
+            Backend::Sqlite(transaction) => Backend::Sqlite(&mut **transaction),
+        }
+    }
+
+    /// Remembers whether a statement failed.
+    pub(super) fn noted<T>(&mut self, result: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
+        self.failed |= result.is_err();
+        result
+    }
+}
+
+/// Beginning and naming the tenant take one round trip.
+///
+/// A server that was restarted leaves dead connections in the pool, which are noticed here. Nothing
+/// has been done yet, so it is safe to try the next one, until all that may have been idle are gone.
+async fn begin_postgres(
+    pool: &PgPool,
+    begin: &'static str,
+    tenant: TenantId,
+) -> Result<Transaction, sqlx::Error> {
+    let mut attempts_left = pool.options().get_max_connections();
+    loop {
+        // The text of a UUID holds nothing that SQL could misread.
+        let statement = format!(
+            "{begin}; select set_config('onerouter.tenant', '{}', true)",
+            tenant.uuid()
+        );
+        match pool.begin_with(AssertSqlSafe(statement)).await {
+            Err(error) if attempts_left > 0 && is_dead_connection(&error) => attempts_left -= 1,
+            result => return result.map(Backend::Postgres),
+        }
+    }
+}
+
+/// The server closed the connection while it lay in the pool: a restart (57P01, 57P02) or a timeout
+/// of its own (57P05). A pool that has none to give is not asked again: it has waited already.
+fn is_dead_connection(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) => true,
+        sqlx::Error::Database(error) => error
+            .code()
+            .is_some_and(|code| ["57P01", "57P02", "57P05"].contains(&code.as_ref())),
+        _ => false,
+    }
+}
+
+async fn begin_sqlite(pool: &SqlitePool, begin: &'static str) -> Result<Transaction, sqlx::Error> {
+    pool.begin_with(begin).await.map(Backend::Sqlite)
+}

@@ -1,0 +1,73 @@
+//! `tenants`: who owns data. Names only; no row of a tenant's own.
+
+use chrono::{DateTime, Utc};
+use onerouter_domain::id::TenantId;
+use uuid::Uuid;
+
+use super::backend::{Columns, FromColumns, execute, fetch_all, fetch_optional};
+use super::error::During as _;
+use super::statement::{Statement, statements};
+use super::{Store, StoreError};
+
+/// The tenant that the first migration makes.
+pub const DEFAULT_TENANT: TenantId =
+    TenantId::from_uuid(Uuid::from_u128(0x0000_0000_0000_7000_8000_0000_0000_0001));
+
+/// A tenant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TenantRow {
+    /// Its id.
+    pub id: TenantId,
+    /// What people call it.
+    pub name: String,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+}
+
+statements! {
+    INSERT = Statement::same("insert into tenants (id, name, created_at) values ($1, $2, $3)");
+    LIST = Statement::same("select id, name, created_at from tenants order by id");
+    FIND = Statement::same("select id, name, created_at from tenants where id = $1");
+}
+
+impl Store {
+    /// Adds a tenant.
+    ///
+    /// # Errors
+    /// The database refuses or cannot be reached.
+    pub async fn insert_tenant(&self, tenant: &TenantRow) -> Result<(), StoreError> {
+        execute!(
+            self.pools_to_write(),
+            INSERT,
+            [tenant.id.uuid(), &tenant.name, tenant.created_at]
+        )
+        .map(drop)
+        .during("insert a tenant")
+    }
+
+    /// Every tenant, oldest first.
+    ///
+    /// # Errors
+    /// The database cannot be reached.
+    pub async fn list_tenants(&self) -> Result<Vec<TenantRow>, StoreError> {
+        fetch_all!(self.pools_to_read(), LIST, []).during("list tenants")
+    }
+
+    /// A tenant.
+    ///
+    /// # Errors
+    /// The database cannot be reached.
+    pub async fn find_tenant(&self, id: TenantId) -> Result<Option<TenantRow>, StoreError> {
+        fetch_optional!(self.pools_to_read(), FIND, [id.uuid()]).during("find a tenant")
+    }
+}
+
+impl FromColumns for TenantRow {
+    fn from_columns(row: &impl Columns) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            id: TenantId::from_uuid(row.uuid("id")?),
+            name: row.text("name")?,
+            created_at: row.time("created_at")?,
+        })
+    }
+}

@@ -1,0 +1,252 @@
+//! Secrets at rest: envelope encryption.
+//!
+//! Each tenant has a random data key per environment. It encrypts the tenant's secrets and is itself
+//! stored encrypted ("wrapped") by a master key, which only the configuration knows. Changing the
+//! master key therefore rewrites one small row per tenant and environment, and no secret.
+//!
+//! Every ciphertext is bound to its place: tenant, environment, connection and field. Moved
+//! anywhere else, it does not open.
+//!
+//! - [`master_key`]: master keys and their ids
+//! - `envelope`: the bytes of a ciphertext, and what it is bound to
+//! - `rotation`: wrapping every data key under the current master key
+
+mod envelope;
+pub mod master_key;
+mod rotation;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::Utc;
+use moka::future::Cache;
+use onerouter_domain::environment::Environment;
+use onerouter_domain::id::{ConnectionId, TenantId};
+use onerouter_domain::time;
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use crate::store::{DataKeyRow, Store, StoreError};
+use envelope::DataKey;
+use master_key::MasterKeys;
+
+pub use rotation::Rotation;
+
+/// Data keys that are kept unwrapped in memory: the tenants of a busy node, at some 1 KiB each.
+const CACHED_KEYS_MAX: u64 = 10_000;
+/// How long one is kept. Bounds what a look into memory finds, and costs one query.
+const CACHED_KEY_LIFETIME: Duration = Duration::from_secs(300);
+
+/// Where a secret belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SecretPlace<'a> {
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// In which environment.
+    pub environment: Environment,
+    /// Of which connection.
+    pub connection: ConnectionId,
+    /// In which field.
+    pub field: &'a str,
+}
+
+/// Why a secret was not encrypted or decrypted. Never holds any of it.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum VaultError {
+    /// The store failed.
+    #[error("cannot reach the data key")]
+    Store(#[source] Arc<StoreError>),
+    /// The operating system gave no random bytes.
+    #[error("the operating system gave no random bytes")]
+    Random,
+    /// Not the form of a ciphertext.
+    #[error("not a ciphertext of this vault")]
+    Malformed,
+    /// The ciphertext was changed, or written for another place.
+    #[error("the ciphertext was changed or belongs to another place")]
+    Refused,
+    /// The tenant has no such data key.
+    #[error("there is no data key {id} in this place")]
+    UnknownDataKey {
+        /// Its id.
+        id: Uuid,
+    },
+    /// The data key is wrapped by a master key that is not configured.
+    #[error(
+        "data key {id} is wrapped by master key {master_key_id}, which is not configured \
+         (configured: {configured}); set it as ENCRYPTION_KEY or ENCRYPTION_KEY_PREVIOUS"
+    )]
+    UnknownMasterKey {
+        /// The data key's id.
+        id: Uuid,
+        /// The master key's.
+        master_key_id: String,
+        /// The ids of those that are configured.
+        configured: String,
+    },
+    /// The data key's row was changed, or belongs to another tenant or environment.
+    #[error("data key {id} was changed or belongs to another place")]
+    DataKeyRefused {
+        /// Its id.
+        id: Uuid,
+    },
+}
+
+impl From<StoreError> for VaultError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(Arc::new(error))
+    }
+}
+
+/// Encrypts and decrypts tenants' secrets. Clones share their memory of data keys.
+#[derive(Clone)]
+pub struct Vault {
+    store: Store,
+    masters: Arc<MasterKeys>,
+    /// Those that new secrets are encrypted with.
+    active: Cache<(TenantId, Environment), Arc<DataKey>>,
+    /// The tenant stands in the key, so that a ciphertext never finds another tenant's data key.
+    unwrapped: Cache<(TenantId, Environment, Uuid), Arc<DataKey>>,
+}
+
+impl fmt::Debug for Vault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Vault")
+            .field("masters", &self.masters)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Vault {
+    /// A vault whose data keys are in `store`.
+    #[must_use]
+    pub fn new(masters: MasterKeys, store: Store) -> Self {
+        Self {
+            store,
+            masters: Arc::new(masters),
+            active: Cache::builder()
+                .max_capacity(CACHED_KEYS_MAX)
+                .time_to_live(CACHED_KEY_LIFETIME)
+                .build(),
+            unwrapped: Cache::builder()
+                .max_capacity(CACHED_KEYS_MAX)
+                .time_to_live(CACHED_KEY_LIFETIME)
+                .build(),
+        }
+    }
+
+    /// Encrypts a secret for its place. The tenant's first secret in an environment makes its data
+    /// key, in a transaction of its own: hold none while calling.
+    ///
+    /// # Errors
+    /// The data key cannot be read or made.
+    pub async fn encrypt(
+        &self,
+        place: &SecretPlace<'_>,
+        plaintext: &[u8],
+    ) -> Result<Vec<u8>, VaultError> {
+        let key = self
+            .active
+            .try_get_with(
+                (place.tenant, place.environment),
+                self.load_active(place.tenant, place.environment),
+            )
+            .await
+            .map_err(Arc::unwrap_or_clone)?;
+        key.encrypt(place, plaintext)
+    }
+
+    /// Decrypts what [`Vault::encrypt`] gave for the same place.
+    ///
+    /// # Errors
+    /// [`VaultError::Refused`], [`VaultError::UnknownDataKey`]: it was changed or belongs elsewhere.
+    /// [`VaultError::UnknownMasterKey`]: the configuration lacks the master key.
+    pub async fn decrypt(
+        &self,
+        place: &SecretPlace<'_>,
+        ciphertext: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, VaultError> {
+        let id = envelope::data_key_id(ciphertext)?;
+        let key = self
+            .unwrapped
+            .try_get_with((place.tenant, place.environment, id), self.load(place, id))
+            .await
+            .map_err(Arc::unwrap_or_clone)?;
+        key.decrypt(place, ciphertext)
+    }
+
+    async fn load(&self, place: &SecretPlace<'_>, id: Uuid) -> Result<Arc<DataKey>, VaultError> {
+        let mut tx = self.store.begin_read(place.tenant).await?;
+        let row = tx.find_data_key(id).await?;
+        tx.commit().await?;
+        let row = row
+            .filter(|row| row.environment == place.environment)
+            .ok_or(VaultError::UnknownDataKey { id })?;
+        self.unwrap(&row)
+    }
+
+    async fn load_active(
+        &self,
+        tenant: TenantId,
+        environment: Environment,
+    ) -> Result<Arc<DataKey>, VaultError> {
+        let mut tx = self.store.begin_read(tenant).await?;
+        let row = tx.find_active_data_key(environment).await?;
+        tx.commit().await?;
+        match row {
+            Some(row) => self.unwrap(&row),
+            None => self.create(tenant, environment).await,
+        }
+    }
+
+    /// Of all who make the first data key at the same time, one's is kept and used by all.
+    async fn create(
+        &self,
+        tenant: TenantId,
+        environment: Environment,
+    ) -> Result<Arc<DataKey>, VaultError> {
+        let id = Uuid::now_v7();
+        let master = self.masters.for_environment(environment);
+        let bytes = envelope::random::<{ envelope::KEY_BYTES }>()?;
+        let row = DataKeyRow {
+            id,
+            tenant_id: tenant,
+            environment,
+            master_key_id: master.id().to_owned(),
+            wrapped: envelope::wrap(master, (tenant, environment, id), &bytes)?,
+            // For people who look at the table; nothing is decided by it.
+            created_at: time::cut(Utc::now()),
+            retired_at: None,
+        };
+        let mut tx = self.store.begin(tenant).await?;
+        tx.insert_data_key_if_absent(&row).await?;
+        let kept = tx.find_active_data_key(environment).await?;
+        tx.commit().await?;
+        self.unwrap(&kept.ok_or(VaultError::UnknownDataKey { id })?)
+    }
+
+    fn unwrap(&self, row: &DataKeyRow) -> Result<Arc<DataKey>, VaultError> {
+        let bytes = self.unwrap_bytes(row)?;
+        Ok(Arc::new(DataKey::new(row.id, &bytes)))
+    }
+
+    fn unwrap_bytes(
+        &self,
+        row: &DataKeyRow,
+    ) -> Result<Zeroizing<[u8; envelope::KEY_BYTES]>, VaultError> {
+        let master =
+            self.masters
+                .find(&row.master_key_id)
+                .ok_or_else(|| VaultError::UnknownMasterKey {
+                    id: row.id,
+                    master_key_id: row.master_key_id.clone(),
+                    configured: self.masters.ids().join(", "),
+                })?;
+        envelope::unwrap(
+            master,
+            (row.tenant_id, row.environment, row.id),
+            &row.wrapped,
+        )
+    }
+}

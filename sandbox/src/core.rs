@@ -1,0 +1,56 @@
+//! What every provider shares: the clock, the settings, the ledger.
+
+use std::sync::{Arc, Mutex};
+
+use crate::{
+    clock::SandboxClock,
+    config::{SandboxConfig, Settings},
+    faults::Faults,
+    ledger::Ledger,
+    lock,
+    requests::RequestLog,
+};
+
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) clock: SandboxClock,
+    pub(crate) ledger: Ledger,
+    pub(crate) requests: RequestLog,
+    pub(crate) faults: Faults,
+    pub(crate) messages_kept: usize,
+    settings: Mutex<Settings>,
+    first_settings: Settings,
+}
+
+impl Core {
+    pub(crate) fn new(config: &SandboxConfig) -> Arc<Core> {
+        let settings = Settings::from_config(config);
+        Arc::new(Core {
+            clock: SandboxClock::new(Arc::clone(&config.clock)),
+            ledger: Ledger::new(config.messages_kept),
+            requests: RequestLog::default(),
+            faults: Faults::default(),
+            messages_kept: config.messages_kept,
+            settings: Mutex::new(settings),
+            first_settings: settings,
+        })
+    }
+
+    pub(crate) fn settings(&self) -> Settings {
+        *lock(&self.settings)
+    }
+
+    pub(crate) fn change_settings(&self, change: impl FnOnce(&mut Settings)) -> Settings {
+        let mut settings = lock(&self.settings);
+        change(&mut settings);
+        *settings
+    }
+
+    pub(crate) fn reset(&self) {
+        *lock(&self.settings) = self.first_settings;
+        self.clock.reset();
+        self.ledger.clear();
+        self.requests.clear();
+        self.faults.clear();
+    }
+}

@@ -1,0 +1,53 @@
+//! Glue generated from the WIT packages: the host's side of the contract.
+
+#![expect(
+    missing_docs,
+    reason = "generated; what needs words has them in the WIT files"
+)]
+
+wit_bindgen::generate!({
+    path: "../wit",
+    world: "onerouter:adapter/host@1.0.0",
+    generate_all,
+});
+
+/// Generates the traits of a plugin's own world, on top of this crate's types, and the macro
+/// `export!` that binds them to the type which implements them. Stands in a module of its own; the
+/// traits are then in `bindings::exports::onerouter`.
+///
+/// `wit` is the folder with the WIT packages, relative to the plugin's `Cargo.toml`; `world` is a
+/// package with one world that includes `onerouter:adapter/host`.
+///
+/// ```text
+/// mod bindings {
+///     use super::Adapter;
+///
+///     onerouter_plugin::adapter! {
+///         wit: "wit",
+///         world: "
+///             package acme:texts;
+///             world texts {
+///                 include onerouter:adapter/host@1.0.0;
+///                 export onerouter:sms/sms@1.0.0;
+///             }
+///         ",
+///     }
+///     export!(Adapter with_types_in self);
+/// }
+/// ```
+#[macro_export]
+macro_rules! adapter {
+    (wit: $wit:literal, world: $world:literal $(,)?) => {
+        $crate::wit_bindgen::generate!({
+            path: $wit,
+            inline: $world,
+            runtime_path: "::onerouter_plugin::wit_bindgen::rt",
+            with: {
+                "onerouter:types/common@1.0.0": ::onerouter_plugin::common,
+                "onerouter:outbound/http@1.0.0": ::onerouter_plugin::outbound,
+                "onerouter:host/context@1.0.0": ::onerouter_plugin::context,
+                "onerouter:host/log@1.0.0": ::onerouter_plugin::log,
+            },
+        });
+    };
+}

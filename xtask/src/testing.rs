@@ -1,0 +1,171 @@
+//! Tests and benchmarks, and the environment they run in.
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::path;
+use std::process::{Command, ExitCode, ExitStatus};
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::postgres::Postgres;
+use crate::workspace::{BUILD_HOST, Workspace, without_cargo_run};
+use crate::{lint, plugins, process, toolchain};
+
+const POSTGRES_URL: &str = "ONEROUTER_TEST_POSTGRES_URL";
+
+/// `cargo xtask test`. Arguments narrow it down to those tests and nothing else.
+pub(crate) fn run(workspace: &Workspace, with_lint: bool, args: &[OsString]) -> Result<ExitCode> {
+    let everything = args.is_empty();
+    let mut failed = Vec::new();
+    if with_lint {
+        lint::run(workspace)?;
+    } else if everything && let Err(error) = lint::check_format(workspace) {
+        // Said at once, but no reason to know less about the rest.
+        eprintln!("xtask: {error:#}");
+        failed.push("format");
+    }
+
+    let start = Instant::now();
+    plugins::build(workspace)?;
+    // Programs too: cargo builds them by itself only for tests of their own package. With the tests
+    // in the selection it chooses the same features as below and nothing is compiled twice.
+    process::run(
+        workspace
+            .cargo()
+            .args(["build", "--workspace", "--lib", "--bins", "--tests"]),
+    )?;
+    let built = start.elapsed();
+
+    let start = Instant::now();
+    let environment = Environment::provide(workspace, "debug")?;
+    let mut test = |name: &'static str, cargo: &mut Command| -> Result<()> {
+        if !environment.run(cargo)?.success() {
+            failed.push(name);
+        }
+        Ok(())
+    };
+    test("tests", &mut runner(workspace, args))?;
+    if everything {
+        let options = ["test", "--no-fail-fast"];
+        test(
+            "doc tests",
+            workspace
+                .cargo()
+                .args(options)
+                .args(["--workspace", "--doc"]),
+        )?;
+        // Not `--workspace`: the plugins' workspace says which members can run outside of a host.
+        test("plugins", workspace.cargo_for_guests().args(options))?;
+    }
+    let tested = start.elapsed();
+
+    eprintln!(
+        "xtask: build {} s, tests {} s",
+        built.as_secs(),
+        tested.as_secs()
+    );
+    ensure!(failed.is_empty(), "failed: {}", failed.join(", "));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `cargo xtask bench`.
+pub(crate) fn bench(workspace: &Workspace, filter: Option<&OsStr>) -> Result<ExitCode> {
+    plugins::build(workspace)?;
+    process::run(workspace.cargo().args(BUILD_HOST).arg("--release"))?;
+    let mut bench = workspace.cargo();
+    bench.args(["bench", "-p", "onerouter-tests"]);
+    if let Some(filter) = filter {
+        bench.arg("--").arg(filter);
+    }
+    let status = Environment::provide(workspace, "release")?.run(&mut bench)?;
+    Ok(process::exit_code(status))
+}
+
+/// `cargo xtask postgres`. Builds nothing.
+pub(crate) fn with_environment(workspace: &Workspace, words: &[OsString]) -> Result<ExitCode> {
+    let (program, args) = words.split_first().context("no command")?;
+    let mut command = Command::new(program);
+    command.args(args);
+    without_cargo_run(&mut command);
+    let status = Environment::provide(workspace, "debug")?.run(&mut command)?;
+    Ok(process::exit_code(status))
+}
+
+/// The tests of the whole workspace, unless the arguments choose a package.
+fn runner(workspace: &Workspace, args: &[OsString]) -> Command {
+    let mut cargo = workspace.cargo();
+    if toolchain::has_subcommand(workspace, "nextest") {
+        cargo.args(["nextest", "run"]);
+    } else {
+        cargo.arg("test");
+    }
+    if args.is_empty() {
+        // One run shows everything that is broken.
+        cargo.arg("--no-fail-fast");
+    }
+    if !chooses_package(args) {
+        cargo.arg("--workspace");
+    }
+    cargo.args(args);
+    cargo
+}
+
+fn chooses_package(args: &[OsString]) -> bool {
+    args.iter()
+        .take_while(|arg| *arg != "--")
+        .filter_map(|arg| arg.to_str())
+        .any(|arg| arg.starts_with("-p") || arg.starts_with("--package"))
+}
+
+/// What tests and benchmarks find in their environment. The server in it stops with this value.
+#[derive(Debug)]
+struct Environment {
+    variables: Vec<(&'static str, OsString)>,
+    _postgres: Option<Postgres>,
+}
+
+impl Environment {
+    fn provide(workspace: &Workspace, profile: &str) -> Result<Self> {
+        let mut variables = vec![
+            ("ONEROUTER_TEST_BIN", workspace.host_program(profile).into()),
+            ("ONEROUTER_TEST_PLUGINS_DIR", workspace.plugins().into()),
+            ("ONEROUTER_TEST_FIXTURES_DIR", workspace.fixtures().into()),
+        ];
+        // Tests run in the folder of their package, so a relative path would lead elsewhere.
+        if let Some(specs) = env::var_os("ONEROUTER_PROVIDER_SPECS") {
+            variables.push(("ONEROUTER_PROVIDER_SPECS", path::absolute(specs)?.into()));
+        }
+        // A server that the caller has already provided is inherited.
+        let postgres = match env::var_os(POSTGRES_URL) {
+            Some(_) => None,
+            None => Some(Postgres::start()?),
+        };
+        if let Some(postgres) = &postgres {
+            variables.push((POSTGRES_URL, postgres.url().into()));
+        }
+        Ok(Self {
+            variables,
+            _postgres: postgres,
+        })
+    }
+
+    fn run(&self, command: &mut Command) -> Result<ExitStatus> {
+        process::status(command.envs(self.variables.iter().cloned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_package_is_chosen_by_an_option_before_the_dashes() {
+        let chooses =
+            |args: &[&str]| chooses_package(&args.iter().map(OsString::from).collect::<Vec<_>>());
+        assert!(chooses(&["-p", "onerouter"]));
+        assert!(chooses(&["money", "--package=onerouter-domain"]));
+        assert!(!chooses(&["money", "--", "-p"]));
+        assert!(!chooses(&[]));
+    }
+}
