@@ -259,16 +259,19 @@ async fn bind(address: SocketAddr) -> Result<Listener, StartError> {
 /// It cannot be reached, or its schema is another version's.
 pub async fn open_store(config: &Config) -> Result<Store, StartError> {
     let store = Store::connect(&StoreConfig::new(config.database_url.clone())).await?;
-    if config.database_url.starts_with("sqlite://") {
-        store.migrate().await?;
-    } else if let Some(owner) = &config.migrate_database_url {
-        Store::migrate_with(owner).await?;
+    // A newer version's schema is left alone: its migrations are unknown here.
+    match (store.schema_state().await?, &config.migrate_database_url) {
+        (SchemaState::UpToDate, _) => return Ok(store),
+        (SchemaState::Ahead, _) => return Err(StartError::SchemaAhead),
+        (SchemaState::Behind { .. }, Some(owner)) => Store::migrate_with(owner).await?,
+        (SchemaState::Behind { .. }, None) if config.database_url.starts_with("sqlite://") => {
+            store.migrate().await?;
+        }
+        (SchemaState::Behind { pending }, None) => {
+            return Err(StartError::SchemaBehind { pending });
+        }
     }
-    match store.schema_state().await? {
-        SchemaState::UpToDate => Ok(store),
-        SchemaState::Behind { pending } => Err(StartError::SchemaBehind { pending }),
-        SchemaState::Ahead => Err(StartError::SchemaAhead),
-    }
+    Ok(store)
 }
 
 /// Makes a folder that only its owner can read.
