@@ -120,6 +120,10 @@ enum Command {
 pub async fn run() -> anyhow::Result<()> {
     let cli = Cli::parse();
     let global = cli.global;
+    // The commands that serve choose their own.
+    if !matches!(cli.command, Command::Serve(_) | Command::Dev(_)) {
+        terminal::start_log("error");
+    }
     match cli.command {
         Command::Serve(args) => serve::run(&global, args).await,
         Command::Dev(args) => dev::run(&global, args).await,

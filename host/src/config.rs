@@ -2,51 +2,19 @@
 //!
 //! Every mistake is reported at once, with the key and where its value came from.
 
-use std::fmt;
+mod reader;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
+use figment::Figment;
 use figment::providers::{Format as _, Serialized, Toml};
-use figment::value::{Dict, Map, Value};
-use figment::{Figment, Provider};
+use figment::value::Map;
 use onerouter_egress::Upstreams;
 use secrecy::SecretString;
 
-use crate::vault::master_key::{MasterKey, MasterKeys};
-
-/// A key in the file and its name in the environment.
-const KEYS: &[(&str, &str)] = &[
-    ("bind", "ONEROUTER_BIND"),
-    ("data_dir", "ONEROUTER_DATA_DIR"),
-    ("database_url", "DATABASE_URL"),
-    ("migrate_database_url", "ONEROUTER_MIGRATE_DATABASE_URL"),
-    ("redis_url", "REDIS_URL"),
-    ("encryption_key", "ENCRYPTION_KEY"),
-    ("encryption_key_previous", "ENCRYPTION_KEY_PREVIOUS"),
-    ("encryption_key_live", "ENCRYPTION_KEY_LIVE"),
-    ("encryption_key_test", "ENCRYPTION_KEY_TEST"),
-    ("environment", "ENVIRONMENT"),
-    ("admin_token", "ONEROUTER_ADMIN_TOKEN"),
-    ("public_url", "ONEROUTER_PUBLIC_URL"),
-    ("frontend_url", "FRONTEND_URL"),
-    ("plugins_dir", "ONEROUTER_PLUGINS_DIR"),
-    ("upstreams", "ONEROUTER_UPSTREAMS"),
-    ("trusted_proxies", "ONEROUTER_TRUSTED_PROXIES"),
-    ("metrics_bind", "ONEROUTER_METRICS_BIND"),
-];
-
-/// Keys whose values are never printed.
-const SECRET_KEYS: &[&str] = &[
-    "database_url",
-    "migrate_database_url",
-    "redis_url",
-    "encryption_key",
-    "encryption_key_previous",
-    "encryption_key_live",
-    "encryption_key_test",
-    "admin_token",
-];
+use self::reader::{Environment, Flag, Reader};
+use crate::vault::master_key::MasterKeys;
 
 /// An admin token shorter than this could be guessed.
 const ADMIN_TOKEN_LENGTH_MIN: usize = 16;
@@ -145,25 +113,16 @@ impl Config {
             .merge(Toml::file(file))
             .merge(Environment::read());
         if let Some(bind) = &flags.bind {
-            figment = figment.merge(Flag {
-                key: "bind",
-                value: bind.clone(),
-            });
+            figment = figment.merge(Flag::new("bind", bind.clone()));
         }
         if let Some(data_dir) = &flags.data_dir {
-            figment = figment.merge(Flag {
-                key: "data_dir",
-                value: data_dir.display().to_string(),
-            });
+            figment = figment.merge(Flag::new("data_dir", data_dir.display().to_string()));
         }
         Self::from_figment(figment)
     }
 
     fn from_figment(figment: Figment) -> Result<Self, ConfigError> {
-        let mut reader = Reader {
-            figment,
-            mistakes: Vec::new(),
-        };
+        let mut reader = Reader::new(figment);
         reader.refuse_unknown();
         let bind =
             reader.parsed::<SocketAddr>("bind", "must be an address and a port: 127.0.0.1:8000");
@@ -179,13 +138,7 @@ impl Config {
         {
             reader.mistake("redis_url", "must start with redis:// or rediss://");
         }
-        let master_keys = reader.master_keys();
-        if production && master_keys.is_none() && reader.text("encryption_key").is_none() {
-            reader.mistake(
-                "encryption_key",
-                "is required in production: 32 random bytes in base64 or hex",
-            );
-        }
+        let master_keys = reader.master_keys(production);
         let admin_token = reader.text("admin_token");
         if admin_token
             .as_ref()
@@ -214,10 +167,7 @@ impl Config {
             );
         }
         let metrics_bind = reader.metrics_bind(production);
-        let (Some(bind), Some(deployment), true) = (bind, deployment, reader.mistakes.is_empty())
-        else {
-            return Err(ConfigError(reader.mistakes));
-        };
+        let (bind, deployment) = reader.finish(bind.zip(deployment))?;
         let database_url = database_url
             .unwrap_or_else(|| format!("sqlite://{}", data_dir.join("onerouter.db").display()));
         Ok(Self {
@@ -260,235 +210,10 @@ impl Config {
     }
 }
 
-/// Reads keys one by one and collects what is wrong.
-struct Reader {
-    figment: Figment,
-    mistakes: Vec<String>,
-}
-
-impl Reader {
-    fn origin(&self, key: &str) -> String {
-        self.figment.find_metadata(key).map_or_else(
-            || "not set".to_owned(),
-            |metadata| match &metadata.source {
-                Some(source) => format!("from {} {source}", metadata.name),
-                None if metadata.name == "Environment" => {
-                    format!("from the environment variable {}", variable(key))
-                }
-                None => format!("from {}", metadata.name),
-            },
-        )
-    }
-
-    fn mistake(&mut self, key: &str, text: impl fmt::Display) {
-        let name = variable(key);
-        let origin = self.origin(key);
-        self.mistakes.push(format!("{name} {text} ({origin})"));
-    }
-
-    fn refuse_unknown(&mut self) {
-        let Ok(data) = self.figment.data() else {
-            // A file that is not TOML: the extraction below names file and line.
-            if let Err(error) = self.figment.extract::<Dict>() {
-                self.mistakes.push(error.to_string());
-            }
-            return;
-        };
-        for dict in data.values() {
-            for key in dict.keys() {
-                if !KEYS.iter().any(|(known, _)| *known == key.as_str()) {
-                    self.mistakes
-                        .push(format!("{key} is not a setting ({})", self.origin(key)));
-                }
-            }
-        }
-    }
-
-    fn text(&mut self, key: &str) -> Option<String> {
-        match self.figment.find_value(key).ok()? {
-            Value::String(_, text) => Some(text).filter(|text| !text.trim().is_empty()),
-            Value::Num(..)
-            | Value::Bool(..)
-            | Value::Char(..)
-            | Value::Empty(..)
-            | Value::Dict(..)
-            | Value::Array(..) => {
-                self.mistake(key, "must be a text in quotes");
-                None
-            }
-        }
-    }
-
-    fn parsed<T: FromStr>(&mut self, key: &str, rule: &str) -> Option<T> {
-        let text = self.text(key)?;
-        let value = text.trim().parse().ok();
-        if value.is_none() {
-            self.mistake(key, format!("{rule}{}", shown(key, &text)));
-        }
-        value
-    }
-
-    fn deployment(&mut self) -> Option<Deployment> {
-        match self.text("environment")?.as_str() {
-            "development" => Some(Deployment::Development),
-            "production" => Some(Deployment::Production),
-            other => {
-                let shown = shown("environment", other);
-                self.mistake(
-                    "environment",
-                    format!("must be development or production{shown}"),
-                );
-                None
-            }
-        }
-    }
-
-    fn database_url(&mut self, key: &str) -> Option<String> {
-        let url = self.text(key)?;
-        let known = ["sqlite://", "postgres://", "postgresql://"];
-        if !known.iter().any(|scheme| url.starts_with(scheme)) {
-            self.mistake(
-                key,
-                "must start with sqlite://, postgres:// or postgresql://",
-            );
-        }
-        Some(url)
-    }
-
-    fn url(&mut self, key: &str) -> Option<String> {
-        let text = self.text(key)?;
-        let fits = text.parse::<http::Uri>().is_ok_and(|uri| {
-            matches!(uri.scheme_str(), Some("http" | "https")) && uri.authority().is_some()
-        });
-        if !fits {
-            let shown = shown(key, &text);
-            self.mistake(key, format!("must be an http or https URL{shown}"));
-        }
-        Some(text.trim_end_matches('/').to_owned())
-    }
-
-    fn list(&mut self, key: &str) -> Vec<String> {
-        let text = self.text(key).unwrap_or_default();
-        text.split(',')
-            .map(str::trim)
-            .filter(|entry| !entry.is_empty())
-            .map(str::to_owned)
-            .collect()
-    }
-
-    fn upstreams(&mut self, production: bool) -> Upstreams {
-        let Some(text) = self.text("upstreams") else {
-            return Upstreams::default();
-        };
-        if production {
-            self.mistake(
-                "upstreams",
-                "is for development and tests; production refuses it",
-            );
-        }
-        Upstreams::parse(&text).unwrap_or_else(|error| {
-            self.mistake("upstreams", error);
-            Upstreams::default()
-        })
-    }
-
-    fn metrics_bind(&mut self, production: bool) -> MetricsBind {
-        match self.parsed::<SocketAddr>(
-            "metrics_bind",
-            "must be an address and a port: 127.0.0.1:9000",
-        ) {
-            Some(address) => MetricsBind::Own(address),
-            None if production => MetricsBind::Off,
-            None => MetricsBind::SameListener,
-        }
-    }
-
-    fn master_keys(&mut self) -> Option<MasterKeys> {
-        let mut parsed = |key: &str| {
-            let text = self.text(key)?;
-            match MasterKey::parse(&text.into()) {
-                Ok(master) => Some(master),
-                Err(error) => {
-                    self.mistake(key, error);
-                    None
-                }
-            }
-        };
-        let current = parsed("encryption_key");
-        let previous = parsed("encryption_key_previous");
-        let live = parsed("encryption_key_live");
-        let test = parsed("encryption_key_test");
-        current.map(|current| MasterKeys {
-            current,
-            previous,
-            live,
-            test,
-        })
-    }
-}
-
-fn variable(key: &str) -> &str {
-    KEYS.iter()
-        .find(|(known, _)| *known == key)
-        .map_or(key, |(_, variable)| variable)
-}
-
-fn shown(key: &str, value: &str) -> String {
-    if SECRET_KEYS.contains(&key) {
-        String::new()
-    } else {
-        format!("; it is \"{value}\"")
-    }
-}
-
-/// The known variables, as texts: figment's own reader would make numbers of keys that are all
-/// digits.
-struct Environment(Dict);
-
-impl Environment {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one place that reads the environment"
-    )]
-    fn read() -> Self {
-        let values = KEYS.iter().filter_map(|(key, variable)| {
-            let value = std::env::var(variable)
-                .ok()
-                .filter(|value| !value.is_empty())?;
-            Some(((*key).to_owned(), Value::from(value)))
-        });
-        Self(values.collect())
-    }
-}
-
-impl Provider for Environment {
-    fn metadata(&self) -> figment::Metadata {
-        figment::Metadata::named("Environment")
-    }
-
-    fn data(&self) -> Result<Map<figment::Profile, Dict>, figment::Error> {
-        Ok(Map::from([(figment::Profile::Default, self.0.clone())]))
-    }
-}
-
-struct Flag {
-    key: &'static str,
-    value: String,
-}
-
-impl Provider for Flag {
-    fn metadata(&self) -> figment::Metadata {
-        figment::Metadata::named(format!("the flag --{}", self.key.replace('_', "-")))
-    }
-
-    fn data(&self) -> Result<Map<figment::Profile, Dict>, figment::Error> {
-        let dict = Dict::from([(self.key.to_owned(), Value::from(self.value.clone()))]);
-        Ok(Map::from([(figment::Profile::Default, dict)]))
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use figment::value::Value;
+
     use super::*;
 
     fn from(pairs: &[(&'static str, &str)]) -> Result<Config, ConfigError> {
@@ -500,7 +225,7 @@ mod tests {
         let dict = pairs
             .iter()
             .map(|(key, value)| ((*key).to_owned(), Value::from(*value)));
-        figment = figment.merge(Environment(dict.collect()));
+        figment = figment.merge(Environment::of(dict.collect()));
         Config::from_figment(figment)
     }
 
@@ -548,6 +273,35 @@ mod tests {
                 .master_keys
                 .is_some()
         );
+    }
+
+    #[test]
+    fn a_master_key_of_one_environment_needs_one_for_the_rest() {
+        let key = "0f".repeat(32);
+        for name in [
+            "encryption_key_previous",
+            "encryption_key_live",
+            "encryption_key_test",
+        ] {
+            let error = from(&[(name, key.as_str())]).unwrap_err();
+            assert_eq!(error.0.len(), 1, "{error}");
+            assert!(error.to_string().contains("ENCRYPTION_KEY is required"));
+        }
+        let both = [
+            ("encryption_key_live", key.as_str()),
+            ("encryption_key_test", key.as_str()),
+            ("environment", "production"),
+        ];
+        let keys = from(&both).unwrap().master_keys.unwrap();
+        assert_eq!(keys.current.id(), keys.live.unwrap().id());
+    }
+
+    #[test]
+    fn a_file_that_is_no_toml_is_named_without_its_text() {
+        let figment = Figment::new().merge(Toml::string("admin_token = hunter2-in-the-file"));
+        let text = Config::from_figment(figment).unwrap_err().to_string();
+        assert!(text.contains("line 1"), "{text}");
+        assert!(!text.contains("hunter2"), "{text}");
     }
 
     #[test]

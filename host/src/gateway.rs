@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use onerouter_egress::{Egress, EgressConfig, EgressError};
@@ -82,8 +83,10 @@ pub enum StartError {
 pub struct Doubles {
     /// A clock that can be moved.
     pub clock: Clock,
-    /// Nothing happens in the background; the test calls [`Gateway::sweeper`] itself.
+    /// Nothing happens in the background; the test calls the [`Sweeper`] itself.
     pub without_background: bool,
+    /// How long a client may take to send its headers.
+    pub head_timeout: Option<Duration>,
 }
 
 /// A running gateway.
@@ -175,13 +178,19 @@ impl Gateway {
             metrics: same_listener.then(|| metrics.clone()),
         });
         let stop = CancellationToken::new();
-        let listener = bind(config.bind).await?;
+        let mut listener = bind(config.bind).await?;
+        if let Some(head_timeout) = doubles.head_timeout {
+            listener = listener.with_head_timeout(head_timeout);
+        }
+        let metrics_listener = match config.metrics_bind {
+            MetricsBind::Own(address) => Some(bind(address).await?),
+            MetricsBind::SameListener | MetricsBind::Off => None,
+        };
         let address = listener.address();
         let router = http::router(state, config.frontend_url.as_deref());
         let server = TaskTracker::new();
         let mut running = vec![server.spawn(listener.serve(router, stop.clone()))];
-        if let MetricsBind::Own(address) = config.metrics_bind {
-            let listener = bind(address).await?;
+        if let Some(listener) = metrics_listener {
             let router = metrics_router(metrics);
             running.push(server.spawn(listener.serve(router, stop.clone())));
         }
@@ -292,7 +301,7 @@ pub fn make_private_folder(path: &Path) -> Result<(), StartError> {
 
 fn generated_master_key(data_dir: &Path) -> Result<MasterKey, KeyFileError> {
     let text = keyfile::read_or_generate(&data_dir.join("encryption.key"))?;
-    MasterKey::parse(&text).map_err(|_| KeyFileError::Damaged {
+    MasterKey::parse(&text).map_err(|_not_a_key| KeyFileError::Damaged {
         path: data_dir.join("encryption.key"),
     })
 }

@@ -32,7 +32,7 @@ fn run() -> anyhow::Result<()> {
     // One TLS provider for every client in the process.
     rustls::crypto::aws_lc_rs::default_provider()
         .install_default()
-        .map_err(|_| anyhow::anyhow!("a TLS provider is installed already"))?;
+        .map_err(|_installed| anyhow::anyhow!("a TLS provider is installed already"))?;
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .event_interval(EVENT_INTERVAL)

@@ -246,6 +246,8 @@ mod tests {
         // A house has few tenants, a tenant few connections and data keys, an object few keys.
         let expected = [
             "PING: SCAN CONSTANT ROW",
+            "connections::SAME_PROVIDER: SEARCH other USING INDEX \
+             sqlite_autoindex_connections_1 (tenant_id=?)",
             "connections::LIST: SEARCH connections USING INDEX connections_slot_key (tenant_id=?)",
             "connections::LIST: USE TEMP B-TREE FOR LAST TERM OF ORDER BY",
             "connections::CANDIDATES: SEARCH connections USING INDEX \

@@ -14,7 +14,9 @@
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
+use chrono::TimeDelta;
 use onerouter::clock::Clock;
 use onerouter::config::Config;
 use onerouter::gateway::{Doubles, Gateway};
@@ -198,6 +200,7 @@ impl Harness {
         let doubles = Doubles {
             clock: clock.clone(),
             without_background: true,
+            ..Doubles::default()
         };
         let gateway = Gateway::start(&config, doubles).await.unwrap();
         let refused = &gateway.parts().refused_plugins;
@@ -309,6 +312,26 @@ impl Harness {
             .control(Method::GET, &format!("/_sandbox/ledger?to={to}"), None)
             .await;
         ledger["count"].as_u64().unwrap()
+    }
+
+    /// What the sandbox's providers received, in order of arrival; the filter is a query string
+    /// such as `provider=twilio&method=POST`.
+    pub async fn provider_requests(&self, filter: &str) -> Vec<Value> {
+        let path = format!("/_sandbox/requests?{filter}");
+        let log = self.control(Method::GET, &path, None).await;
+        log["data"].as_array().unwrap().clone()
+    }
+
+    /// Gives a message at its provider another status, for good.
+    pub async fn force_status(&self, provider_id: &str, change: Value) {
+        let path = format!("/_sandbox/messages/{provider_id}/status");
+        self.control(Method::POST, &path, Some(change)).await;
+    }
+
+    /// Moves both clocks on.
+    pub fn pass(&self, time: Duration) {
+        self.sandbox_clock.advance(time);
+        self.clock.advance(TimeDelta::from_std(time).unwrap());
     }
 
     /// Stops gateway and sandbox; gives back the folder.

@@ -1,4 +1,10 @@
-//! What the tests stand on: databases, a gateway with its sandbox, and clients that read as users.
+//! What the tests stand on: databases, a gateway with its sandbox, clients that read as
+//! users, tables of cases, and what a refused create must look like.
 
+pub mod component;
 pub mod database;
+pub mod edge;
 pub mod harness;
+pub mod refused;
+pub mod table;
+pub mod write_path;

@@ -74,7 +74,8 @@ pub(crate) fn bench(workspace: &Workspace, filter: Option<&OsStr>) -> Result<Exi
     plugins::build(workspace)?;
     process::run(workspace.cargo().args(BUILD_HOST).arg("--release"))?;
     let mut bench = workspace.cargo();
-    bench.args(["bench", "-p", "onerouter-tests"]);
+    // The whole workspace: a package alone has other features, and wasmtime would be compiled again.
+    bench.args(["bench", "--workspace", "--bench", "*"]);
     if let Some(filter) = filter {
         bench.arg("--").arg(filter);
     }

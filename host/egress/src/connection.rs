@@ -249,11 +249,15 @@ impl Whole {
     }
 }
 
+/// A body that is not what it seems could not be searched for secrets.
 fn is_encoded(headers: &HeaderMap) -> bool {
-    headers
-        .get_all(CONTENT_ENCODING)
-        .iter()
-        .any(|value| !value.is_empty() && !value.as_bytes().eq_ignore_ascii_case(b"identity"))
+    let other_than = |name, plain: &[u8]| {
+        headers
+            .get_all(name)
+            .iter()
+            .any(|value| !value.is_empty() && !value.as_bytes().eq_ignore_ascii_case(plain))
+    };
+    other_than(CONTENT_ENCODING, b"identity") || other_than(TRANSFER_ENCODING, b"chunked")
 }
 
 fn interruption(error: &hyper::Error) -> Interruption {

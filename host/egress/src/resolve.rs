@@ -28,7 +28,7 @@ pub trait Resolve: fmt::Debug + Send + Sync {
 #[derive(Default)]
 pub struct SystemResolver {
     /// Made on first use: a machine without name servers may still work with overrides alone.
-    resolver: OnceLock<Option<TokioResolver>>,
+    resolver: OnceLock<TokioResolver>,
 }
 
 const ANSWERS_KEPT_MAX: Duration = Duration::from_secs(300);
@@ -36,11 +36,15 @@ const ANSWERS_KEPT_MAX: Duration = Duration::from_secs(300);
 impl Resolve for SystemResolver {
     fn resolve<'a>(&'a self, host: &'a str) -> Resolving<'a> {
         Box::pin(async move {
-            let resolver = self
-                .resolver
-                .get_or_init(build)
-                .as_ref()
-                .ok_or_else(|| io::Error::other("no name servers are configured"))?;
+            let resolver = match self.resolver.get() {
+                Some(resolver) => resolver,
+                None => {
+                    // A failure is not kept: the configuration may be readable the next time.
+                    let made = build()
+                        .ok_or_else(|| io::Error::other("no name servers are configured"))?;
+                    self.resolver.get_or_init(|| made)
+                }
+            };
             // The dot at the end keeps the machine's search domains out.
             let found = resolver
                 .lookup_ip(format!("{host}."))

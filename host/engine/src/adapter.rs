@@ -16,6 +16,7 @@ use crate::functions::{
 };
 use crate::judge::{self, Said};
 use crate::ledger::Trace;
+use crate::outbound::PromisedKey;
 use crate::outbound::Rules;
 use crate::outcome::{CallReport, ItemRefusal};
 use crate::state::CallState;
@@ -76,9 +77,21 @@ impl Adapter {
         &self.shared.digest
     }
 
+    /// The header that must carry the key toward the provider, where the manifest says that the
+    /// provider honours one for this operation: a repetition relies on it.
+    fn key(&self, operation: &str, key: &str) -> Option<PromisedKey> {
+        let rule = self
+            .manifest()
+            .operations
+            .get(operation)?
+            .idempotency
+            .as_ref()?;
+        PromisedKey::new(&rule.header, key)
+    }
+
     /// Tells whether the credentials work. Reads only.
     pub async fn account_check(&self, context: &CallContext) -> CallReport<account::Account> {
-        run::<AccountCheck>(&self.shared, context, (), anything).await
+        run::<AccountCheck>(&self.shared, context, None, (), anything).await
     }
 
     /// Sends one text message.
@@ -87,7 +100,8 @@ impl Adapter {
         context: &CallContext,
         request: &sms::SendRequest,
     ) -> CallReport<sms::Message> {
-        run::<SmsSend>(&self.shared, context, (request,), anything).await
+        let key = self.key("sms.send", &request.idempotency_key);
+        run::<SmsSend>(&self.shared, context, key, (request,), anything).await
     }
 
     /// Reads one text message.
@@ -96,7 +110,7 @@ impl Adapter {
         context: &CallContext,
         provider_id: &str,
     ) -> CallReport<sms::Message> {
-        run::<SmsGet>(&self.shared, context, (provider_id,), anything).await
+        run::<SmsGet>(&self.shared, context, None, (provider_id,), anything).await
     }
 
     /// Cancels one text message.
@@ -105,7 +119,7 @@ impl Adapter {
         context: &CallContext,
         provider_id: &str,
     ) -> CallReport<sms::Message> {
-        run::<SmsCancel>(&self.shared, context, (provider_id,), anything).await
+        run::<SmsCancel>(&self.shared, context, None, (provider_id,), anything).await
     }
 
     /// Finds text messages that equal `request` and were created inside `window`.
@@ -115,7 +129,8 @@ impl Adapter {
         request: &sms::SendRequest,
         window: sms::Window,
     ) -> CallReport<Vec<sms::Message>> {
-        run::<SmsFind>(&self.shared, context, (request, &window), anything).await
+        let params = (request, &window);
+        run::<SmsFind>(&self.shared, context, None, params, anything).await
     }
 
     /// Sends one e-mail.
@@ -124,7 +139,8 @@ impl Adapter {
         context: &CallContext,
         request: &email::SendRequest,
     ) -> CallReport<email::Message> {
-        run::<EmailSend>(&self.shared, context, (request,), anything).await
+        let key = self.key("email.send", &request.idempotency_key);
+        run::<EmailSend>(&self.shared, context, key, (request,), anything).await
     }
 
     /// Reads one e-mail.
@@ -133,7 +149,7 @@ impl Adapter {
         context: &CallContext,
         provider_id: &str,
     ) -> CallReport<email::Message> {
-        run::<EmailGet>(&self.shared, context, (provider_id,), anything).await
+        run::<EmailGet>(&self.shared, context, None, (provider_id,), anything).await
     }
 
     /// Cancels one e-mail.
@@ -142,7 +158,7 @@ impl Adapter {
         context: &CallContext,
         provider_id: &str,
     ) -> CallReport<email::Message> {
-        run::<EmailCancel>(&self.shared, context, (provider_id,), anything).await
+        run::<EmailCancel>(&self.shared, context, None, (provider_id,), anything).await
     }
 
     /// Sends several e-mails in one call: one result per request, in order. `Accepted` says only
@@ -164,7 +180,8 @@ impl Adapter {
             )))
         };
         let params = (requests, idempotency_key);
-        let report = run::<EmailSendBatch>(&self.shared, context, params, one_each).await;
+        let key = self.key("email.send_batch", idempotency_key);
+        let report = run::<EmailSendBatch>(&self.shared, context, key, params, one_each).await;
         let trace = Trace::of(&report.ledger);
         report.map(|results| {
             let said = results

@@ -16,6 +16,7 @@ use crate::functions::{Function, Returned};
 use crate::judge::{Said, judge};
 use crate::ledger::Trace;
 use crate::limits::{HANDLES_MAX, HOSTCALL_BYTES_MAX, wall};
+use crate::outbound::PromisedKey;
 use crate::outcome::{CallReport, FaultKind, NotSent, Outcome, PluginFault};
 use crate::record::CallRecord;
 use crate::state::CallState;
@@ -27,12 +28,13 @@ const DETAIL_BYTES_MAX: usize = 1_000;
 pub(crate) async fn run<F: Function>(
     adapter: &Arc<Shared>,
     context: &CallContext,
+    key: Option<PromisedKey>,
     params: F::Params<'_>,
     fits: impl FnOnce(&F::Output) -> Result<(), Malformed>,
 ) -> CallReport<F::Output> {
     let started = Instant::now();
     let record = Arc::new(CallRecord::new(adapter.manifest.limits.log_bytes));
-    let said = attempt::<F>(adapter, context, &record, params).await;
+    let said = attempt::<F>(adapter, context, &record, key, params).await;
     let ledger = record.ledger();
     let outcome = match said {
         Err(reason) => Outcome::NotSent(reason),
@@ -61,6 +63,7 @@ async fn attempt<F: Function>(
     adapter: &Arc<Shared>,
     context: &CallContext,
     record: &Arc<CallRecord>,
+    key: Option<PromisedKey>,
     params: F::Params<'_>,
 ) -> Result<Answer<F>, NotSent> {
     let Some(function) = adapter.exports.get::<F>() else {
@@ -80,12 +83,13 @@ async fn attempt<F: Function>(
     let deadline = context
         .deadline
         .min(Instant::now() + wall(&adapter.manifest.limits));
-    let state = CallState::new(
+    let mut state = CallState::new(
         Arc::clone(adapter),
         Arc::clone(&context.connection),
         Arc::clone(record),
         deadline,
     );
+    state.key = key;
     // On the heap: the future holds the sandbox's store, and callers nest it deeply.
     let executing = Box::pin(execute::<F>(adapter, state, function, params));
     // When the time is over, the future is dropped within this statement, and with it the store,

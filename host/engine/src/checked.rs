@@ -231,10 +231,15 @@ impl<'c> Checker<'c> {
     }
 }
 
+/// Bytes of one character in its longest escape: `\u0041`.
+const ESCAPED_LENGTH_MAX: usize = 6;
+
 /// Text for people: without secrets and control characters, cut at a character's border.
 pub(crate) fn clean_text(scrubber: &Scrubber, mut text: String, bytes_max: usize) -> String {
-    // A secret that the cut would tear is still whole here, and a flood costs no more than this.
-    truncate(&mut text, bytes_max.saturating_add(scrubber.longest()));
+    // A secret that the cut would tear is still whole here, also with each character escaped, and a
+    // flood costs no more than this.
+    let spare = scrubber.longest().saturating_mul(ESCAPED_LENGTH_MAX);
+    truncate(&mut text, bytes_max.saturating_add(spare));
     scrubber.string(&mut text);
     truncate(&mut text, bytes_max);
     if text.contains(char::is_control) {

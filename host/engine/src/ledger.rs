@@ -1,4 +1,4 @@
-//! The host's own record of what a call sent. It decides in the end; see [`crate::judge`].
+//! The host's own record of what a call sent. It decides in the end; see the module `judge`.
 
 use onerouter_egress::Written;
 

@@ -1,4 +1,40 @@
 //! Runs provider adapters: sandboxed WebAssembly components, one fresh instance per call.
+//!
+//! An adapter asks the host to send HTTP; the host checks the request against the adapter's
+//! manifest, attaches the credential, sends, and removes the credential from what comes back. It
+//! keeps a ledger of what left, and that ledger has the last word on how a call ended.
+//!
+//! - [`Engine`], [`EngineConfig`]: wasmtime with its pool, slots, ticker and code cache
+//! - [`Adapter`]: one loaded component, and the calls that it takes
+//! - [`Adapters`]: which adapter serves which provider, swapped without a pause
+//! - [`CallContext`], [`ConnectionContext`], [`Credentials`]: for whom a call is made
+//! - [`CallReport`], [`Outcome`]: how it ended, and all that is known about it
+//! - [`LedgerEntry`], [`Trace`], [`Denial`]: what was sent, and what was not
+//! - [`wit`]: the records that cross the border
+//!
+//! Inside, in the order of a call: `call` admits it and runs it on a store of its own (`state`,
+//! `limits`), `imports` serves it (`outbound` is the way out), `record` keeps what outlives it,
+//! `checked` holds its result against the contract, `judge` decides. `load` and `cache` come
+//! before all that. `scrub` finds secrets.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::sync::Arc;
+//! use onerouter_egress::{Egress, EgressConfig};
+//! use onerouter_engine::{Adapters, Engine, EngineConfig, MacKey};
+//!
+//! let egress = Arc::new(Egress::new(EgressConfig::default())?);
+//! let engine = Engine::new(EngineConfig::new(MacKey::new([7; 32])), egress)?;
+//! let adapters = Adapters::default();
+//! for (path, loaded) in engine.load_folder("plugins".as_ref()).await {
+//!     match loaded {
+//!         Ok(adapter) => drop(adapters.install(adapter)),
+//!         Err(error) => eprintln!("{}: {error}", path.display()),
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
 mod adapter;
 mod adapters;

@@ -15,7 +15,7 @@ mod target;
 
 use http::header::CONTENT_TYPE;
 use http::uri::PathAndQuery;
-use http::{HeaderName, Method};
+use http::{HeaderName, HeaderValue, Method};
 use onerouter_egress::{Origin, OutboundRequest, Written};
 
 use crate::bindings::onerouter::outbound::http as wit;
@@ -32,6 +32,30 @@ pub(crate) struct Prepared {
     pub(crate) method: &'static str,
     pub(crate) state_changing: bool,
     pub(crate) wanted: Vec<HeaderName>,
+}
+
+/// The key toward the provider, in the header that the manifest names for the operation.
+#[derive(Debug)]
+pub(crate) struct PromisedKey {
+    name: HeaderName,
+    value: HeaderValue,
+}
+
+impl PromisedKey {
+    pub(crate) fn new(name: &str, value: &str) -> Option<Self> {
+        Some(Self {
+            name: HeaderName::try_from(name).ok()?,
+            value: HeaderValue::try_from(value).ok()?,
+        })
+    }
+}
+
+impl Prepared {
+    /// Whether a repetition of this request would be known by its key, as far as it must be.
+    pub(crate) fn keeps_promise(&self, key: Option<&PromisedKey>) -> bool {
+        let carries = |key: &PromisedKey| self.request.headers.get(&key.name) == Some(&key.value);
+        !self.state_changing || key.is_none_or(carries)
+    }
 }
 
 /// Checks a request against the rules and attaches what it may carry.

@@ -6,8 +6,8 @@ use crate::ledger::LedgerEntry;
 use crate::log::LogLine;
 use crate::wit::common::{Failure, FieldError};
 
-/// How a call ended. The host has decided this from the adapter's word and its own ledger; see
-/// [`crate::judge`] for the rules.
+/// How a call ended. The host has decided this from the adapter's word and its own ledger; the
+/// table of the rules stands in the module `judge`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome<T> {
     /// It was done.

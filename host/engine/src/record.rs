@@ -20,8 +20,8 @@ const LINE_BYTES_MAX: usize = 4 << 10;
 /// Bytes of standard output and error that are kept: enough for a panic's message.
 const STDIO_BYTES_MAX: usize = 8 << 10;
 
-/// What the plugin SDK logs when an adapter panics that has no standard library to print it; the
-/// file's name is the next line.
+/// How the line begins that the plugin SDK logs when an adapter panics: without a standard library
+/// nothing is printed.
 const PANIC_LINE: &str = "the plugin panicked";
 
 #[derive(Debug, Default)]
@@ -110,15 +110,10 @@ impl CallRecord {
     /// Where the adapter panicked, if its log says that it did.
     pub(crate) fn panicked(&self) -> Option<String> {
         let logs = lock(&self.logs);
-        let mut lines = logs
-            .lines
-            .iter()
-            .skip_while(|line| line.source != LogSource::Adapter || line.message != PANIC_LINE);
-        let mut place = lines.next()?.message.clone();
-        if let Some(file) = lines.next() {
-            place = format!("{place} in {}", file.message);
-        }
-        Some(place)
+        let mut lines = logs.lines.iter();
+        lines
+            .find(|line| line.source == LogSource::Adapter && line.message.starts_with(PANIC_LINE))
+            .map(|line| line.message.clone())
     }
 
     /// What the adapter printed.

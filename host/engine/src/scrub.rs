@@ -122,10 +122,17 @@ impl Scrubber {
         {
             return;
         }
+        // The run that was blotted last. Hits come in order, and without it a run full of hits would
+        // be walked anew for each of them: whoever knows a secret could stall the host with it.
+        let mut run = 0..0;
         for hit in thorough.find_overlapping_iter(bytes) {
+            if run.start <= hit.start() && hit.end() <= run.end {
+                continue;
+            }
             let grows = self.grows.get(hit.pattern().as_usize());
             let range = if grows.copied().unwrap_or(false) {
-                grown(bytes, hit.range())
+                run = grown(bytes, hit.range());
+                run.clone()
             } else {
                 hit.range()
             };
@@ -467,12 +474,58 @@ mod tests {
     }
 
     #[test]
+    fn a_flood_of_hits_in_one_run_costs_one_walk() {
+        // Walking the run for each of these hits would take hours.
+        let hex: String = SECRET.bytes().map(|b| format!("{b:02x}")).collect();
+        let clean = scrubbed(&format!("<<{}>>", hex.repeat(100_000)));
+        assert_eq!(clean, "<<[redacted]>>");
+    }
+
+    #[test]
     fn many_secrets_are_searched_without_the_quick_path() {
         let secrets: Vec<_> = (0..40).map(|n| format!("secret-number-{n:03}")).collect();
         let scrubber = Scrubber::new(secrets.iter().map(String::as_str));
         for secret in &secrets {
             let body = format!("{{\"error\":\"bad key {secret}\"}}");
             assert_eq!(scrubber.text(&body), "{\"error\":\"bad key [redacted]\"}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_mixture_of_escapes_hides_a_secret(
+            characters in proptest::collection::vec(("[ -~]", 0..4_u8), 8..40),
+            before in "[a-zA-Z0-9 <>{}]{0,10}",
+            after in "[a-zA-Z0-9 <>{}]{0,10}",
+        ) {
+            let secret: String = characters.iter().map(|(c, _)| c.as_str()).collect();
+            let scrubber = Scrubber::new([secret.as_str()].into_iter());
+            let json: String = characters.iter().map(|(c, how)| json_form(c, *how)).collect();
+            let url: String = characters.iter().map(|(c, how)| url_form(c, *how)).collect();
+            for form in [json, url] {
+                let clean = scrubber.text(&format!("{before}{form}{after}")).into_owned();
+                proptest::prop_assert!(clean.contains("[redacted]"), "{clean}");
+            }
+        }
+    }
+
+    fn json_form(character: &str, how: u8) -> String {
+        let code = u32::from(character.chars().next().unwrap());
+        match (how, character) {
+            (0, _) => format!("\\u{code:04x}"),
+            (1, _) => format!("\\u{code:04X}"),
+            (_, "\\" | "\"") => format!("\\{character}"),
+            (2, "/") => "\\/".to_owned(),
+            (_, _) => character.to_owned(),
+        }
+    }
+
+    fn url_form(character: &str, how: u8) -> String {
+        let code = u32::from(character.chars().next().unwrap());
+        match (how, character) {
+            (0, _) | (_, "%") => format!("%{code:02x}"),
+            (1, _) => format!("%{code:02X}"),
+            (_, _) => character.to_owned(),
         }
     }
 }

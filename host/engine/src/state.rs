@@ -19,6 +19,7 @@ use crate::adapter::Shared;
 use crate::bindings;
 use crate::connection::ConnectionContext;
 use crate::limits::{HANDLES_MAX, Memory};
+use crate::outbound::PromisedKey;
 use crate::record::CallRecord;
 
 /// One call's side of the border.
@@ -32,6 +33,8 @@ pub(crate) struct CallState {
     pub(crate) egress: Arc<Egress>,
     /// When the host ends the call.
     pub(crate) deadline: Instant,
+    /// What every request that changes something must carry in this call.
+    pub(crate) key: Option<PromisedKey>,
     /// Requests that the adapter asked for, refused ones included.
     pub(crate) requests: u32,
     /// The guest has waited for the network since the last tick was counted.
@@ -59,6 +62,7 @@ impl CallState {
             adapter,
             connection,
             deadline,
+            key: None,
             requests: 0,
             waited: false,
         }

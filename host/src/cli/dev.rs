@@ -13,7 +13,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::serve::until_stopped;
+use super::serve::StopSignal;
 use super::{Global, load, terminal};
 use crate::config::{Config, Deployment, Flags};
 use crate::gateway::{Doubles, Gateway};
@@ -55,6 +55,7 @@ pub(super) async fn run(global: &Global, args: DevArgs) -> anyhow::Result<()> {
     if config.deployment == Deployment::Production {
         bail!("ENVIRONMENT is production; `onerouter dev` is for development");
     }
+    let stop = StopSignal::listen()?;
     let sandbox = Sandbox::start(SandboxConfig {
         bind: args.sandbox_bind,
         ..SandboxConfig::default()
@@ -83,7 +84,7 @@ pub(super) async fn run(global: &Global, args: DevArgs) -> anyhow::Result<()> {
     let new_key = CreateKey {
         name: "onerouter dev".to_owned(),
         environment: Environment::Test,
-        scopes: Vec::new(),
+        scopes: None,
         expires_at: None,
         rate: None,
     };
@@ -102,7 +103,7 @@ pub(super) async fn run(global: &Global, args: DevArgs) -> anyhow::Result<()> {
     } else {
         terminal::data(&welcome(&ready, &connected));
     }
-    until_stopped().await?;
+    stop.wait().await;
     gateway.shutdown().await;
     sandbox.shutdown().await;
     Ok(())

@@ -15,7 +15,7 @@ use crate::service::authentication::Authentication;
 use crate::service::caller::SCOPES;
 use crate::service::keys::{CreateKey, Keys};
 use crate::service::refusal::Refusal;
-use crate::service::tenants::Tenants;
+use crate::service::tenants::{NAME_LENGTH_MAX, Tenants};
 use crate::store::DEFAULT_TENANT;
 use crate::store::{Store, StoreConfig};
 use crate::vault::Vault;
@@ -26,7 +26,7 @@ pub(super) enum TenantCommand {
     #[command(after_help = "Example:\n  onerouter tenant create --name Acme --json")]
     Create {
         /// Its name
-        #[arg(long)]
+        #[arg(long, value_parser = name)]
         name: String,
         /// Print JSON
         #[arg(long)]
@@ -68,7 +68,7 @@ pub(super) enum KeyCommand {
         #[arg(long)]
         environment: Environment,
         /// Its name
-        #[arg(long)]
+        #[arg(long, value_parser = name)]
         name: String,
         /// What it may do; everything when left out
         #[arg(long = "scope", value_parser = SCOPES)]
@@ -95,15 +95,24 @@ pub(super) enum KeyCommand {
 #[derive(Debug, Subcommand)]
 pub(super) enum VaultCommand {
     /// Wrap every data key anew under ENCRYPTION_KEY, while traffic flows
-    #[command(
-        after_help = "Give the new key as ENCRYPTION_KEY and the old one as ENCRYPTION_KEY_PREVIOUS, here and to
-every running gateway. Killed halfway, it goes on where it stopped when it is run again."
-    )]
+    #[command(after_help = "Example:
+  ENCRYPTION_KEY=NEW ENCRYPTION_KEY_PREVIOUS=OLD onerouter vault rotate
+
+Give the new key as ENCRYPTION_KEY and the old one as ENCRYPTION_KEY_PREVIOUS, here and to
+every running gateway. Killed halfway, it goes on where it stopped when it is run again.")]
     Rotate {
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
+}
+
+fn name(text: &str) -> Result<String, String> {
+    if (1..=NAME_LENGTH_MAX).contains(&text.chars().count()) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("a name has 1 to {NAME_LENGTH_MAX} characters"))
+    }
 }
 
 async fn open(config: &Config) -> anyhow::Result<Store> {
@@ -144,7 +153,7 @@ pub(super) async fn tenant(global: &Global, command: TenantCommand) -> anyhow::R
             }
         }
         TenantCommand::List { json } => {
-            let tenants = tenants.list().await.map_err(refused)?;
+            let tenants = tenants.all().await.map_err(refused)?;
             if json {
                 let data: Vec<_> = tenants
                     .iter()
@@ -174,6 +183,14 @@ pub(super) async fn tenant(global: &Global, command: TenantCommand) -> anyhow::R
 
 pub(super) async fn key(global: &Global, command: KeyCommand) -> anyhow::Result<()> {
     let store = open(&load(&global.flags())?).await?;
+    let of = match &command {
+        KeyCommand::Create { of, .. } | KeyCommand::List { of } | KeyCommand::Revoke { of, .. } => {
+            of
+        }
+    };
+    if store.find_tenant(of.tenant()).await?.is_none() {
+        return Err(refused(Refusal::not_found("tenant")));
+    }
     let clock = Clock::default();
     let authentication = Authentication::new(store.clone(), clock.clone(), None);
     let keys = Keys::new(store.clone(), clock, std::sync::Arc::new(authentication));
@@ -187,7 +204,7 @@ pub(super) async fn key(global: &Global, command: KeyCommand) -> anyhow::Result<
             let new = CreateKey {
                 name,
                 environment,
-                scopes,
+                scopes: (!scopes.is_empty()).then_some(scopes),
                 expires_at: None,
                 rate: None,
             };

@@ -1,7 +1,9 @@
 //! `onerouter serve`
 
+use std::io;
+
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Global, load, terminal};
 use crate::config::{Config, Flags};
@@ -21,9 +23,10 @@ pub(super) async fn run(global: &Global, args: ServeArgs) -> anyhow::Result<()> 
         ..global.flags()
     })?;
     warn_of_what_is_not_there_yet(&config);
+    let stop = StopSignal::listen()?;
     let gateway = Gateway::start(&config, Doubles::default()).await?;
     terminal::say(&format!("onerouter listens on {}", gateway.url()));
-    until_stopped().await?;
+    stop.wait().await;
     terminal::say("finishing what is in flight");
     gateway.shutdown().await;
     Ok(())
@@ -37,13 +40,26 @@ fn warn_of_what_is_not_there_yet(config: &Config) {
     }
 }
 
-/// Waits for SIGINT or SIGTERM.
-pub(super) async fn until_stopped() -> anyhow::Result<()> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+/// SIGINT or SIGTERM. Listened for before anybody is told that the program is ready: a signal that
+/// comes right after must not kill it.
+#[derive(Debug)]
+pub(super) struct StopSignal {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl StopSignal {
+    pub(super) fn listen() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
     }
-    Ok(())
+
+    pub(super) async fn wait(mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
 }

@@ -1,9 +1,4 @@
 //! What people and programs read.
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "this is where commands print"
-)]
 
 use std::io::{IsTerminal as _, Write as _};
 

@@ -1,5 +1,7 @@
 //! How answers are put on the wire.
 
+use std::fmt::Display;
+
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode, header};
@@ -59,29 +61,33 @@ pub(crate) struct List<T> {
 }
 
 impl<T> List<T> {
-    pub(crate) fn whole(data: Vec<T>) -> Self {
+    pub(crate) fn page(data: Vec<T>, next_cursor: Option<String>) -> Self {
         Self {
             object: "list",
             data,
-            has_more: false,
-            next_cursor: None,
+            has_more: next_cursor.is_some(),
+            next_cursor,
         }
     }
+}
+
+/// Of rows that were read with one more than `limit`: takes that one off again, and gives the cursor
+/// that leads to it.
+pub(crate) fn next_cursor<T, I: Display>(
+    rows: &mut Vec<T>,
+    limit: u16,
+    id: impl FnOnce(&T) -> I,
+) -> Option<String> {
+    let has_more = rows.len() > usize::from(limit);
+    rows.truncate(usize::from(limit));
+    let last = rows.last().filter(|_| has_more)?;
+    Some(id(last).to_string())
 }
 
 /// Objects that are JSON already.
 pub(crate) fn page(page: Page) -> Json {
     let data: Vec<Box<RawValue>> = page.data.into_iter().filter_map(raw).collect();
-    let has_more = page.next_cursor.is_some();
-    json(
-        StatusCode::OK,
-        &List {
-            object: "list",
-            data,
-            has_more,
-            next_cursor: page.next_cursor,
-        },
-    )
+    json(StatusCode::OK, &List::page(data, page.next_cursor))
 }
 
 /// Bytes that we rendered ourselves.

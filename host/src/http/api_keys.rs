@@ -1,6 +1,6 @@
 //! `/api/api-keys`
 
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use chrono::TimeDelta;
 use http::StatusCode;
 use onerouter_domain::environment::Environment;
@@ -9,23 +9,23 @@ use onerouter_domain::time;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::answers::{Json, List, json};
+use super::answers::{Json, List, json, next_cursor};
 use super::body::JsonBody;
 use super::fields::Fields;
-use super::messages::{finish, future_time};
-use super::openapi::OperatorProblems;
-use super::paths;
+use super::messages::future_time;
+use super::openapi::{OperatorProblems, PageParams, TenantParam};
+use super::paths::{self, Path};
 use super::problem::Problem;
 use super::query::Query;
 use super::state::AppState;
 use crate::service::authentication::{RATE_BURST, RATE_PER_SECOND};
 use crate::service::caller::{ALL_SCOPES, Operator, Rate, SCOPES};
 use crate::service::keys::{CreateKey, CreatedKey, OVERLAP_MAX};
+use crate::service::tenants::NAME_LENGTH_MAX;
 use crate::store::ApiKeyRow;
 
 /// Requests a second, and at once, that a key may be given.
 const RATE_MAX: i64 = 100_000;
-const NAME_LENGTH_MAX: usize = 100;
 
 /// A key to be made.
 #[derive(Debug, Serialize, ToSchema)]
@@ -38,7 +38,8 @@ pub(crate) struct CreateApiKey {
     /// `test` or `live`
     #[schema(pattern = "^(test|live)$")]
     environment: String,
-    /// What it may do: `sms:read`, `sms:write`, `email:read`, `email:write`; all when left out.
+    /// What it may do: `sms:read`, `sms:write`, `email:read`, `email:write`; all when left out,
+    /// nothing when empty.
     #[schema(nullable)]
     scopes: Option<Vec<String>>,
     /// When it ends; never when left out.
@@ -64,6 +65,7 @@ pub(crate) struct RateLimitView {
 /// How a key is replaced.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"overlap_seconds": 3600}))]
 pub(crate) struct RollApiKey {
     /// The old key works on for this long, in seconds; 86,400 when left out, 0 ends it at once.
     #[schema(nullable, minimum = 0, maximum = 2_592_000)]
@@ -150,6 +152,7 @@ impl From<CreatedKey> for ApiKeyView {
 /// Create an API key
 #[utoipa::path(
     post, path = "/api/api-keys", tag = "api-keys", operation_id = "api_keys.create",
+    params(TenantParam),
     request_body = CreateApiKey,
     responses((status = 201, description = "The key, shown this one time.", body = ApiKeyView), OperatorProblems),
     security(("operator_token" = []))
@@ -162,22 +165,15 @@ pub(crate) async fn create(
     let mut fields = Fields::of_body(&body)?;
     let name = fields.required_text_of("name", 1, NAME_LENGTH_MAX);
     let environment: Option<Environment> = fields.required_parsed("environment");
-    let scopes: Vec<Scope> = fields
-        .parsed_list("scopes", SCOPES.len())
-        .unwrap_or_default();
+    let scopes: Option<Vec<Scope>> = fields.parsed_list("scopes", SCOPES.len());
     let expires_at = future_time(&mut fields, "expires_at", state.clock.now());
     let rate = rate(&mut fields);
-    finish(fields)?;
-    let (Some(name), Some(environment)) = (name, environment) else {
-        return Err(crate::service::refusal::Refusal::not_found("field").into());
-    };
+    let (name, environment) = fields.finish(name.zip(environment))?;
+    let own = |Scope(scope): Scope| scope.to_owned();
     let new = CreateKey {
         name,
         environment,
-        scopes: scopes
-            .into_iter()
-            .map(|Scope(scope)| scope.to_owned())
-            .collect(),
+        scopes: scopes.map(|scopes| scopes.into_iter().map(own).collect()),
         expires_at,
         rate,
     };
@@ -188,14 +184,9 @@ pub(crate) async fn create(
 fn rate(fields: &mut Fields<'_>) -> Option<Rate> {
     let value = fields.value("rate_limit")?;
     let mut inner = Fields::at(fields.pointer("rate_limit"), value);
-    let per_second = inner.integer("per_second", 1, RATE_MAX);
-    let burst = inner.integer("burst", 1, RATE_MAX);
-    for (name, value) in [("per_second", per_second), ("burst", burst)] {
-        if value.is_none() && inner.is_clean() {
-            inner.mistake(name, "required", "is required");
-        }
-    }
-    fields.adopt(inner.finish().err().unwrap_or_default());
+    let per_second = inner.required_integer("per_second", 1, RATE_MAX);
+    let burst = inner.required_integer("burst", 1, RATE_MAX);
+    fields.adopt(inner.end());
     let number = |value: Option<i64>| value.and_then(|value| u32::try_from(value).ok());
     Some(Rate {
         per_second: number(per_second)?,
@@ -221,10 +212,7 @@ impl std::str::FromStr for Scope {
 /// List API keys
 #[utoipa::path(
     get, path = "/api/api-keys", tag = "api-keys", operation_id = "api_keys.list",
-    params(
-        ("limit" = Option<u16>, Query, description = "1 to 100; 20 when left out."),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before.")
-    ),
+    params(PageParams, TenantParam),
     responses((status = 200, description = "A page, newest first.", body = inline(List<ApiKeyView>)), OperatorProblems),
     security(("operator_token" = []))
 )]
@@ -234,32 +222,15 @@ pub(crate) async fn list(
     RawQuery(query): RawQuery,
 ) -> Result<Json, Problem> {
     let mut query = Query::of(query.as_deref());
-    let limit = query.limit();
-    let before: Option<ApiKeyId> =
-        query.parsed("cursor", "must be the next_cursor of a page", |text| {
-            text.parse().ok()
-        });
-    query.finish()?;
+    let page = query.page::<ApiKeyId>();
+    let (limit, before) = query.finish(Some(page))?;
     let mut rows = state
         .keys
         .list(operator.tenant, limit, before.map(ApiKeyId::uuid))
         .await?;
-    let has_more = rows.len() > usize::from(limit);
-    rows.truncate(usize::from(limit));
-    let next_cursor = rows
-        .last()
-        .filter(|_| has_more)
-        .map(|row| row.id.to_string());
+    let next_cursor = next_cursor(&mut rows, limit, |row| row.id);
     let data = rows.into_iter().map(ApiKeyView::from).collect();
-    Ok(json(
-        StatusCode::OK,
-        &List {
-            object: "list",
-            data,
-            has_more,
-            next_cursor,
-        },
-    ))
+    Ok(json(StatusCode::OK, &List::page(data, next_cursor)))
 }
 
 /// Revoke an API key
@@ -267,7 +238,7 @@ pub(crate) async fn list(
 /// It stops working at once here and within a second on every other node.
 #[utoipa::path(
     delete, path = "/api/api-keys/{id}", tag = "api-keys", operation_id = "api_keys.revoke",
-    params(("id" = String, Path, description = "`key_…`")),
+    params(("id" = String, Path, description = "`key_…`"), TenantParam),
     responses((status = 200, description = "The revoked key.", body = ApiKeyView), OperatorProblems),
     security(("operator_token" = []))
 )]
@@ -275,7 +246,9 @@ pub(crate) async fn revoke(
     State(state): State<AppState>,
     operator: Operator,
     Path(id): Path<String>,
+    RawQuery(query): RawQuery,
 ) -> Result<Json, Problem> {
+    Query::none(query.as_deref())?;
     let id: ApiKeyId = paths::id(&id, "API key")?;
     let row = state.keys.revoke(operator.tenant, id).await?;
     Ok(json(StatusCode::OK, &ApiKeyView::from(row)))
@@ -286,7 +259,7 @@ pub(crate) async fn revoke(
 /// Makes a new key with the same rights; the old one works on for the overlap.
 #[utoipa::path(
     post, path = "/api/api-keys/{id}/roll", tag = "api-keys", operation_id = "api_keys.roll",
-    params(("id" = String, Path, description = "`key_…`")),
+    params(("id" = String, Path, description = "`key_…`"), TenantParam),
     request_body = RollApiKey,
     responses((status = 201, description = "The new key, shown this one time.", body = ApiKeyView), OperatorProblems),
     security(("operator_token" = []))
@@ -299,7 +272,7 @@ pub(crate) async fn roll(
 ) -> Result<Json, Problem> {
     let mut fields = Fields::of_body(&body)?;
     let overlap = fields.integer("overlap_seconds", 0, OVERLAP_MAX.num_seconds());
-    finish(fields)?;
+    let overlap = fields.finish(Some(overlap))?;
     let id: ApiKeyId = paths::id(&id, "API key")?;
     let overlap = overlap
         .and_then(TimeDelta::try_seconds)

@@ -9,6 +9,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use onerouter_domain::code::ErrorCode;
 
 use super::problem::Problem;
+use super::query::Query;
 use crate::service::refusal::Refusal;
 
 /// Most bodies are small.
@@ -18,7 +19,8 @@ pub(crate) const EMAIL_BODY_BYTES_MAX: usize = 10 << 20;
 /// A client that takes longer is cut off.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A JSON body of at most `LIMIT` bytes, not yet parsed.
+/// A JSON body of at most `LIMIT` bytes, not yet parsed. No route that takes one takes a query
+/// parameter too.
 #[derive(Debug)]
 pub(crate) struct JsonBody<const LIMIT: usize = BODY_BYTES_MAX>(pub(crate) Bytes);
 
@@ -26,6 +28,7 @@ impl<S: Send + Sync, const LIMIT: usize> FromRequest<S> for JsonBody<LIMIT> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
+        Query::none(request.uri().query())?;
         let media_type = request.headers().get(header::CONTENT_TYPE).cloned();
         let encoded = request.headers().contains_key(header::CONTENT_ENCODING);
         let declared = request

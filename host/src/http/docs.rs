@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Path, Request};
+use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::routing::get;
@@ -13,6 +13,7 @@ use onerouter_domain::code::ErrorCode;
 use utoipa_swagger_ui::{Config, serve};
 
 use super::answers::Json;
+use super::paths::Path;
 use super::problem::Problem;
 use super::state::AppState;
 use crate::service::refusal::Refusal;
@@ -26,7 +27,8 @@ const API_POLICY: HeaderValue =
 
 pub(crate) fn routes(document: &utoipa::openapi::OpenApi) -> Router<AppState> {
     let text: Bytes = document.to_json().unwrap_or_default().into();
-    let config = Arc::new(Config::from("/openapi.json"));
+    // Its default asks a server on the internet whether the document is valid.
+    let config = Arc::new(Config::from("/openapi.json").validator_url("none"));
     let index = Arc::clone(&config);
     Router::new()
         .route(

@@ -110,32 +110,27 @@ fn admit(request: &Request) -> Result<(), Refusal> {
 
 /// Renders a refusal, whoever made it: a handler, the router, or a library underneath.
 fn finish(response: Response, method: &Method, shown: &str) -> Response {
-    if let Some(Problem(refusal)) = response.extensions().get::<Problem>() {
-        let mut rendered = problem::render(refusal, shown);
-        for (name, value) in response.headers() {
-            if !rendered.headers().contains_key(name) && name != http::header::CONTENT_LENGTH {
-                rendered.headers_mut().insert(name.clone(), value.clone());
-            }
+    let refusal = match response.extensions().get::<Problem>() {
+        Some(Problem(refusal)) => refusal.clone(),
+        None if response.status() == StatusCode::METHOD_NOT_ALLOWED => not_allowed(method),
+        None => return response,
+    };
+    let mut rendered = problem::render(&refusal, shown);
+    let own = rendered.headers().clone();
+    for (name, value) in response.headers() {
+        if !own.contains_key(name) && name != http::header::CONTENT_LENGTH {
+            rendered.headers_mut().append(name.clone(), value.clone());
         }
-        return rendered;
     }
-    if response.status() == StatusCode::METHOD_NOT_ALLOWED {
-        let allow = response
-            .headers()
-            .get(http::header::ALLOW)
-            .and_then(|allow| allow.to_str().ok())
-            .map(str::to_owned);
-        let detail = format!(
-            "{method} is not allowed here{}.",
-            allow
-                .as_ref()
-                .map_or_else(String::new, |allow| format!("; {allow} is"))
-        );
-        let mut refusal = Refusal::new(ErrorCode::MethodNotAllowed, detail);
-        refusal.allow = allow;
-        return problem::render(&refusal, shown);
-    }
-    response
+    rendered
+}
+
+/// The router writes `Allow` when this layer is done.
+fn not_allowed(method: &Method) -> Refusal {
+    Refusal::new(
+        ErrorCode::MethodNotAllowed,
+        format!("{method} is not allowed here; the header Allow names what is."),
+    )
 }
 
 fn record(method: &Method, route: &str, status: StatusCode, started: Instant, shown: &str) {
@@ -164,4 +159,38 @@ fn record(method: &Method, route: &str, status: StatusCode, started: Instant, sh
         duration_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
         "{method} {route}"
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::body::Body;
+    use axum::middleware::from_fn;
+    use axum::routing::get;
+    use http_body_util::BodyExt as _;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_becomes_a_problem_that_tells_nothing_of_it() {
+        let router = Router::new()
+            .route(
+                "/",
+                get(|| async { panic!("hunter2 in a message") as &str }),
+            )
+            .layer(from_fn(layer));
+        let request = Request::get("/")
+            .header(X_REQUEST_ID, "mine")
+            .body(Body::empty())
+            .unwrap();
+        let response = router.oneshot(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(response.headers()[X_REQUEST_ID], "mine");
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let text = String::from_utf8(body.to_vec()).unwrap();
+        assert!(text.contains("\"code\":\"internal_error\""), "{text}");
+        assert!(text.contains("\"request_id\":\"mine\""), "{text}");
+        assert!(!text.contains("hunter2"), "{text}");
+    }
 }

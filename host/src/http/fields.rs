@@ -3,13 +3,14 @@
 //!
 //! Values stay text until somebody asks for them, so that a number is never read through a float.
 
+mod lists;
+mod pairs;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
 use chrono::{DateTime, Utc};
 use onerouter_domain::code::ErrorCode;
-use onerouter_domain::metadata::{self, Metadata};
-use onerouter_domain::time;
 use serde::Deserialize;
 use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -49,6 +50,8 @@ pub(crate) struct Fields<'a> {
     at: String,
     entries: BTreeMap<String, &'a RawValue>,
     mistakes: Vec<FieldMistake>,
+    /// Of any other value there is only this one thing to say.
+    is_object: bool,
 }
 
 impl<'a> Fields<'a> {
@@ -61,13 +64,22 @@ impl<'a> Fields<'a> {
                 format!("The body is not valid JSON: {error}."),
             )
         })?;
-        let mut fields = Self::at(String::new(), value);
-        if let [only] = fields.mistakes.as_slice()
-            && only.pointer.is_empty()
-        {
-            return Err(Refusal::invalid(std::mem::take(&mut fields.mistakes)));
+        let fields = Self::at(String::new(), value);
+        if fields.is_object {
+            Ok(fields)
+        } else if value.get().starts_with('{') {
+            Err(Refusal::new(
+                ErrorCode::InvalidJson,
+                "The body is not valid JSON: a name in it is not valid Unicode text.",
+            ))
+        } else {
+            Err(Refusal::invalid(fields.mistakes))
         }
-        Ok(fields)
+    }
+
+    /// Reads the body of a request that has no fields.
+    pub(crate) fn none(body: &'a [u8]) -> Result<(), Refusal> {
+        Self::of_body(body)?.finish(Some(()))
     }
 
     /// Starts with an object that stands at `at`. Any other value is a mistake of its own.
@@ -76,6 +88,7 @@ impl<'a> Fields<'a> {
             at,
             entries: BTreeMap::new(),
             mistakes: Vec::new(),
+            is_object: true,
         };
         match serde_json::from_str::<Object<'a>>(value.get()) {
             Ok(Object(entries)) => {
@@ -86,10 +99,14 @@ impl<'a> Fields<'a> {
                 }
             }
             Err(_other_type) => {
+                fields.is_object = false;
+                let (code, detail) = if value.get().starts_with('{') {
+                    ("invalid", "holds a name that is not valid Unicode text")
+                } else {
+                    ("invalid_type", "must be an object")
+                };
                 let at = fields.at.clone();
-                fields
-                    .mistakes
-                    .push(FieldMistake::new(at, "invalid_type", "must be an object"));
+                fields.mistakes.push(FieldMistake::new(at, code, detail));
             }
         }
         fields
@@ -97,18 +114,57 @@ impl<'a> Fields<'a> {
 
     /// Where a field stands.
     pub(crate) fn pointer(&self, name: &str) -> String {
-        format!("{}/{}", self.at, name.replace('~', "~0").replace('/', "~1"))
+        format!("{}/{}", self.at, escaped(name))
     }
 
     /// Notes a broken rule.
     pub(crate) fn mistake(&mut self, name: &str, code: &'static str, detail: impl Into<String>) {
-        self.mistakes
-            .push(FieldMistake::new(self.pointer(name), code, detail));
+        if self.is_object {
+            self.mistakes
+                .push(FieldMistake::new(self.pointer(name), code, detail));
+        }
     }
 
-    /// Takes over the mistakes of an inner object.
+    /// Notes a broken rule of a pair in the object under `outer`.
+    pub(crate) fn mistake_in(
+        &mut self,
+        outer: &str,
+        inner: &str,
+        code: &'static str,
+        detail: impl Into<String>,
+    ) {
+        let pointer = format!("{}/{}", self.pointer(outer), escaped(inner));
+        self.mistakes.push(FieldMistake::new(pointer, code, detail));
+    }
+
+    /// Takes over mistakes that were found elsewhere. Of one place, the first is told.
     pub(crate) fn adopt(&mut self, mistakes: Vec<FieldMistake>) {
-        self.mistakes.extend(mistakes);
+        for mistake in mistakes {
+            if !self
+                .mistakes
+                .iter()
+                .any(|known| known.pointer == mistake.pointer)
+            {
+                self.mistakes.push(mistake);
+            }
+        }
+    }
+
+    /// Whether a field is there; `null` counts as absent.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.entries
+            .get(name)
+            .is_some_and(|value| value.get() != "null")
+    }
+
+    /// As [`Fields::has`]; an absent one is a mistake.
+    fn require(&mut self, name: &str) -> bool {
+        let has = self.has(name);
+        if !has {
+            self.entries.remove(name);
+            self.mistake(name, "required", "is required");
+        }
+        has
     }
 
     /// A field's value; `null` counts as absent.
@@ -132,16 +188,11 @@ impl<'a> Fields<'a> {
 
     /// A text that must be there.
     pub(crate) fn required_text(&mut self, name: &str) -> Option<String> {
-        if self
-            .entries
-            .get(name)
-            .is_none_or(|value| value.get() == "null")
-        {
-            self.entries.remove(name);
-            self.mistake(name, "required", "is required");
-            return None;
+        if self.require(name) {
+            self.text(name)
+        } else {
+            None
         }
-        self.text(name)
     }
 
     /// A text of a length in characters.
@@ -236,139 +287,13 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// The values of a list, each with its place.
-    pub(crate) fn list(&mut self, name: &str, most: usize) -> Option<Vec<(String, &'a RawValue)>> {
-        let value = self.value(name)?;
-        let Ok(values) = serde_json::from_str::<Vec<&'a RawValue>>(value.get()) else {
-            self.mistake(name, "invalid_type", "must be a list");
-            return None;
-        };
-        if values.len() > most {
-            self.mistake(
-                name,
-                "too_many",
-                format!("may have at most {most} entries; it has {}", values.len()),
-            );
-            return None;
+    /// As [`Fields::integer`], and it must be there.
+    pub(crate) fn required_integer(&mut self, name: &str, least: i64, most: i64) -> Option<i64> {
+        if self.require(name) {
+            self.integer(name, least, most)
+        } else {
+            None
         }
-        let at = self.pointer(name);
-        Some(
-            values
-                .into_iter()
-                .enumerate()
-                .map(|(index, value)| (format!("{at}/{index}"), value))
-                .collect(),
-        )
-    }
-
-    /// A list of texts, each parsed.
-    pub(crate) fn parsed_list<T>(&mut self, name: &str, most: usize) -> Option<Vec<T>>
-    where
-        T: std::str::FromStr,
-        T::Err: fmt::Display,
-    {
-        let values = self.list(name, most)?;
-        let mut parsed = Vec::with_capacity(values.len());
-        for (pointer, value) in values {
-            match read_text(value) {
-                Ok(text) => match text.parse::<T>() {
-                    Ok(value) => parsed.push(value),
-                    Err(error) => {
-                        self.mistakes.push(FieldMistake::new(
-                            pointer,
-                            "invalid",
-                            error.to_string(),
-                        ));
-                    }
-                },
-                Err((code, detail)) => self.mistakes.push(FieldMistake::new(pointer, code, detail)),
-            }
-        }
-        Some(parsed)
-    }
-
-    /// One text or a list of them.
-    pub(crate) fn one_or_more<T>(&mut self, name: &str, most: usize) -> Option<Vec<T>>
-    where
-        T: std::str::FromStr,
-        T::Err: fmt::Display,
-    {
-        match self.entries.get(name) {
-            Some(value) if value.get().starts_with('[') => self.parsed_list(name, most),
-            Some(value) if value.get().starts_with('"') => {
-                Some(self.parsed(name).into_iter().collect())
-            }
-            Some(value) if value.get() != "null" => {
-                self.entries.remove(name);
-                self.mistake(name, "invalid_type", "must be a text or a list of texts");
-                None
-            }
-            Some(_) | None => {
-                self.entries.remove(name);
-                None
-            }
-        }
-    }
-
-    /// Text pairs, in the order of their names.
-    pub(crate) fn pairs(&mut self, name: &str, most: usize) -> Option<Vec<(String, String)>> {
-        let value = self.value(name)?;
-        let mut inner = Self::at(self.pointer(name), value);
-        let names: Vec<String> = inner.entries.keys().cloned().collect();
-        if names.len() > most {
-            self.mistake(
-                name,
-                "too_many",
-                format!("may have at most {most} entries; it has {}", names.len()),
-            );
-            return None;
-        }
-        let mut pairs = Vec::with_capacity(names.len());
-        for key in names {
-            if let Some(text) = inner.required_text(&key) {
-                pairs.push((key, text));
-            }
-        }
-        self.adopt(inner.mistakes);
-        Some(pairs)
-    }
-
-    /// `metadata`, also under its second name `notes`.
-    pub(crate) fn metadata(&mut self) -> Metadata {
-        let name = match (
-            self.entries.contains_key("metadata"),
-            self.entries.contains_key("notes"),
-        ) {
-            (true, true) => {
-                self.mistake(
-                    "notes",
-                    "conflict",
-                    "is another name of metadata; give one of them",
-                );
-                self.entries.remove("notes");
-                "metadata"
-            }
-            (false, true) => "notes",
-            (true | false, false) => "metadata",
-        };
-        let pairs = self.pairs(name, metadata::PAIRS_MAX).unwrap_or_default();
-        let at = self.pointer(name);
-        for (key, value) in &pairs {
-            if !metadata::key_fits(key) {
-                self.mistakes.push(FieldMistake::new(
-                    format!("{at}/{}", key.replace('~', "~0").replace('/', "~1")),
-                    "invalid",
-                    "the key must be 1 to 64 characters of A-Z, a-z, 0-9, _, . and -",
-                ));
-            } else if !metadata::value_fits(value) {
-                self.mistakes.push(FieldMistake::new(
-                    format!("{at}/{key}"),
-                    "too_long",
-                    "the value may have at most 500 characters",
-                ));
-            }
-        }
-        Metadata::new(pairs.into_iter().collect()).unwrap_or_default()
     }
 
     /// A time in RFC 3339 with an offset.
@@ -383,33 +308,52 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Ends the reading: what nobody asked for is unknown.
-    pub(crate) fn finish(mut self) -> Result<(), Vec<FieldMistake>> {
+    /// Ends the reading. What nobody asked for is unknown; `value` is what the fields made, none
+    /// only where a mistake was noted.
+    pub(crate) fn finish<T>(self, value: Option<T>) -> Result<T, Refusal> {
+        checked(value, self.end())
+    }
+
+    /// Ends the reading of an inner object: its mistakes.
+    pub(crate) fn end(mut self) -> Vec<FieldMistake> {
         let unknown: Vec<String> = std::mem::take(&mut self.entries).into_keys().collect();
         for name in unknown {
             self.mistake(&name, "unknown_field", "is not a field of this request");
         }
-        if self.mistakes.is_empty() {
-            Ok(())
-        } else {
-            Err(self.mistakes)
-        }
-    }
-
-    /// Whether a mistake was found so far.
-    pub(crate) fn is_clean(&self) -> bool {
-        self.mistakes.is_empty()
+        self.mistakes
     }
 }
 
 pub(crate) const TIME_RULE: &str =
     "must be a time in RFC 3339 form with an offset, such as 2027-01-31T09:30:00Z";
 
-/// RFC 3339, between 1970 and 9999, cut to microseconds.
+/// RFC 3339, between 1970 and 9999, cut to microseconds. A leap second is the first of the next
+/// minute: not every store knows it.
 pub(crate) fn parse_time(text: &str) -> Option<DateTime<Utc>> {
-    let time = DateTime::parse_from_rfc3339(text).ok()?.with_timezone(&Utc);
+    let time = DateTime::parse_from_rfc3339(text).ok()?;
+    let time = DateTime::from_timestamp_micros(time.timestamp_micros())?;
     let within = time.timestamp() >= 0 && time.timestamp() < 253_402_300_800;
-    within.then(|| time::cut(time))
+    within.then_some(time)
+}
+
+/// What a request made, or its mistakes. The readers note one for every value that they do not give.
+pub(crate) fn checked<T>(value: Option<T>, mistakes: Vec<FieldMistake>) -> Result<T, Refusal> {
+    match value {
+        Some(value) if mistakes.is_empty() => Ok(value),
+        None if mistakes.is_empty() => {
+            tracing::error!("a request made nothing, and no mistake says why");
+            Err(Refusal::new(
+                ErrorCode::InternalError,
+                "Something went wrong on our side.",
+            ))
+        }
+        Some(_) | None => Err(Refusal::invalid(mistakes)),
+    }
+}
+
+/// A reference token of a JSON Pointer.
+fn escaped(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
 }
 
 fn read_text(value: &RawValue) -> Result<String, (&'static str, &'static str)> {

@@ -57,6 +57,10 @@ pub(crate) async fn operator(
 ) -> Response {
     let headers = request.headers();
     let checked = async {
+        // Who is asking comes first: a stranger learns nothing about tenants.
+        let token = state
+            .authentication
+            .operator_token(authorization(headers)?)?;
         let tenant = match single(headers, ONEROUTER_TENANT, "OneRouter-Tenant")? {
             Some(text) => Some(
                 text.parse()
@@ -64,10 +68,7 @@ pub(crate) async fn operator(
             ),
             None => None,
         };
-        state
-            .authentication
-            .operator(authorization(headers)?, tenant)
-            .await
+        state.authentication.operator(token, tenant).await
     };
     match checked.await {
         Ok(operator) => {
@@ -151,8 +152,16 @@ impl<S: Send + Sync> FromRequestParts<S> for Operator {
     }
 }
 
-/// The request itself, with its deadline.
-impl<S: Send + Sync> FromRequestParts<S> for Origin {
+/// What a write carries besides its path and its body.
+#[derive(Debug, Clone)]
+pub(crate) struct Write {
+    /// The request itself, with its deadline.
+    pub(crate) origin: Origin,
+    /// The caller's `Idempotency-Key`, where there is one.
+    pub(crate) key: Option<IdempotencyKey>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Write {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
@@ -162,27 +171,19 @@ impl<S: Send + Sync> FromRequestParts<S> for Origin {
             .ok_or_else(unguarded)?;
         let now = Instant::now();
         let deadline = now.checked_add(REQUEST_DEADLINE).unwrap_or(now);
-        Ok(Self {
-            request: identity.id,
-            deadline,
-        })
-    }
-}
-
-/// The caller's `Idempotency-Key`, where there is one.
-#[derive(Debug, Clone)]
-pub(crate) struct KeyHeader(pub(crate) Option<IdempotencyKey>);
-
-impl<S: Send + Sync> FromRequestParts<S> for KeyHeader {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
         let text = single(&parts.headers, IDEMPOTENCY_KEY, "Idempotency-Key")?;
         let key = text
             .map(IdempotencyKey::parse)
             .transpose()
             .map_err(|error| invalid_header("Idempotency-Key", error.to_string()))?;
-        Ok(Self(key))
+        Ok(Self {
+            origin: Origin {
+                request: identity.id,
+                deadline,
+                shown: identity.shown.as_str().into(),
+            },
+            key,
+        })
     }
 }
 

@@ -47,7 +47,8 @@ async fn check(state: &AppState) -> Health {
     responses(
         (status = 200, description = "Well.", body = Health),
         (status = 503, description = "Not able to serve.", body = Health)
-    )
+    ),
+    security(())
 )]
 pub(crate) async fn health(State(state): State<AppState>) -> Json {
     let health = check(&state).await;
@@ -62,7 +63,8 @@ pub(crate) async fn health(State(state): State<AppState>) -> Json {
 /// Whether the process is alive
 #[utoipa::path(
     get, path = "/api/health/live", tag = "health", operation_id = "health.live",
-    responses((status = 200, description = "It is.", body = Alive))
+    responses((status = 200, description = "It is.", body = Alive)),
+    security(())
 )]
 pub(crate) async fn live() -> Json {
     json(StatusCode::OK, &Alive { status: "ok" })
@@ -81,7 +83,8 @@ pub(crate) struct Alive {
     responses(
         (status = 200, description = "It can.", body = Health),
         (status = 503, description = "It cannot: do not send traffic here.", body = Health)
-    )
+    ),
+    security(())
 )]
 pub(crate) async fn ready(State(state): State<AppState>) -> Json {
     health(State(state)).await

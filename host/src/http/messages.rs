@@ -11,7 +11,6 @@ use sha2::{Digest as _, Sha256};
 use utoipa::{IntoParams, ToSchema};
 
 use super::fields::Fields;
-use super::problem::Problem;
 use super::query::Query;
 use crate::service::kind::Kind;
 use crate::service::messages::{Intent, ListQuery, NewMessage};
@@ -71,21 +70,14 @@ pub(crate) struct ListParams {
 /// The body of a call without fields.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({}))]
 pub(crate) struct Nothing {}
-
-/// Ends the reading of a body.
-pub(crate) fn finish(fields: Fields<'_>) -> Result<(), Problem> {
-    fields
-        .finish()
-        .map_err(|mistakes| Refusal::invalid(mistakes).into())
-}
 
 /// `?refresh=`
 pub(crate) fn read_refresh(query: Option<&str>) -> Result<bool, Refusal> {
     let mut query = Query::of(query);
     let refresh = query.parsed("refresh", "must be true or false", |text| text.parse().ok());
-    query.finish()?;
-    Ok(refresh.unwrap_or(true))
+    query.finish(Some(refresh.unwrap_or(true)))
 }
 
 /// The parameters of a list of one kind.
@@ -99,13 +91,10 @@ pub(crate) fn list_query<K: Kind>(
         .map(ToString::to_string)
         .collect::<Vec<_>>()
         .join(", ");
+    let (limit, before) = query.page::<K::Id>();
     let read = ListQuery {
-        limit: query.limit(),
-        before: query
-            .parsed("cursor", "must be the next_cursor of a page", |text| {
-                K::Id::from_str(text).ok()
-            })
-            .map(K::uuid),
+        limit,
+        before: before.map(K::uuid),
         status: query.parsed("status", &format!("must be one of {names}"), |text| {
             K::Status::from_str(text)
                 .ok()
@@ -120,8 +109,7 @@ pub(crate) fn list_query<K: Kind>(
         created_before: query.time("created_before"),
         metadata: query.metadata(),
     };
-    query.finish()?;
-    Ok(read)
+    query.finish(Some(read))
 }
 
 /// `provider`
@@ -153,6 +141,8 @@ impl fmt::Display for NoProviderName {
     }
 }
 
+const NOT_AHEAD: &str = "must lie in the future";
+
 /// A time that must lie ahead.
 pub(crate) fn future_time(
     fields: &mut Fields<'_>,
@@ -161,9 +151,34 @@ pub(crate) fn future_time(
 ) -> Option<DateTime<Utc>> {
     let time = fields.time(name)?;
     if time <= now {
-        fields.mistake(name, "out_of_range", "must lie in the future");
+        fields.mistake(name, "out_of_range", NOT_AHEAD);
     }
     Some(time)
+}
+
+/// `send_at`, and the mistake where it does not lie ahead: that is one for a new request only, a
+/// repetition may come when the time is over.
+pub(crate) fn send_at(
+    fields: &mut Fields<'_>,
+    now: DateTime<Utc>,
+) -> (Option<DateTime<Utc>>, Option<FieldMistake>) {
+    let pointer = fields.pointer("send_at");
+    let time = fields.time("send_at");
+    let late = time.filter(|time| *time <= now);
+    let mistake = late.map(|_| FieldMistake::new(pointer, "out_of_range", NOT_AHEAD));
+    (time, mistake)
+}
+
+/// Ends the reading of a message. Beside other mistakes, a late time is named too.
+pub(crate) fn finish<T>(
+    fields: Fields<'_>,
+    value: Option<T>,
+    late: Option<&FieldMistake>,
+) -> Result<T, Refusal> {
+    fields.finish(value).map_err(|mut refusal| {
+        refusal.errors.extend(late.cloned());
+        Refusal::invalid(refusal.errors)
+    })
 }
 
 /// `idempotency_key` in the body.

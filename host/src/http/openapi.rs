@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use onerouter_domain::code::ErrorCode;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, RefOr, Response, ResponseBuilder, Schema, schema};
-use utoipa::{IntoResponses, Modify, OpenApi};
+use utoipa::{IntoParams, IntoResponses, Modify, OpenApi};
 
 use super::problem::{ProblemDocument, ProblemField, ProblemProvider};
 
@@ -49,6 +49,28 @@ impl Modify for Security {
             scheme("The operator's token. The header `OneRouter-Tenant` names the tenant to act for; the default one when left out."),
         );
     }
+}
+
+/// The header of every call of an operator.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "documents what the guard reads")]
+pub(crate) struct TenantParam {
+    /// The tenant to act for, `ten_…`; the default one when left out.
+    #[param(rename = "OneRouter-Tenant")]
+    onerouter_tenant: Option<String>,
+}
+
+/// The parameters of every list.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "documents what `Query::page` reads")]
+pub(crate) struct PageParams {
+    /// How many at most.
+    #[param(minimum = 1, maximum = 100, default = 20)]
+    limit: Option<u16>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
 }
 
 /// The problems that any call of a client may end with.

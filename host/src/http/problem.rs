@@ -3,7 +3,6 @@
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode, header};
-use onerouter_domain::id::RequestId;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -153,7 +152,6 @@ pub(crate) fn render(refusal: &Refusal, request_id: &str) -> Response {
         header::RETRY_AFTER,
         refusal.retry_after_s.map(|seconds| seconds.to_string()),
     );
-    insert(header::ALLOW, refusal.allow.clone());
     if refusal.code.status() == 401 {
         insert(header::WWW_AUTHENTICATE, Some("Bearer".to_owned()));
     }
@@ -161,10 +159,9 @@ pub(crate) fn render(refusal: &Refusal, request_id: &str) -> Response {
 }
 
 /// The bytes of a refusal as they are kept for a repeated request.
-pub(crate) fn stored(refusal: &Refusal, request_id: RequestId) -> (u16, Bytes) {
-    let id = request_id.to_string();
+pub(crate) fn stored(refusal: &Refusal, request_id: &str) -> (u16, Bytes) {
     (
         refusal.code.status(),
-        ProblemDocument::new(refusal, &id).to_bytes(),
+        ProblemDocument::new(refusal, request_id).to_bytes(),
     )
 }

@@ -1,11 +1,12 @@
 //! Reads query parameters, with the same care as a body: unknown and repeated ones are mistakes.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
 use onerouter_domain::metadata;
 
-use super::fields::{TIME_RULE, parse_time};
+use super::fields::{TIME_RULE, checked, parse_time};
 use crate::service::refusal::{FieldMistake, Refusal};
 
 /// The parameters of one request.
@@ -75,7 +76,7 @@ impl Query {
     }
 
     /// `limit`: 1–100, 20 when absent.
-    pub(crate) fn limit(&mut self) -> u16 {
+    fn limit(&mut self) -> u16 {
         self.parsed("limit", "must be a whole number, 1 to 100", |text| {
             text.parse().ok().filter(|limit| (1..=100).contains(limit))
         })
@@ -106,8 +107,9 @@ impl Query {
         pairs
     }
 
-    /// Ends the reading: what nobody asked for is unknown.
-    pub(crate) fn finish(mut self) -> Result<(), Refusal> {
+    /// Ends the reading. What nobody asked for is unknown; `value` is what the parameters made,
+    /// none only where a mistake was noted.
+    pub(crate) fn finish<T>(mut self, value: Option<T>) -> Result<T, Refusal> {
         let unknown: Vec<String> = std::mem::take(&mut self.pairs).into_keys().collect();
         for name in unknown {
             self.mistake(
@@ -116,10 +118,18 @@ impl Query {
                 "is not a parameter of this request",
             );
         }
-        if self.mistakes.is_empty() {
-            Ok(())
-        } else {
-            Err(Refusal::invalid(self.mistakes))
-        }
+        checked(value, self.mistakes)
+    }
+
+    /// Reads the query of a request that has no parameters.
+    pub(crate) fn none(query: Option<&str>) -> Result<(), Refusal> {
+        Self::of(query).finish(Some(()))
+    }
+
+    /// `limit`, and `cursor` as the id of a page's last object.
+    pub(crate) fn page<T: FromStr>(&mut self) -> (u16, Option<T>) {
+        let limit = self.limit();
+        let rule = "must be the next_cursor of a page";
+        (limit, self.parsed("cursor", rule, |text| text.parse().ok()))
     }
 }

@@ -21,7 +21,7 @@ fn client_routes() -> OpenApiRouter<AppState> {
         .routes(routes!(sms::get))
         .routes(routes!(sms::cancel))
         .routes(routes!(email::create, email::list))
-        .routes(routes!(email::create_batch))
+        .routes(routes!(email::batch::create_batch))
         .routes(routes!(email::get))
         .routes(routes!(email::cancel))
 }

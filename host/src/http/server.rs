@@ -1,5 +1,7 @@
 //! Listens, serves connections with bounded patience, and drains on shutdown.
 
+mod opening;
+
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -13,10 +15,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::opening::Opening;
+
 /// A client that takes longer to send its headers holds a connection for nothing.
-const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(10);
-/// Start line and headers of one request. What is larger never reaches a handler.
-const HEAD_BYTES_MAX: usize = 64 << 10;
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Start line and headers of one request. What is larger never reaches a handler and gets a bare
+/// 431; so this is well above what the envelope allows and refuses with a problem.
+const HEAD_BYTES_MAX: usize = 256 << 10;
 /// Headers of one request.
 const HEADERS_MAX: usize = 100;
 /// Requests that one HTTP/2 connection may run at the same time.
@@ -31,6 +36,7 @@ pub(crate) const DRAIN_MAX: Duration = Duration::from_secs(40);
 pub struct Listener {
     socket: TcpListener,
     address: SocketAddr,
+    head_timeout: Duration,
 }
 
 impl Listener {
@@ -41,7 +47,18 @@ impl Listener {
     pub async fn bind(address: SocketAddr) -> io::Result<Self> {
         let socket = TcpListener::bind(address).await?;
         let address = socket.local_addr()?;
-        Ok(Self { socket, address })
+        Ok(Self {
+            socket,
+            address,
+            head_timeout: HEAD_TIMEOUT,
+        })
+    }
+
+    /// The same listener with another patience for the headers of a request.
+    #[must_use]
+    pub const fn with_head_timeout(mut self, head_timeout: Duration) -> Self {
+        self.head_timeout = head_timeout;
+        self
     }
 
     /// Where it listens.
@@ -61,7 +78,8 @@ impl Listener {
             };
             match accepted {
                 Ok((stream, _peer)) => {
-                    connections.spawn(connection(stream, router.clone(), &graceful));
+                    let service = router.clone();
+                    connections.spawn(connection(stream, service, self.head_timeout, &graceful));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");
@@ -83,6 +101,7 @@ impl Listener {
 fn connection(
     stream: TcpStream,
     router: Router,
+    head_timeout: Duration,
     graceful: &GracefulShutdown,
 ) -> impl Future<Output = ()> + Send + 'static {
     // A small answer must not wait for the next one.
@@ -93,7 +112,7 @@ fn connection(
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_READ_TIMEOUT)
+        .header_read_timeout(head_timeout)
         .max_buf_size(HEAD_BYTES_MAX)
         .max_headers(HEADERS_MAX);
     builder
@@ -104,7 +123,7 @@ fn connection(
         .max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX));
     let service = TowerToHyperService::new(router);
     let served = builder
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(Opening::new(stream, head_timeout)), service)
         .into_owned();
     let watched = graceful.watch(served);
     async move {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use http::StatusCode;
 use onerouter_domain::environment::Environment;
 use onerouter_domain::time;
@@ -14,13 +14,14 @@ use zeroize::Zeroizing;
 use super::answers::{Json, json};
 use super::body::JsonBody;
 use super::fields::Fields;
-use super::messages::finish;
-use super::openapi::OperatorProblems;
+use super::openapi::{OperatorProblems, TenantParam};
+use super::paths::Path;
 use super::problem::Problem;
 use super::query::Query;
 use super::state::AppState;
 use crate::service::caller::Operator;
-use crate::service::connections::{Connect, DEFAULT_LABEL};
+use crate::service::connections::form;
+use crate::service::connections::{Connect, DEFAULT_LABEL, Disconnect};
 use crate::service::refusal::Refusal;
 use crate::store::ConnectionRow;
 
@@ -31,7 +32,7 @@ const ENVIRONMENT_RULE: &str = "must be test or live";
 /// What a tenant gives to connect a provider.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({"environment": "test", "credentials": {"api_key": "re_…"}, "settings": {"from_email": "Shop <hello@example.com>"}}))]
+#[schema(example = json!({"environment": "test", "credentials": {"api_key": "…"}, "settings": {"from_email": "Shop <hello@example.com>"}}))]
 pub(crate) struct ConnectProvider {
     /// `test` or `live`: only keys of this environment reach the connection.
     #[schema(pattern = "^(test|live)$")]
@@ -55,7 +56,7 @@ pub(crate) struct ConnectProvider {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Connection, example = json!({
     "id": "con_01h455vb4pex5vsknk084sn02q", "object": "connection", "environment": "test",
-    "livemode": false, "service": "email", "provider": "resend", "label": "default",
+    "livemode": false, "service": "email", "provider": "acme", "label": "default",
     "credentials": {}, "settings": {"from_email": "Shop <hello@example.com>"}, "account": null,
     "warnings": [], "created_at": "2026-11-23T09:30:00.000000Z", "updated_at": "2026-11-23T09:30:00.000000Z"
 }))]
@@ -173,7 +174,7 @@ pub(crate) struct Disconnected {
 /// List connections, and the providers that could be connected
 #[utoipa::path(
     get, path = "/api/services", tag = "services", operation_id = "services.list",
-    params(("environment" = Option<String>, Query, description = "Only of `test` or `live`.")),
+    params(("environment" = Option<String>, Query, description = "Only of `test` or `live`."), TenantParam),
     responses((status = 200, description = "Both lists.", body = Services), OperatorProblems),
     security(("operator_token" = []))
 )]
@@ -184,7 +185,7 @@ pub(crate) async fn list(
 ) -> Result<Json, Problem> {
     let mut query = Query::of(query.as_deref());
     let environment = query.parsed("environment", ENVIRONMENT_RULE, |text| text.parse().ok());
-    query.finish()?;
+    let environment = query.finish(Some(environment))?;
     let rows = state.connections.list(operator.tenant, environment).await?;
     let data = rows
         .into_iter()
@@ -262,7 +263,8 @@ fn available(state: &AppState) -> Vec<AvailableProvider> {
     operation_id = "services.connect",
     params(
         ("service" = String, Path, description = "The category: `sms`, `email`."),
-        ("provider" = String, Path, description = "The provider's name.")
+        ("provider" = String, Path, description = "The provider's name."),
+        TenantParam
     ),
     request_body = ConnectProvider,
     responses(
@@ -279,37 +281,27 @@ pub(crate) async fn connect(
     JsonBody(body): JsonBody,
 ) -> Result<Json, Problem> {
     let (category, provider) = names(&service, provider)?;
+    let adapter = state.connections.connectable(category, &provider)?;
     let mut fields = Fields::of_body(&body)?;
     let environment: Option<Environment> = fields.required_parsed("environment");
-    let credentials = fields.pairs("credentials", FIELDS_MAX);
-    if credentials.is_none() && fields.is_clean() {
-        fields.mistake("credentials", "required", "is required");
-    }
+    let credentials = fields.required_pairs("credentials", FIELDS_MAX).map(secret);
     let settings = fields.pairs("settings", FIELDS_MAX).unwrap_or_default();
-    let label = fields.text_of("label", 1, LABEL_LENGTH_MAX);
-    if label.as_ref().is_some_and(|label| !is_label(label)) {
-        fields.mistake(
-            "label",
-            "invalid",
-            "may hold letters, digits, _, . and - only",
-        );
+    let settings = settings
+        .into_iter()
+        .filter(|(_, value)| !value.is_empty())
+        .collect();
+    let label = label(&mut fields);
+    if let Some(credentials) = &credentials {
+        let sorted = form::sort_credentials(adapter.manifest(), credentials);
+        fields.adopt(sorted.err().unwrap_or_default());
     }
-    finish(fields)?;
-    let Some(environment) = environment else {
-        return Err(Refusal::not_found("environment").into());
-    };
+    fields.adopt(form::check_settings(adapter.manifest(), &settings));
+    let (environment, credentials) = fields.finish(environment.zip(credentials))?;
     let connect = Connect {
         environment,
         label: label.unwrap_or_else(|| DEFAULT_LABEL.to_owned()),
-        credentials: credentials
-            .unwrap_or_default()
-            .into_iter()
-            .map(|(name, value)| (name, Zeroizing::new(value)))
-            .collect(),
-        settings: settings
-            .into_iter()
-            .filter(|(_, value)| !value.is_empty())
-            .collect(),
+        credentials,
+        settings,
     };
     let connected = state
         .connections
@@ -334,7 +326,8 @@ pub(crate) async fn connect(
         ("service" = String, Path, description = "The category: `sms`, `email`."),
         ("provider" = String, Path, description = "The provider's name."),
         ("environment" = String, Query, description = "`test` or `live`"),
-        ("label" = Option<String>, Query, description = "Only the connection of this label; all of the provider when left out.")
+        ("label" = Option<String>, Query, description = "Only the connection of this label; all of the provider when left out."),
+        TenantParam
     ),
     responses((status = 200, description = "Disconnected. What was sent over it can still be read.", body = Disconnected), OperatorProblems),
     security(("operator_token" = []))
@@ -353,15 +346,15 @@ pub(crate) async fn disconnect(
         "may hold 1 to 64 letters, digits, _, . and -",
         |text| is_label(text).then(|| text.to_owned()),
     );
-    query.finish()?;
+    let environment = query.finish(environment)?;
     let (category, provider) = names(&service, provider)?;
-    let Some(environment) = environment else {
-        return Err(Refusal::not_found("environment").into());
+    let disconnect = Disconnect {
+        environment,
+        category,
+        provider: &provider,
+        label: label.as_deref(),
     };
-    let deleted = state
-        .connections
-        .disconnect(operator, environment, category, &provider, label.as_deref())
-        .await?;
+    let deleted = state.connections.disconnect(operator, disconnect).await?;
     Ok(json(
         StatusCode::OK,
         &Disconnected {
@@ -369,6 +362,22 @@ pub(crate) async fn disconnect(
             deleted,
         },
     ))
+}
+
+fn label(fields: &mut Fields<'_>) -> Option<String> {
+    let label = fields.text_of("label", 1, LABEL_LENGTH_MAX)?;
+    if !is_label(&label) {
+        let detail = "may hold letters, digits, _, . and - only";
+        fields.mistake("label", "invalid", detail);
+    }
+    Some(label)
+}
+
+fn secret(pairs: Vec<(String, String)>) -> BTreeMap<String, Zeroizing<String>> {
+    pairs
+        .into_iter()
+        .map(|(name, value)| (name, Zeroizing::new(value)))
+        .collect()
 }
 
 fn names(service: &str, provider: String) -> Result<(Category, PluginId), Refusal> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
 use onerouter_domain::address::{PhoneNumber, SenderId};
@@ -15,14 +15,16 @@ use utoipa::ToSchema;
 use super::answers::{Json, page};
 use super::body::JsonBody;
 use super::fields::Fields;
-use super::guard::KeyHeader;
+use super::guard::Write;
 use super::messages::{self, ListParams, RefreshParam, list_query, read_refresh};
 use super::openapi::ClientProblems;
+use super::paths::{self, Path};
 use super::problem::Problem;
 use super::state::AppState;
-use super::{paths, web_address::WebAddress};
-use crate::service::caller::{Access, Caller, Origin, Resource};
+use super::web_address::WebAddress;
+use crate::service::caller::{Access, Caller, Resource};
 use crate::service::messages::{Answer, NewMessage};
+use crate::service::refusal::Refusal;
 use crate::service::sms::{BODY_LENGTH_MAX, MEDIA_MAX, NoContent, Sms, SmsRequest};
 use crate::service::view::SmsView;
 
@@ -69,21 +71,21 @@ pub(crate) struct SendSms {
 
 type Parsed = (NewMessage<Sms>, Option<IdempotencyKey>);
 
-fn parse(mut fields: Fields<'_>, state: &AppState) -> Result<Parsed, Problem> {
+fn parse(mut fields: Fields<'_>, state: &AppState) -> Result<Parsed, Refusal> {
     let to: Option<PhoneNumber> = fields.required_parsed("to");
     let body = fields.required_text_of("body", 1, BODY_LENGTH_MAX);
     let from: Option<SenderId> = fields.parsed("from_number");
     let media: Vec<WebAddress> = fields
         .parsed_list("media_urls", MEDIA_MAX)
         .unwrap_or_default();
-    let send_at = messages::future_time(&mut fields, "send_at", state.clock.now());
+    let (send_at, late) = messages::send_at(&mut fields, state.clock.now());
     let provider = messages::provider(&mut fields);
     let metadata = fields.metadata();
     let key = messages::body_key(&mut fields);
-    messages::finish(fields)?;
+    let (to, body) = messages::finish(fields, to.zip(body), late.as_ref())?;
     let request = SmsRequest {
-        to: to.map(PhoneNumber::into_string).unwrap_or_default(),
-        body: body.unwrap_or_default(),
+        to: to.into_string(),
+        body,
         from_number: from.map(SenderId::into_string),
         media_urls: media.into_iter().map(WebAddress::into_string).collect(),
         send_at,
@@ -94,6 +96,7 @@ fn parse(mut fields: Fields<'_>, state: &AppState) -> Result<Parsed, Problem> {
             content: NoContent {},
             metadata,
             provider,
+            late,
         },
         key,
     ))
@@ -113,15 +116,17 @@ fn parse(mut fields: Fields<'_>, state: &AppState) -> Result<Parsed, Problem> {
 pub(crate) async fn create(
     State(state): State<AppState>,
     caller: Caller,
-    origin: Origin,
-    KeyHeader(key): KeyHeader,
+    write: Write,
     JsonBody(body): JsonBody,
 ) -> Result<Answer, Problem> {
     caller.may(Resource::Sms, Access::Write)?;
     let (new, body_key) = parse(Fields::of_body(&body)?, &state)?;
-    let key = messages::one_key(key, body_key)?;
+    let key = messages::one_key(write.key, body_key)?;
     let intent = messages::intent(key, CREATE, &new);
-    Ok(state.sms.create(&caller, &origin, intent, new).await?)
+    Ok(state
+        .sms
+        .create(&caller, &write.origin, intent, new)
+        .await?)
 }
 
 /// Read a text message
@@ -178,14 +183,13 @@ pub(crate) async fn list(
 pub(crate) async fn cancel(
     State(state): State<AppState>,
     caller: Caller,
-    origin: Origin,
+    write: Write,
     Path(id): Path<String>,
-    KeyHeader(key): KeyHeader,
     JsonBody(body): JsonBody,
 ) -> Result<Answer, Problem> {
     caller.may(Resource::Sms, Access::Write)?;
-    messages::finish(Fields::of_body(&body)?)?;
+    Fields::none(&body)?;
     let id: SmsId = paths::id(&id, "text message")?;
-    let intent = messages::cancel_intent(key, CANCEL, &id.to_string());
-    Ok(state.sms.cancel(&caller, &origin, intent, id).await?)
+    let intent = messages::cancel_intent(write.key, CANCEL, &id.to_string());
+    Ok(state.sms.cancel(&caller, &write.origin, intent, id).await?)
 }

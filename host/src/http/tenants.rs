@@ -2,22 +2,21 @@
 
 use axum::extract::{RawQuery, State};
 use http::StatusCode;
+use onerouter_domain::id::TenantId;
 use onerouter_domain::time;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::answers::{Json, List, json};
+use super::answers::{Json, List, json, next_cursor};
 use super::body::JsonBody;
 use super::fields::Fields;
-use super::messages::finish;
-use super::openapi::OperatorProblems;
+use super::openapi::{OperatorProblems, PageParams, TenantParam};
 use super::problem::Problem;
 use super::query::Query;
 use super::state::AppState;
 use crate::service::caller::Operator;
+use crate::service::tenants::NAME_LENGTH_MAX;
 use crate::store::TenantRow;
-
-const NAME_LENGTH_MAX: usize = 100;
 
 /// A tenant to be made.
 #[derive(Debug, Serialize, ToSchema)]
@@ -58,6 +57,7 @@ impl From<TenantRow> for TenantView {
 /// Create a tenant
 #[utoipa::path(
     post, path = "/api/tenants", tag = "tenants", operation_id = "tenants.create",
+    params(TenantParam),
     request_body = CreateTenant,
     responses((status = 201, description = "The tenant.", body = TenantView), OperatorProblems),
     security(("operator_token" = []))
@@ -69,15 +69,16 @@ pub(crate) async fn create(
 ) -> Result<Json, Problem> {
     let mut fields = Fields::of_body(&body)?;
     let name = fields.required_text_of("name", 1, NAME_LENGTH_MAX);
-    finish(fields)?;
-    let tenant = state.tenants.create(name.unwrap_or_default()).await?;
+    let name = fields.finish(name)?;
+    let tenant = state.tenants.create(name).await?;
     Ok(json(StatusCode::CREATED, &TenantView::from(tenant)))
 }
 
 /// List tenants
 #[utoipa::path(
     get, path = "/api/tenants", tag = "tenants", operation_id = "tenants.list",
-    responses((status = 200, description = "All of them.", body = inline(List<TenantView>)), OperatorProblems),
+    params(PageParams, TenantParam),
+    responses((status = 200, description = "A page, newest first.", body = inline(List<TenantView>)), OperatorProblems),
     security(("operator_token" = []))
 )]
 pub(crate) async fn list(
@@ -85,10 +86,11 @@ pub(crate) async fn list(
     _operator: Operator,
     RawQuery(query): RawQuery,
 ) -> Result<Json, Problem> {
-    Query::of(query.as_deref()).finish()?;
-    let tenants = state.tenants.list().await?;
-    Ok(json(
-        StatusCode::OK,
-        &List::whole(tenants.into_iter().map(TenantView::from).collect()),
-    ))
+    let mut query = Query::of(query.as_deref());
+    let page = query.page::<TenantId>();
+    let (limit, before) = query.finish(Some(page))?;
+    let mut rows = state.tenants.list(limit, before).await?;
+    let next_cursor = next_cursor(&mut rows, limit, |row| row.id);
+    let data = rows.into_iter().map(TenantView::from).collect();
+    Ok(json(StatusCode::OK, &List::page(data, next_cursor)))
 }

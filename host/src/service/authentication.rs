@@ -53,6 +53,10 @@ struct KeyLimiter {
     limiter: Limiter,
 }
 
+/// Proof that a request carried the operator's token.
+#[derive(Debug, Clone, Copy)]
+pub struct OperatorToken(());
+
 /// What the limiter says of one request, for the response's headers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Allowance {
@@ -97,9 +101,13 @@ impl Authentication {
         let key = ApiKey::parse(text)
             .map_err(|error| unauthorized(format!("The API key is not valid: {error}.")))?;
         let hash = key.hash();
-        let found = self.keys.try_get_with(hash, self.find(hash)).await;
+        let found = match self.keys.get(&hash).await {
+            Some(found) => found,
+            None => Box::pin(self.keys.try_get_with(hash, self.find(hash)))
+                .await
+                .map_err(|error| unavailable("cannot look up an API key", &error))?,
+        };
         let row = found
-            .map_err(|error| unavailable("cannot look up an API key", &error))?
             .filter(|row| row.environment == key.environment())
             .ok_or_else(|| unauthorized("There is no such API key."))?;
         let now = self.clock.now();
@@ -176,15 +184,11 @@ impl Authentication {
         }
     }
 
-    /// The operator behind a request to the management API.
+    /// Whether an `Authorization` header carries the operator's token.
     ///
     /// # Errors
-    /// `invalid_api_key` without the right token; `not_found` for a tenant that does not exist.
-    pub async fn operator(
-        &self,
-        authorization: Option<&str>,
-        tenant: Option<TenantId>,
-    ) -> Result<Operator, Refusal> {
+    /// `invalid_api_key`.
+    pub fn operator_token(&self, authorization: Option<&str>) -> Result<OperatorToken, Refusal> {
         let Some(expected) = &self.admin_token else {
             return Err(unauthorized(
                 "Management calls need an operator token; set ONEROUTER_ADMIN_TOKEN.",
@@ -193,11 +197,24 @@ impl Authentication {
         let sent = authorization.and_then(bearer).unwrap_or_default();
         // Hashes have one length, so the comparison tells nothing about the token's.
         let matches = Sha256::digest(sent).ct_eq(&Sha256::digest(expected.expose_secret()));
-        if !bool::from(matches) {
-            return Err(unauthorized(
+        if bool::from(matches) {
+            Ok(OperatorToken(()))
+        } else {
+            Err(unauthorized(
                 "Send the operator token: Authorization: Bearer ….",
-            ));
+            ))
         }
+    }
+
+    /// The operator, for a tenant or the default one.
+    ///
+    /// # Errors
+    /// `not_found` for a tenant that does not exist.
+    pub async fn operator(
+        &self,
+        _token: OperatorToken,
+        tenant: Option<TenantId>,
+    ) -> Result<Operator, Refusal> {
         let tenant = tenant.unwrap_or(DEFAULT_TENANT);
         let found = self.store.find_tenant(tenant).await;
         match found.map_err(|error| unavailable("cannot look up a tenant", &error))? {

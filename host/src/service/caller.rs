@@ -105,6 +105,8 @@ pub struct Operator {
 pub struct Origin {
     /// Its id.
     pub request: RequestId,
+    /// What the caller sees as its id.
+    pub shown: std::sync::Arc<str>,
     /// When an answer must be ready.
     pub deadline: Instant,
 }

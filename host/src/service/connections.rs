@@ -1,6 +1,9 @@
 //! Connections: a tenant's credentials for a provider in one environment, checked, sealed, and
 //! opened again for a call.
 
+pub(crate) mod form;
+mod opened;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,16 +15,16 @@ use onerouter_domain::environment::Environment;
 use onerouter_domain::id::{ConnectionId, TenantId};
 use onerouter_engine::{
     Adapter, Adapters, CallContext, ConnectionContext, Credentials, NotSent, Outcome,
-    SECRET_BYTES_MAX, SECRET_BYTES_MIN,
 };
-use onerouter_manifest::{Capability, Category, FieldKind, Manifest, PluginId, SettingRole};
+use onerouter_manifest::{Capability, Category, Manifest, PluginId};
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
+pub use self::opened::{Connection, Need};
 use super::authentication::unavailable;
 use super::caller::Operator;
 use super::outcome;
-use super::refusal::{FieldMistake, Refusal};
+use super::refusal::Refusal;
 use crate::clock::Clock;
 use crate::ids;
 use crate::store::Store;
@@ -40,56 +43,6 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(15);
 const SEALED_FIELD: &str = "credentials";
 /// Label of a connection that was given none.
 pub const DEFAULT_LABEL: &str = "default";
-/// Characters of a credential or a setting.
-const VALUE_LENGTH_MAX: usize = 4_096;
-
-/// An opened connection.
-#[derive(Debug)]
-pub struct Connection {
-    /// Its id.
-    pub id: ConnectionId,
-    /// Which provider.
-    pub provider: PluginId,
-    /// What an adapter's call needs.
-    pub context: Arc<ConnectionContext>,
-}
-
-impl Connection {
-    /// Whether a setting names a sender, so that a message needs none of its own.
-    #[must_use]
-    pub fn has_sender(&self, manifest: &Manifest) -> bool {
-        manifest.settings.iter().any(|setting| {
-            setting.role == Some(SettingRole::Sender)
-                && self.context.settings.contains_key(&setting.name)
-        })
-    }
-
-    /// The sender, where the plugin knows one setting only that could name it.
-    #[must_use]
-    pub fn only_sender(&self, manifest: &Manifest) -> Option<&str> {
-        let mut senders = manifest
-            .settings
-            .iter()
-            .filter(|setting| setting.role == Some(SettingRole::Sender));
-        match (senders.next(), senders.next()) {
-            (Some(only), None) => self.context.settings.get(&only.name).map(String::as_str),
-            _ => None,
-        }
-    }
-}
-
-/// What is needed of a provider.
-#[derive(Debug, Clone, Copy)]
-pub struct Need<'a> {
-    /// In which world.
-    pub environment: Environment,
-    /// For what.
-    pub category: Category,
-    /// What the adapter must be able to do.
-    pub capability: Capability,
-    /// The provider that the caller named.
-    pub provider: Option<&'a PluginId>,
-}
 
 /// What a tenant gives to connect.
 #[derive(Debug, Clone)]
@@ -102,6 +55,19 @@ pub struct Connect {
     pub credentials: BTreeMap<String, Zeroizing<String>>,
     /// Values by field.
     pub settings: BTreeMap<String, String>,
+}
+
+/// Which connections a tenant takes away.
+#[derive(Debug, Clone, Copy)]
+pub struct Disconnect<'a> {
+    /// Where they are used.
+    pub environment: Environment,
+    /// For what.
+    pub category: Category,
+    /// To whom.
+    pub provider: &'a PluginId,
+    /// The one with this label; all where there is none.
+    pub label: Option<&'a str>,
 }
 
 /// A connection that was just made.
@@ -148,155 +114,25 @@ impl Connections {
         }
     }
 
-    /// The connection that serves a need, with its adapter: the oldest one that can.
+    /// The adapter that a provider is connected with.
     ///
     /// # Errors
-    /// `no_connection` with the reasons, `unsupported_by_provider` where only the ability is
-    /// missing.
-    pub async fn choose(
+    /// `not_found` where no plugin of this name serves the category.
+    pub fn connectable(
         &self,
-        tenant: TenantId,
-        need: Need<'_>,
-    ) -> Result<(Arc<Connection>, Arc<Adapter>), Refusal> {
-        let key = (tenant, need.environment, need.category);
-        let candidates = self
-            .lists
-            .try_get_with(key, self.open_candidates(key))
-            .await
-            .map_err(|refusal: Arc<Refusal>| Refusal::clone(&refusal))?;
-        let mut unable: Option<&PluginId> = None;
-        let mut missing: Option<&PluginId> = None;
-        for connection in candidates.iter() {
-            if need
-                .provider
-                .is_some_and(|provider| *provider != connection.provider)
-            {
-                continue;
-            }
-            match self.adapters.get(&connection.provider) {
-                Some(adapter) if adapter.can(need.capability) => {
-                    return Ok((Arc::clone(connection), adapter));
-                }
-                Some(_) => unable = unable.or(Some(&connection.provider)),
-                None => missing = missing.or(Some(&connection.provider)),
-            }
-        }
-        let Need {
-            environment,
-            category,
-            ..
-        } = need;
-        Err(match (unable, missing, need.provider) {
-            (Some(provider), _, _) => Refusal::new(
-                ErrorCode::UnsupportedByProvider,
-                format!("{provider} is connected but cannot do this."),
-            ),
-            (None, Some(provider), _) => Refusal::new(
-                ErrorCode::NoConnection,
-                format!(
-                    "{provider} is connected, but its plugin is not installed on this gateway."
-                ),
-            ),
-            (None, None, Some(provider)) => Refusal::new(
-                ErrorCode::NoConnection,
-                format!(
-                    "{provider} is not connected for {category} in the {environment} environment; connect it with POST /api/services/{category}/{provider}/connect."
-                ),
-            ),
-            (None, None, None) => Refusal::new(
-                ErrorCode::NoConnection,
-                format!(
-                    "No provider is connected for {category} in the {environment} environment; connect one with POST /api/services/{category}/{{provider}}/connect."
-                ),
-            ),
+        category: Category,
+        provider: &PluginId,
+    ) -> Result<Arc<Adapter>, Refusal> {
+        let serves = |adapter: &Arc<Adapter>| {
+            let mut capabilities = adapter.capabilities().iter();
+            capabilities.any(|can| can.category() == Some(category))
+        };
+        self.adapters.get(provider).filter(serves).ok_or_else(|| {
+            Refusal::new(
+                ErrorCode::NotFound,
+                format!("No plugin \"{provider}\" for {category} is installed on this gateway."),
+            )
         })
-    }
-
-    async fn open_candidates(&self, key: ListKey) -> Result<Arc<[Arc<Connection>]>, Refusal> {
-        let (tenant, environment, category) = key;
-        let during = "cannot read connections";
-        let mut tx = self
-            .store
-            .begin_read(tenant)
-            .await
-            .map_err(|error| unavailable(during, &error))?;
-        let rows = tx
-            .connection_candidates(environment, category.as_str())
-            .await
-            .map_err(|error| unavailable(during, &error))?;
-        drop(tx);
-        let mut connections = Vec::with_capacity(rows.len());
-        for row in rows {
-            connections.push(self.open(&row).await?);
-        }
-        Ok(connections.into())
-    }
-
-    /// The connection of an object and its adapter, also when the connection was deleted: what was
-    /// sent over it can still be asked about.
-    ///
-    /// # Errors
-    /// `no_connection` when the plugin is gone.
-    pub async fn of_object(
-        &self,
-        tenant: TenantId,
-        id: ConnectionId,
-    ) -> Result<(Arc<Connection>, Arc<Adapter>), Refusal> {
-        let during = "cannot read a connection";
-        let mut tx = self
-            .store
-            .begin_read(tenant)
-            .await
-            .map_err(|error| unavailable(during, &error))?;
-        let row = tx
-            .find_connection(id)
-            .await
-            .map_err(|error| unavailable(during, &error))?;
-        drop(tx);
-        let row = row.ok_or_else(|| Refusal::not_found("connection"))?;
-        let connection = self.open(&row).await?;
-        match self.adapters.get(&connection.provider) {
-            Some(adapter) => Ok((connection, adapter)),
-            None => Err(Refusal::new(
-                ErrorCode::NoConnection,
-                format!(
-                    "The plugin of {} is not installed on this gateway.",
-                    row.provider
-                ),
-            )),
-        }
-    }
-
-    async fn open(&self, row: &ConnectionRow) -> Result<Arc<Connection>, Refusal> {
-        let key = (row.id, row.updated_at);
-        self.opened
-            .try_get_with(key, self.unseal(row))
-            .await
-            .map_err(|refusal: Arc<Refusal>| Refusal::clone(&refusal))
-    }
-
-    async fn unseal(&self, row: &ConnectionRow) -> Result<Arc<Connection>, Refusal> {
-        let during = "cannot open a connection";
-        let sealed = self
-            .vault
-            .decrypt(&place(row.tenant_id, row.environment, row.id), &row.secrets)
-            .await
-            .map_err(|error| vault_failed(during, &error))?;
-        let secrets: BTreeMap<String, Zeroizing<String>> = parse_secrets(&sealed)
-            .ok_or_else(|| Refusal::new(ErrorCode::InternalError, "A connection is unreadable."))?;
-        let credentials = Credentials::new(row.public.clone(), secrets)
-            .map_err(|error| Refusal::internal(during, &error))?;
-        let provider = PluginId::try_from(row.provider.clone())
-            .map_err(|reason| Refusal::new(ErrorCode::InternalError, reason))?;
-        Ok(Arc::new(Connection {
-            id: row.id,
-            provider,
-            context: Arc::new(ConnectionContext {
-                environment: row.environment,
-                credentials,
-                settings: row.settings.clone(),
-            }),
-        }))
     }
 
     /// Checks credentials, with the provider where the adapter can, and keeps them sealed.
@@ -311,24 +147,8 @@ impl Connections {
         provider: &PluginId,
         connect: Connect,
     ) -> Result<Connected, Refusal> {
-        let adapter = self
-            .adapters
-            .get(provider)
-            .filter(|adapter| {
-                adapter
-                    .capabilities()
-                    .iter()
-                    .any(|can| can.category() == Some(category))
-            })
-            .ok_or_else(|| {
-                Refusal::new(
-                    ErrorCode::NotFound,
-                    format!(
-                        "No plugin \"{provider}\" for {category} is installed on this gateway."
-                    ),
-                )
-            })?;
-        let (public, secret) = sort_fields(adapter.manifest(), &connect)?;
+        let adapter = self.connectable(category, provider)?;
+        let (public, secret) = sorted(adapter.manifest(), &connect)?;
         let sealed = Zeroizing::new(write_secrets(&secret));
         let context = Arc::new(ConnectionContext {
             environment: connect.environment,
@@ -430,11 +250,14 @@ impl Connections {
     pub async fn disconnect(
         &self,
         operator: Operator,
-        environment: Environment,
-        category: Category,
-        provider: &PluginId,
-        label: Option<&str>,
+        disconnect: Disconnect<'_>,
     ) -> Result<u64, Refusal> {
+        let Disconnect {
+            environment,
+            category,
+            provider,
+            label,
+        } = disconnect;
         let failed = |error| unavailable("cannot delete a connection", &error);
         let mut tx = self.store.begin(operator.tenant).await.map_err(failed)?;
         let deleted = tx
@@ -503,101 +326,18 @@ async fn check(
     }
 }
 
-type Sorted = (
-    BTreeMap<String, String>,
-    BTreeMap<String, Zeroizing<String>>,
-);
-
-/// Public and secret fields, checked against the manifest, all mistakes at once.
-fn sort_fields(manifest: &Manifest, connect: &Connect) -> Result<Sorted, Refusal> {
-    let mut mistakes = Vec::new();
-    let mut public = BTreeMap::new();
-    let mut secret = BTreeMap::new();
-    for field in &manifest.credentials {
-        let pointer = format!("/credentials/{}", field.name);
-        let Some(value) = connect
-            .credentials
-            .get(&field.name)
-            .filter(|value| !value.is_empty())
-        else {
-            if !field.optional {
-                let detail = format!("is required: {}. {}", field.label, field.help);
-                mistakes.push(FieldMistake::new(
-                    pointer,
-                    "required",
-                    detail.trim().to_owned(),
-                ));
-            }
-            continue;
-        };
-        let is_secret = field.kind == FieldKind::Secret;
-        let least = if is_secret { SECRET_BYTES_MIN } else { 1 };
-        if value.len() > SECRET_BYTES_MAX.min(VALUE_LENGTH_MAX) || value.len() < least {
-            let detail = format!("must have {least} to {VALUE_LENGTH_MAX} characters");
-            mistakes.push(FieldMistake::new(pointer, "invalid_length", detail));
-        } else if !value.bytes().all(|byte| (0x21..=0x7e).contains(&byte)) {
-            let detail = "may hold printable ASCII characters only, without spaces";
-            mistakes.push(FieldMistake::new(pointer, "invalid", detail));
-        } else if !field.accepts(value) {
-            let detail = format!("does not look like a {}. {}", field.label, field.help);
-            mistakes.push(FieldMistake::new(
-                pointer,
-                "invalid",
-                detail.trim().to_owned(),
-            ));
-        } else if is_secret {
-            secret.insert(field.name.clone(), value.clone());
-        } else {
-            public.insert(field.name.clone(), value.to_string());
+fn sorted(manifest: &Manifest, connect: &Connect) -> Result<form::Sorted, Refusal> {
+    let sorted = form::sort_credentials(manifest, &connect.credentials);
+    let settings = form::check_settings(manifest, &connect.settings);
+    match sorted {
+        Ok(sorted) if settings.is_empty() => Ok(sorted),
+        sorted => {
+            let mistakes = sorted.err().unwrap_or_default();
+            Err(Refusal::invalid(
+                mistakes.into_iter().chain(settings).collect(),
+            ))
         }
     }
-    for name in connect.credentials.keys() {
-        if manifest.credential(name).is_none() {
-            let known = manifest.credentials.iter().map(|field| field.name.as_str());
-            mistakes.push(unknown("credentials", name, known));
-        }
-    }
-    for (name, value) in &connect.settings {
-        let pointer = format!("/settings/{name}");
-        match manifest
-            .settings
-            .iter()
-            .find(|setting| setting.name == *name)
-        {
-            None => {
-                let known = manifest
-                    .settings
-                    .iter()
-                    .map(|setting| setting.name.as_str());
-                mistakes.push(unknown("settings", name, known));
-            }
-            Some(setting) if value.len() > VALUE_LENGTH_MAX || !setting.accepts(value) => {
-                let detail = format!("does not look like a {}. {}", setting.label, setting.help);
-                mistakes.push(FieldMistake::new(
-                    pointer,
-                    "invalid",
-                    detail.trim().to_owned(),
-                ));
-            }
-            Some(_) => {}
-        }
-    }
-    if mistakes.is_empty() {
-        Ok((public, secret))
-    } else {
-        Err(Refusal::invalid(mistakes))
-    }
-}
-
-fn unknown<'a>(list: &str, name: &str, known: impl Iterator<Item = &'a str>) -> FieldMistake {
-    let known: Vec<&str> = known.collect();
-    let pointer = format!("/{list}/{}", name.replace('~', "~0").replace('/', "~1"));
-    let detail = if known.is_empty() {
-        format!("this plugin has no {list}")
-    } else {
-        format!("is not one of this plugin's {list}: {}", known.join(", "))
-    };
-    FieldMistake::new(pointer, "unknown_field", detail)
 }
 
 fn write_secrets(secrets: &BTreeMap<String, Zeroizing<String>>) -> Vec<u8> {
@@ -606,16 +346,6 @@ fn write_secrets(secrets: &BTreeMap<String, Zeroizing<String>>) -> Vec<u8> {
         .map(|(name, value)| (name.as_str(), value.as_str()))
         .collect();
     serde_json::to_vec(&plain).unwrap_or_default()
-}
-
-fn parse_secrets(sealed: &[u8]) -> Option<BTreeMap<String, Zeroizing<String>>> {
-    let plain: BTreeMap<String, String> = serde_json::from_slice(sealed).ok()?;
-    Some(
-        plain
-            .into_iter()
-            .map(|(name, value)| (name, Zeroizing::new(value)))
-            .collect(),
-    )
 }
 
 const fn place(

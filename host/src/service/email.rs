@@ -113,6 +113,10 @@ impl Kind for Email {
         EmailStatus::Failed
     }
 
+    fn canceled() -> EmailStatus {
+        EmailStatus::Canceled
+    }
+
     fn unknown() -> EmailStatus {
         EmailStatus::Unknown
     }
@@ -137,6 +141,14 @@ impl Kind for Email {
 
     fn sender(request: &EmailRequest) -> Option<&str> {
         request.from_email.as_deref()
+    }
+
+    fn send_at(request: &EmailRequest) -> Option<DateTime<Utc>> {
+        request.send_at
+    }
+
+    fn same_recipient(one: &EmailRequest, other: &EmailRequest) -> bool {
+        one.to == other.to
     }
 
     fn set_sender(request: &mut EmailRequest, sender: String) {

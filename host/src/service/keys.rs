@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use onerouter_domain::code::ErrorCode;
 use onerouter_domain::environment::Environment;
 use onerouter_domain::id::{ApiKeyId, TenantId};
 use uuid::Uuid;
@@ -26,8 +27,8 @@ pub struct CreateKey {
     pub name: String,
     /// Which world it opens.
     pub environment: Environment,
-    /// What it may do; empty is everything.
-    pub scopes: Vec<String>,
+    /// What it may do; everything where none are named.
+    pub scopes: Option<Vec<String>>,
     /// When it ends.
     pub expires_at: Option<DateTime<Utc>>,
     /// How often it may be used.
@@ -79,11 +80,7 @@ impl Keys {
     }
 
     fn row(&self, key: &ApiKey, new: CreateKey) -> NewApiKey {
-        let scopes = if new.scopes.is_empty() {
-            vec![ALL_SCOPES.to_owned()]
-        } else {
-            new.scopes
-        };
+        let scopes = new.scopes.unwrap_or_else(|| vec![ALL_SCOPES.to_owned()]);
         NewApiKey {
             id: ApiKeyId::from_uuid(ids::next()),
             environment: new.environment,
@@ -154,7 +151,7 @@ impl Keys {
             old.revoked_at.is_some() || old.expires_at.is_some_and(|expires| expires <= now);
         if is_over {
             return Err(Refusal::new(
-                onerouter_domain::code::ErrorCode::InvalidState,
+                ErrorCode::InvalidState,
                 "This key was revoked or has expired; create a new one.",
             ));
         }
@@ -164,7 +161,7 @@ impl Keys {
             CreateKey {
                 name: old.name.clone(),
                 environment: old.environment,
-                scopes: old.scopes.clone(),
+                scopes: Some(old.scopes.clone()),
                 expires_at: old.expires_at,
                 rate: old
                     .rate_per_second

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use chrono::{DateTime, Utc};
 use onerouter_domain::cost::{Cost, CostSource};
 use onerouter_domain::environment::Environment;
 use onerouter_domain::failure::Failure;
@@ -78,6 +79,8 @@ pub trait Kind: Send + Sync + fmt::Debug + Clone + 'static {
     fn queued() -> Self::Status;
     /// The status of a refused one.
     fn failed() -> Self::Status;
+    /// The status of one that was taken back.
+    fn canceled() -> Self::Status;
     /// The status while nobody knows.
     fn unknown() -> Self::Status;
     /// Whether the gateway stops asking.
@@ -85,9 +88,13 @@ pub trait Kind: Send + Sync + fmt::Debug + Clone + 'static {
     /// The status after a report.
     fn merge(status: Self::Status, reported: Self::Status) -> Self::Status;
     /// Whether an object that is not terminal is too old to ask about.
-    fn is_settled_by_age(object: &Object<Self>, now: chrono::DateTime<chrono::Utc>) -> bool;
+    fn is_settled_by_age(object: &Object<Self>, now: DateTime<Utc>) -> bool;
     /// The request's own sender.
     fn sender(request: &Self::Request) -> Option<&str>;
+    /// When it is to be sent.
+    fn send_at(request: &Self::Request) -> Option<DateTime<Utc>>;
+    /// Whether two requests go to the same recipient.
+    fn same_recipient(one: &Self::Request, other: &Self::Request) -> bool;
     /// Writes the sender into the request.
     fn set_sender(request: &mut Self::Request, sender: String);
 

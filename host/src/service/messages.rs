@@ -20,11 +20,12 @@ use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use onerouter_domain::code::ErrorCode;
 use onerouter_domain::environment::Environment;
-use onerouter_domain::id::{EventId, RequestId};
+use onerouter_domain::id::EventId;
 use onerouter_domain::idempotency::IdempotencyKey;
 use onerouter_domain::metadata::Metadata;
 use onerouter_engine::LedgerEntry;
 use onerouter_manifest::PluginId;
+use sha2::{Digest as _, Sha256};
 use tokio_util::task::TaskTracker;
 
 pub use self::create::{BatchEntry, Chosen};
@@ -33,7 +34,7 @@ use super::authentication::unavailable;
 use super::connections::Connections;
 use super::kind::Kind;
 use super::object::Object;
-use super::refusal::Refusal;
+use super::refusal::{FieldMistake, Refusal};
 use crate::clock::Clock;
 use crate::ids;
 use crate::store::NewEvent;
@@ -51,9 +52,13 @@ const CLAIM_MAX: TimeDelta = TimeDelta::seconds(45);
 const KEY_KEPT: TimeDelta = TimeDelta::hours(25);
 /// How long a caller waits before asking again about a request that still runs.
 const IN_PROGRESS_RETRY_S: u64 = 1;
+/// Stands between a batch's key and a position: no caller's key can hold it.
+const POSITION_MARK: char = '\u{1f}';
+/// Characters of a stored key.
+const KEY_LENGTH_MAX: usize = 255;
 
 /// Renders a refusal as the bytes that are kept for a repeated request.
-pub type RenderRefusal = fn(&Refusal, RequestId) -> (u16, Bytes);
+pub type RenderRefusal = fn(&Refusal, &str) -> (u16, Bytes);
 
 /// What messages of every kind are served with.
 #[derive(Debug, Clone)]
@@ -108,6 +113,8 @@ pub struct NewMessage<K: Kind> {
     pub metadata: Metadata,
     /// The provider that the caller named.
     pub provider: Option<PluginId>,
+    /// It was to be sent at a time that is over. Only a repetition of an earlier request may be.
+    pub late: Option<FieldMistake>,
 }
 
 /// By what a repeated request is known.
@@ -131,6 +138,34 @@ impl Intent {
             hash,
         }
     }
+
+    /// The intent behind one position of a request that asks for several things.
+    #[must_use]
+    pub fn at(
+        key: Option<&IdempotencyKey>,
+        position: usize,
+        route: &'static str,
+        hash: [u8; 32],
+    ) -> Self {
+        Self {
+            key: key.map(|key| key_at(key.as_str(), position)),
+            route,
+            hash,
+        }
+    }
+}
+
+/// A batch's key with a position. One that grew too long for its column is replaced by its hash.
+fn key_at(key: &str, position: usize) -> String {
+    let derived = format!("{key}{POSITION_MARK}{position}");
+    if derived.len() <= KEY_LENGTH_MAX {
+        return derived;
+    }
+    let hash: String = Sha256::digest(key)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    format!("{POSITION_MARK}{hash}{POSITION_MARK}{position}")
 }
 
 /// A finished answer.
@@ -204,12 +239,16 @@ impl<K: Kind> Messages<K> {
         environment: Environment,
         key: Option<&str>,
         end: &KeyEnd,
+        now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         let Some(key) = key else {
             return Ok(());
         };
         match end {
-            KeyEnd::Keep(status, body) => tx.finish_key(environment, key, *status, body).await?,
+            KeyEnd::Keep(status, body) => {
+                tx.finish_key(environment, key, *status, body, now + KEY_KEPT)
+                    .await?
+            }
             KeyEnd::Release => tx.release_key(environment, key).await?,
             KeyEnd::Unknown => tx.mark_key_unknown(environment, key).await?,
         };

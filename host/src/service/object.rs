@@ -88,10 +88,14 @@ impl<K: Kind> Object<K> {
             environment: row.environment,
             provider: row.provider,
             connection_id: row.connection_id,
-            status: row.status.parse().map_err(|_| unreadable("status"))?,
+            status: row
+                .status
+                .parse()
+                .map_err(|_unknown| unreadable("status"))?,
             provider_ref: row.provider_ref,
-            request: serde_json::from_str(&row.request).map_err(|_| unreadable("request"))?,
-            result: serde_json::from_str(&row.result).map_err(|_| unreadable("result"))?,
+            request: serde_json::from_str(&row.request)
+                .map_err(|_unknown| unreadable("request"))?,
+            result: serde_json::from_str(&row.result).map_err(|_unknown| unreadable("result"))?,
             metadata: row.metadata,
             version: row.version,
             claimed_until: row.claimed_until,

@@ -15,13 +15,13 @@ use super::refusal::{FieldMistake, ProviderAnswer, Refusal};
 /// A provider that asks for more patience than this is quoted with this.
 const RETRY_AFTER_MAX_S: u64 = 86_400;
 
-fn provider_answer(provider: &PluginId, failure: &common::Failure) -> ProviderAnswer {
-    ProviderAnswer {
+fn provider_answer(provider: &PluginId, failure: &common::Failure) -> Box<ProviderAnswer> {
+    Box::new(ProviderAnswer {
         name: provider.to_string(),
         code: failure.provider_code.clone(),
         message: failure.provider_message.clone(),
         http_status: failure.http_status,
-    }
+    })
 }
 
 /// The provider answered and refused.

@@ -48,15 +48,13 @@ pub struct Refusal {
     /// The broken rules, for `validation_failed`.
     pub errors: Vec<FieldMistake>,
     /// What the provider said, where one refused.
-    pub provider: Option<ProviderAnswer>,
+    pub provider: Option<Box<ProviderAnswer>>,
     /// The object's id, where one exists.
     pub object_id: Option<String>,
     /// How long to wait, in whole seconds.
     pub retry_after_s: Option<u64>,
     /// Where it differs from what the code says.
     pub retryable: Option<bool>,
-    /// Methods that the path knows, for `method_not_allowed`.
-    pub allow: Option<String>,
 }
 
 impl Refusal {
@@ -71,7 +69,6 @@ impl Refusal {
             object_id: None,
             retry_after_s: None,
             retryable: None,
-            allow: None,
         }
     }
 

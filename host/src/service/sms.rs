@@ -81,6 +81,10 @@ impl Kind for Sms {
         SmsStatus::Failed
     }
 
+    fn canceled() -> SmsStatus {
+        SmsStatus::Canceled
+    }
+
     fn unknown() -> SmsStatus {
         SmsStatus::Unknown
     }
@@ -94,12 +98,24 @@ impl Kind for Sms {
     }
 
     fn is_settled_by_age(object: &Object<Self>, now: DateTime<Utc>) -> bool {
-        object.status == SmsStatus::Sent
-            && now.signed_duration_since(object.created_at) > SENT_IS_FINAL_AFTER
+        let since = object
+            .request
+            .send_at
+            .unwrap_or(object.created_at)
+            .max(object.created_at);
+        object.status == SmsStatus::Sent && now.signed_duration_since(since) > SENT_IS_FINAL_AFTER
     }
 
     fn sender(request: &SmsRequest) -> Option<&str> {
         request.from_number.as_deref()
+    }
+
+    fn send_at(request: &SmsRequest) -> Option<DateTime<Utc>> {
+        request.send_at
+    }
+
+    fn same_recipient(one: &SmsRequest, other: &SmsRequest) -> bool {
+        one.to == other.to
     }
 
     fn set_sender(request: &mut SmsRequest, sender: String) {

@@ -20,8 +20,8 @@ use crate::store::{Store, StoreError};
 
 /// How often due work is looked for.
 const POLL_EVERY: Duration = Duration::from_secs(1);
-/// Work that one look takes at most.
-const LEASE_MAX: u32 = 64;
+/// Work that one look takes at most: [`AT_ONCE`] at a time, all of it is done within the lease.
+const LEASE_MAX: u32 = 24;
 /// Pieces that are worked on at the same time.
 const AT_ONCE: usize = 8;
 /// Longer than any piece takes; a killed node's work is taken over after this.

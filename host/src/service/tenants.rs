@@ -9,6 +9,9 @@ use crate::ids;
 use crate::store::Store;
 use crate::store::TenantRow;
 
+/// Characters of the name of a tenant, and of an API key.
+pub const NAME_LENGTH_MAX: usize = 100;
+
 /// Makes and lists tenants.
 #[derive(Debug, Clone)]
 pub struct Tenants {
@@ -38,11 +41,26 @@ impl Tenants {
         Ok(tenant)
     }
 
-    /// Every tenant.
+    /// Tenants, newest first; one more than `limit` tells whether there are more.
     ///
     /// # Errors
     /// The database cannot be reached.
-    pub async fn list(&self) -> Result<Vec<TenantRow>, Refusal> {
+    pub async fn list(
+        &self,
+        limit: u16,
+        before: Option<TenantId>,
+    ) -> Result<Vec<TenantRow>, Refusal> {
+        // An installation has few of them: a page is cut out of all.
+        let newest = self.all().await?.into_iter().rev();
+        let page = newest.filter(|tenant| before.is_none_or(|before| tenant.id < before));
+        Ok(page.take(usize::from(limit) + 1).collect())
+    }
+
+    /// Every tenant, oldest first.
+    ///
+    /// # Errors
+    /// The database cannot be reached.
+    pub async fn all(&self) -> Result<Vec<TenantRow>, Refusal> {
         let listed = self.store.list_tenants().await;
         listed.map_err(|error| unavailable("cannot list tenants", &error))
     }

@@ -58,11 +58,11 @@ impl Serialize for ExactNumber {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Sms, example = json!({
     "id": "sms_01h455vb4pex5vsknk084sn02q", "message_id": "sms_01h455vb4pex5vsknk084sn02q",
-    "object": "sms", "environment": "test", "livemode": false, "provider": "twilio",
-    "service": "twilio", "status": "queued", "to": "+14155550123", "body": "Your code is 123456.",
+    "object": "sms", "environment": "test", "livemode": false, "provider": "acme",
+    "service": "acme", "status": "queued", "to": "+14155550123", "body": "Your code is 123456.",
     "from_number": "+14155550100", "media_urls": [], "send_at": null, "segments": 1, "cost": 0.0083,
     "cost_currency": "USD", "currency": "USD", "cost_source": "estimate", "failure": null,
-    "provider_message_id": "SM0123456789abcdef0123456789abcdef", "provider_data": null,
+    "provider_message_id": "m-0017", "provider_data": null,
     "metadata": {"order": "17"}, "version": 2,
     "created_at": "2026-11-23T09:30:00.000000Z", "updated_at": "2026-11-23T09:30:00.120000Z"
 }))]
@@ -166,8 +166,8 @@ impl<'a> From<&'a Object<Sms>> for SmsView<'a> {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Email, example = json!({
     "id": "em_01h455vb4pex5vsknk084sn02q", "email_id": "em_01h455vb4pex5vsknk084sn02q",
-    "object": "email", "environment": "test", "livemode": false, "provider": "resend",
-    "service": "resend", "status": "queued", "to": ["ada@example.com"], "cc": [], "bcc": [],
+    "object": "email", "environment": "test", "livemode": false, "provider": "acme",
+    "service": "acme", "status": "queued", "to": ["ada@example.com"], "cc": [], "bcc": [],
     "reply_to": [], "subject": "Welcome", "html_body": null, "text_body": "Good to have you here.",
     "from_email": "Shop <hello@example.com>", "attachments": [], "headers": {}, "tags": {},
     "send_at": null, "cost": null, "cost_currency": null, "currency": null, "cost_source": null,

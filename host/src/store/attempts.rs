@@ -22,7 +22,7 @@ pub struct AttemptRow {
     pub object_id: Uuid,
     /// What was tried, as the adapter's interface names it.
     pub operation: String,
-    /// The key toward the provider.
+    /// The key toward the provider; empty where it honours none for this operation.
     pub provider_key: String,
     /// What came of it; none while it runs, or after a crash.
     pub outcome: Option<String>,
@@ -45,7 +45,7 @@ pub struct NewAttempt {
     pub object_id: Uuid,
     /// What is tried, as the adapter's interface names it.
     pub operation: String,
-    /// The key toward the provider.
+    /// The key toward the provider; empty where it honours none for this operation.
     pub provider_key: String,
     /// Now.
     pub started_at: DateTime<Utc>,

@@ -161,6 +161,14 @@ statements! {
          where tenant_id = $1 and environment = $2 and category = $3 and provider = $4
              and label = $5 and deleted_at is null"
     ));
+    SAME_PROVIDER = Statement::same(
+        "select other.id from connections as own
+         join connections as other on other.tenant_id = own.tenant_id
+             and other.environment = own.environment and other.category = own.category
+             and other.provider = own.provider
+         where own.tenant_id = $1 and own.id = $2
+         order by other.id",
+    );
     LIST = Statement::same(concat!(
         "select ", columns!(), " from connections
          where tenant_id = $1 and environment = coalesce($2, environment) and deleted_at is null
@@ -281,6 +289,22 @@ impl TenantTx {
     ) -> Result<Option<ConnectionRow>, StoreError> {
         let tenant = self.tenant().uuid();
         fetch_optional!(self, FIND, [tenant, id.uuid()]).during("find a connection")
+    }
+
+    /// The connections that may lead to the same account at the provider as this one, itself among
+    /// them: under another label, or deleted and made again. What one of them has sent, the other
+    /// one finds.
+    ///
+    /// # Errors
+    /// The database cannot be reached.
+    pub async fn list_connections_like(
+        &mut self,
+        id: ConnectionId,
+    ) -> Result<Vec<ConnectionId>, StoreError> {
+        let tenant = self.tenant().uuid();
+        let ids: Vec<Uuid> = fetch_all!(self, SAME_PROVIDER, [tenant, id.uuid()])
+            .during("list connections to one provider")?;
+        Ok(ids.into_iter().map(ConnectionId::from_uuid).collect())
     }
 
     /// The live connection of a slot.

@@ -143,7 +143,8 @@ statements! {
          where tenant_id = $1 and object_id = $2 order by created_at, key"
     ));
     FINISH = Statement::same(
-        "update idempotency_keys set state = 'done', status = $4, body = $5
+        "update idempotency_keys set state = 'done', status = $4, body = $5,
+             expires_at = case when expires_at < $6 then $6 else expires_at end
          where tenant_id = $1 and environment = $2 and key = $3 and state <> 'done'",
     );
     MARK_UNKNOWN = Statement::same(
@@ -258,7 +259,7 @@ impl TenantTx {
             .during("list an object's idempotency keys")
     }
 
-    /// Keeps an answer; `false` when there is no such key or one is kept already.
+    /// Keeps an answer, until `kept_until` at least: a request may be settled long after it was made; `false` when there is no such key or one is kept already.
     ///
     /// # Errors
     /// The database cannot be reached.
@@ -268,12 +269,20 @@ impl TenantTx {
         key: &str,
         status: u16,
         body: &[u8],
+        kept_until: DateTime<Utc>,
     ) -> Result<bool, StoreError> {
         let tenant = self.tenant().uuid();
         execute!(
             self,
             FINISH,
-            [tenant, environment.as_str(), key, i64::from(status), body]
+            [
+                tenant,
+                environment.as_str(),
+                key,
+                i64::from(status),
+                body,
+                kept_until
+            ]
         )
         .map(|rows| rows == 1)
         .during("keep an answer under its idempotency key")

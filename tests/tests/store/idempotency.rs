@@ -12,6 +12,7 @@ on_both_databases!(
     a_finished_key_gives_its_answer_byte_for_byte,
     an_expired_key_is_claimed_anew,
     an_unknown_key_never_expires,
+    a_key_that_is_answered_late_is_kept_from_then_on,
     a_released_key_is_new_again,
     a_rolled_back_claim_leaves_nothing,
     environments_do_not_share_keys,
@@ -41,7 +42,7 @@ async fn try_claim(store: &Store, claim: &NewKeyClaim) -> KeyClaim {
 async fn finish(store: &Store, key: &str, body: &[u8]) {
     let mut tx = store.begin(DEFAULT_TENANT).await.unwrap();
     assert!(
-        tx.finish_key(Environment::Test, key, 201, body)
+        tx.finish_key(Environment::Test, key, 201, body, moment())
             .await
             .unwrap()
     );
@@ -117,6 +118,22 @@ async fn an_expired_key_is_claimed_anew(store: Store) {
     );
 }
 
+async fn a_key_that_is_answered_late_is_kept_from_then_on(store: Store) {
+    assert_eq!(try_claim(&store, &claim("a")).await, KeyClaim::New);
+    let late = moment() + seconds(3_600);
+    let mut tx = store.begin(DEFAULT_TENANT).await.unwrap();
+    let kept_until = late + seconds(60);
+    let finished = tx.finish_key(Environment::Test, "a", 201, b"{}", kept_until);
+    assert!(finished.await.unwrap());
+    tx.commit().await.unwrap();
+    let mut again = claim("a");
+    again.now = late + seconds(30);
+    let row = existing(try_claim(&store, &again).await);
+    assert_eq!(row.expires_at, kept_until);
+    again.now = kept_until;
+    assert_eq!(try_claim(&store, &again).await, KeyClaim::New);
+}
+
 async fn an_unknown_key_never_expires(store: Store) {
     try_claim(&store, &claim("a")).await;
     let mut tx = store.begin(DEFAULT_TENANT).await.unwrap();
@@ -145,7 +162,7 @@ async fn a_released_key_is_new_again(store: Store) {
     let mut tx = store.begin(DEFAULT_TENANT).await.unwrap();
     assert!(!tx.release_key(Environment::Test, "a").await.unwrap());
     assert!(
-        !tx.finish_key(Environment::Test, "a", 500, b"other")
+        !tx.finish_key(Environment::Test, "a", 500, b"other", moment())
             .await
             .unwrap()
     );

@@ -90,7 +90,7 @@ async fn a_write_is_claimed_and_settled(store: Store) {
     assert!(tx.finish_attempt(&end).await.unwrap());
     assert!(!tx.finish_attempt(&end).await.unwrap());
     assert!(
-        tx.finish_key(Environment::Test, "a", 201, b"{}")
+        tx.finish_key(Environment::Test, "a", 201, b"{}", moment())
             .await
             .unwrap()
     );

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::bindings::onerouter::outbound::http as wit;
 use crate::ledger::{LedgerAnswer, OpenEntry};
-use crate::outbound::{Prepared, prepare};
+use crate::outbound::{Denial, Prepared, prepare};
 use crate::scrub::Scrubber;
 use crate::state::CallState;
 
@@ -42,7 +42,14 @@ impl CallState {
             credentials,
             request,
             limits.response_bytes,
-        );
+        )
+        .and_then(|prepared| {
+            if prepared.keeps_promise(self.key.as_ref()) {
+                Ok(prepared)
+            } else {
+                Err(Denial::HeaderKey)
+            }
+        });
         let Prepared {
             request,
             method,

@@ -53,6 +53,7 @@ denials! {
     HeaderValue => "header_value", "a header's value holds something else than visible ASCII, spaces and tabs";
     HeaderReserved => "header_reserved", "a header is reserved to the host";
     HeaderOverride => "header_override", "a header overrides the method, the host or the path";
+    HeaderKey => "header_key", "a request that changes something lacks the idempotency key in the header that the manifest names for this operation";
     HeaderContentType => "header_content_type", "a content type may be named for a body of bytes only, and once";
     HeaderSetByAuth => "header_set_by_auth", "a header is set by the auth";
     BodySize => "body_size", "the body is larger than 32 MiB";

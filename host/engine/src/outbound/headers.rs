@@ -10,7 +10,8 @@ const WANT_MAX: usize = 16;
 
 /// Set by the host, or with a meaning on the way that an adapter has no say in. Some servers read
 /// an underscore as a hyphen, so names are compared with hyphens.
-const RESERVED: [&str; 24] = [
+const RESERVED: [&str; 25] = [
+    "accept-charset",
     "accept-encoding",
     "authorization",
     "connection",

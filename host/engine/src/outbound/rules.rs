@@ -7,6 +7,10 @@ use onerouter_manifest::{Attachment, Manifest, NotProcessed, OutboundRule};
 use super::denial::Denial;
 use super::target::Target;
 
+/// Answers that are read to see whether they declare something: errors are short, and a tree of
+/// values takes many times the room of its text.
+const DECLARATION_BYTES_MAX: usize = 64 << 10;
+
 /// The outbound side of a manifest.
 #[derive(Debug)]
 pub(crate) struct Rules {
@@ -74,6 +78,8 @@ impl Rules {
     }
 
     /// Whether the manifest declares this answer to mean that nothing was processed.
+    ///
+    /// A document larger than [`DECLARATION_BYTES_MAX`] declares nothing.
     pub(crate) fn means_not_processed(&self, status: u16, body: &[u8]) -> bool {
         let mut document: Option<Option<serde_json::Value>> = None;
         self.not_processed
@@ -83,7 +89,7 @@ impl Rules {
                 let Some(pointer) = &rule.pointer else {
                     return true;
                 };
-                let document = document.get_or_insert_with(|| serde_json::from_slice(body).ok());
+                let document = document.get_or_insert_with(|| parse(body));
                 document
                     .as_ref()
                     .and_then(|document| document.pointer(pointer))
@@ -91,6 +97,13 @@ impl Rules {
                     .is_some_and(|found| rule.values.contains(&found))
             })
     }
+}
+
+fn parse(body: &[u8]) -> Option<serde_json::Value> {
+    if body.len() > DECLARATION_BYTES_MAX {
+        return None;
+    }
+    serde_json::from_slice(body).ok()
 }
 
 fn scalar(value: &serde_json::Value) -> Option<String> {

@@ -345,4 +345,33 @@ mod tests {
         }
         assert!(wrong.is_empty(), "{wrong:#?}");
     }
+
+    proptest::proptest! {
+        #[test]
+        fn what_passes_cannot_be_read_in_another_way(
+            host in "[a-z0-9.%@:\\[\\]-]{1,20}",
+            path in "[a-zA-Z0-9./%;:@_~?&=-]{0,30}",
+        ) {
+            let text = format!("https://{host}/{path}");
+            if let Ok(target) = Target::parse(&text) {
+                let (authority, rest) = text.split_at(8).1.split_once('/').unwrap();
+                let name = authority.split(':').next().unwrap();
+                let raw = format!("/{}", rest.split('?').next().unwrap());
+                proptest::prop_assert_eq!(target.host(), name);
+                proptest::prop_assert_eq!(target.path(), &raw);
+                let once = decoded(&raw);
+                for decoded in [&raw, &once, &decoded(&once)] {
+                    proptest::prop_assert!(!decoded.contains("//"));
+                    let mut segments = decoded.split(['/', ';']);
+                    proptest::prop_assert!(segments.all(|part| part != "." && part != ".."));
+                }
+            }
+        }
+    }
+
+    fn decoded(text: &str) -> String {
+        let pair = format!("a={}", text.replace('+', "%2B").replace('&', "%26"));
+        let mut pairs = url::form_urlencoded::parse(pair.as_bytes());
+        pairs.next().unwrap().1.into_owned()
+    }
 }

@@ -3,12 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use onerouter_egress::{Egress, EgressConfig, Resolve, Resolving};
 use onerouter_engine::wit::sms::Message;
 use onerouter_engine::{
-    CallReport, EngineConfig, FaultKind, LogSource, NotSent, Outcome, Ticker, UnknownReason,
+    CallContext, CallReport, Engine, EngineConfig, FaultKind, LogSource, NotSent, Outcome, Ticker,
+    UnknownReason,
 };
+use tokio::time::Instant;
 
-use crate::host::{Host, config, request, sabotage};
+use crate::host::{Host, config, connection, fixture, request, sabotage};
 use crate::provider::{Received, Reply};
 
 fn created(_: &Received) -> Reply {
@@ -79,14 +82,14 @@ async fn a_loop_ends_with_its_wall_clock_time() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn neighbours_work_while_others_loop() {
-    let host = Arc::new(Host::new("saboteur", created).await);
+    let config = EngineConfig {
+        ticker: Ticker::Thread,
+        ..config()
+    };
+    let host = Arc::new(Host::with(config, "saboteur", created).await);
     let loops: Vec<_> = (0..3).map(|_| spawn(Arc::clone(&host), "loop")).collect();
     let decent: Vec<_> = (0..20).map(|_| spawn(Arc::clone(&host), "hello")).collect();
     for call in decent {
-        while !call.is_finished() {
-            host.engine.tick();
-            tokio::task::yield_now().await;
-        }
         let report = call.await.unwrap();
         assert!(
             matches!(report.outcome, Outcome::Accepted(_)),
@@ -95,10 +98,6 @@ async fn neighbours_work_while_others_loop() {
         );
     }
     for call in loops {
-        while !call.is_finished() {
-            host.engine.tick();
-            tokio::task::yield_now().await;
-        }
         assert_eq!(fault(&call.await.unwrap()), FaultKind::CpuBudget);
     }
 }
@@ -199,7 +198,7 @@ async fn one_adapter_leaves_room_for_others() {
             if received.header("host") == Some("api.saboteur.example") {
                 Reply::Hang
             } else {
-                Reply::created()
+                Reply::Answer(201, r#"{"id":"m1","state":"waiting"}"#.to_owned())
             }
         })
         .await,
@@ -209,11 +208,7 @@ async fn one_adapter_leaves_room_for_others() {
     let report = host.send("hello").await;
     assert_eq!(report.outcome, Outcome::NotSent(NotSent::Overloaded));
 
-    let other = host
-        .engine
-        .load(crate::host::fixture("acme-texts"))
-        .await
-        .unwrap();
+    let other = host.engine.load(fixture("acme-texts")).await.unwrap();
     let report = other.sms_send(&host.context(), &request("hello")).await;
     assert!(
         matches!(report.outcome, Outcome::Accepted(_)),
@@ -272,5 +267,64 @@ async fn calls_share_nothing() {
         report.outcome,
         Outcome::Unknown(ref unknown) if matches!(unknown.reason, UnknownReason::Fault(_))
     ));
+    assert_eq!(host.engine.free_slots(), 8);
+}
+
+/// A host function with a bug: it panics while an adapter waits for it.
+#[derive(Debug)]
+struct Panicking;
+
+impl Resolve for Panicking {
+    fn resolve<'a>(&'a self, _host: &'a str) -> Resolving<'a> {
+        panic!("a bug of the host")
+    }
+}
+
+#[tokio::test]
+async fn a_panic_of_the_host_ends_one_call_only() {
+    let egress = Egress::with_resolver(EgressConfig::default(), Arc::new(Panicking)).unwrap();
+    let engine = Engine::new(config(), Arc::new(egress)).unwrap();
+    let adapter = engine.load(fixture("saboteur")).await.unwrap();
+    let context = CallContext {
+        connection: connection(),
+        deadline: Instant::now() + Duration::from_secs(20),
+    };
+    for _ in 0..20 {
+        let report = adapter.sms_send(&context, &request("hello")).await;
+        assert_eq!(fault(&report), FaultKind::Host);
+        assert!(!report.ledger[0].left);
+        let report = adapter.sms_send(&context, &request("trap-before")).await;
+        assert_eq!(fault(&report), FaultKind::Trap);
+    }
+    assert_eq!(engine.free_slots(), 8);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn good_calls_are_good_in_the_middle_of_bad_ones() {
+    let config = EngineConfig {
+        ticker: Ticker::Thread,
+        wait_max: Duration::from_secs(3_600),
+        ..config()
+    };
+    let host = Arc::new(Host::with(config, "saboteur", created).await);
+    let bad = [
+        "trap-before",
+        "panic-before",
+        "alloc",
+        "recursion",
+        "trap-after",
+        "malformed",
+    ];
+    let calls: Vec<_> = (0..120)
+        .map(|number| match number % 4 {
+            0 => (false, spawn(Arc::clone(&host), bad[number / 4 % bad.len()])),
+            _ => (true, spawn(Arc::clone(&host), "hello")),
+        })
+        .collect();
+    for (good, call) in calls {
+        let report = call.await.unwrap();
+        let accepted = matches!(report.outcome, Outcome::Accepted(_));
+        assert_eq!(accepted, good, "{:?}", report.outcome);
+    }
     assert_eq!(host.engine.free_slots(), 8);
 }

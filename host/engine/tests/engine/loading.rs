@@ -219,7 +219,8 @@ async fn a_folder_that_is_not_there_is_reported() {
 
 #[tokio::test]
 async fn an_install_replaces_and_calls_under_way_keep_what_they_took() {
-    let host = Host::new("acme-texts", |_| Reply::created()).await;
+    let arrived = r#"{"id":"m1","state":"arrived"}"#;
+    let host = Host::new("acme-texts", |_| Reply::Answer(200, arrived.to_owned())).await;
     let adapters = Adapters::default();
     assert!(adapters.install(host.adapter.clone()).is_none());
     let id = host.adapter.manifest().id.clone();

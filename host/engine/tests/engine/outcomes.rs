@@ -16,6 +16,11 @@ fn created(_: &Received) -> Reply {
     Reply::created()
 }
 
+/// Acme has words of its own for the states.
+fn waiting(_: &Received) -> Reply {
+    Reply::Answer(201, r#"{"id":"m1","state":"waiting"}"#.to_owned())
+}
+
 #[track_caller]
 fn accepted(report: CallReport<Message>) -> Message {
     match report.outcome {
@@ -58,7 +63,7 @@ fn unknown_fault(report: CallReport<Message>) -> FaultKind {
 
 #[tokio::test]
 async fn a_message_that_the_provider_takes_is_accepted() {
-    let host = Host::new("acme-texts", created).await;
+    let host = Host::new("acme-texts", waiting).await;
     let report = host.send("hello").await;
 
     let [entry] = report.ledger.as_slice() else {
@@ -301,7 +306,7 @@ async fn a_provider_that_hangs_while_it_is_read_is_only_an_error() {
 async fn reading_tells_what_the_provider_says() {
     let host = Host::new("acme-texts", |received| {
         if received.target == "/v1/messages/m1" {
-            Reply::Answer(200, r#"{"id":"m1","state":"delivered"}"#.to_owned())
+            Reply::Answer(200, r#"{"id":"m1","state":"arrived"}"#.to_owned())
         } else {
             Reply::Answer(404, "{}".to_owned())
         }

@@ -9,14 +9,14 @@ use futures_util::StreamExt as _;
 use futures_util::stream;
 use onerouter_domain::code::ErrorCode;
 use onerouter_domain::environment::Environment;
-use onerouter_domain::id::{AttemptId, ConnectionId, TenantId};
+use onerouter_domain::id::{AttemptId, ConnectionId, EmailId, RequestId, TenantId};
 use onerouter_domain::idempotency::ProviderKey;
 use onerouter_engine::wit::email as wit;
 use onerouter_engine::{CallContext, CallReport, ItemRefusal, Outcome};
 use onerouter_manifest::{BatchRule, Capability, Category, Manifest, PluginId};
 
-use super::create::{BatchEntry, Chosen, Claim, Claimed, call_deadline, send_ids};
-use super::settlement::{key_is_open, needs_settling};
+use super::create::{BatchEntry, Chosen, Claim, Claimed, call_deadline, lost_claim, send_ids};
+use super::settlement::{backoff, key_is_open, needs_settling};
 use super::{Answer, Messages, ledger_json};
 use crate::ids;
 use crate::service::caller::{Caller, Origin};
@@ -44,12 +44,36 @@ enum Call {
     Set(Vec<(Position, Email1)>, Chosen, AttemptId),
 }
 
+impl Call {
+    fn members(&self) -> Vec<(Position, EmailId)> {
+        match self {
+            Self::Single(position, claim, _) => vec![(*position, claim.object.id)],
+            Self::Set(members, ..) => members
+                .iter()
+                .map(|(position, claim)| (*position, claim.object.id))
+                .collect(),
+        }
+    }
+}
+
 impl Messages<Email> {
     /// Sends e-mails, each once per key; the answers stand in the order of the e-mails.
     ///
     /// # Errors
     /// Only what concerns all of them; nothing was sent then.
     pub async fn create_batch(
+        &self,
+        caller: &Caller,
+        origin: &Origin,
+        entries: Vec<Result<BatchEntry<Email>, Refusal>>,
+    ) -> Result<Vec<Result<Answer, Refusal>>, Refusal> {
+        // On a tracked task, as a single one is.
+        let (this, caller, origin) = (self.clone(), caller.clone(), origin.clone());
+        self.finish(async move { this.claim_and_send_all(&caller, &origin, entries).await })
+            .await
+    }
+
+    async fn claim_and_send_all(
         &self,
         caller: &Caller,
         origin: &Origin,
@@ -89,21 +113,32 @@ impl Messages<Email> {
                 .claim(&mut tx, caller, origin, intent, new, chosen.as_ref())
                 .await
             {
-                Ok(Claimed::Mine(claim)) => {
+                Ok(Claimed::Mine(mut claim)) => {
+                    // The e-mails came with one request; each has a row in the log of calls.
+                    claim.origin.request = RequestId::from_uuid(ids::next());
                     if let Ok(chosen) = chosen {
                         claims.push((position, claim, chosen));
                     }
                 }
                 Ok(Claimed::Answered(answer)) => answers.push((position, Ok(answer))),
-                Err(refusal) if refusal.code.status() >= 500 => return Err(refusal),
+                // What went wrong here goes wrong for all; that an earlier outcome is unknown is
+                // said in its position.
+                Err(refusal)
+                    if refusal.code.status() >= 500
+                        && refusal.code != ErrorCode::OutcomeUnknown =>
+                {
+                    return Err(refusal);
+                }
                 Err(refusal) => answers.push((position, Err(refusal))),
             }
         }
         let mut calls = into_calls(claims);
         for call in &mut calls {
             match call {
-                Call::Single(_, claim, _) => {
-                    self.claim_attempt(&mut tx, claim).await.map_err(&failed)?;
+                Call::Single(_, claim, chosen) => {
+                    self.claim_attempt(&mut tx, claim, chosen)
+                        .await
+                        .map_err(&failed)?;
                 }
                 Call::Set(members, _, attempt) => {
                     for (_, claim) in members.iter_mut() {
@@ -121,12 +156,14 @@ impl Messages<Email> {
                 }
             }
         }
-        tx.commit().await.map_err(&failed)?;
-        let this = self.clone();
-        let sent = self
-            .finish(async move { Ok(this.run(calls).await) })
-            .await?;
-        answers.extend(sent);
+        match tx.commit().await {
+            Ok(()) => answers.extend(self.run(calls).await),
+            Err(error) => {
+                for (position, id) in calls.iter().flat_map(Call::members) {
+                    answers.push((position, Err(lost_claim(&error, id))));
+                }
+            }
+        }
         answers.sort_unstable_by_key(|(position, _)| *position);
         Ok(answers.into_iter().map(|(_, answer)| answer).collect())
     }
@@ -247,6 +284,14 @@ impl Messages<Email> {
         drop(tx);
         let attempt = AttemptId::from_uuid(ids::next());
         let mut tx = self.parts.store.begin(tenant).await?;
+        let leader = ids.first().copied().unwrap_or_default();
+        // The lock lets one of the members' settlers through at a time.
+        tx.lock_object(ObjectKind::Email, environment, leader)
+            .await?;
+        if was_repeated_lately(&tx.list_attempts(leader).await?, &first, now) {
+            // Each member is due by itself, but the set is one question.
+            return Ok(());
+        }
         let new = self.set_attempt(attempt, &ids, first.id, Some(first.id.uuid()));
         tx.insert_attempt(&new).await?;
         tx.commit().await?;
@@ -344,6 +389,21 @@ fn may_travel((_, adapter): &Chosen, request: &EmailRequest) -> bool {
                 _ => false,
             })
         })
+}
+
+/// Whether the last repetition of a set is so young that another one would tell nothing new.
+fn was_repeated_lately(
+    attempts: &[AttemptRow],
+    first: &AttemptRow,
+    now: chrono::DateTime<chrono::Utc>,
+) -> bool {
+    let repeated = attempts
+        .iter()
+        .filter(|attempt| attempt.batch_id == Some(first.id.uuid()));
+    let times = u32::try_from(repeated.clone().count()).unwrap_or(u32::MAX);
+    repeated
+        .last()
+        .is_some_and(|last| now < last.started_at + backoff(times))
 }
 
 fn set_key(attempt: AttemptId) -> ProviderKey {

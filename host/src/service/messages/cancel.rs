@@ -48,10 +48,30 @@ impl<K: Kind> Messages<K> {
         intent: Intent,
         id: K::Id,
     ) -> Result<Answer, Refusal> {
+        // On a tracked task, as a create is.
+        let (this, caller, origin) = (self.clone(), caller.clone(), origin.clone());
+        self.finish(async move { this.claim_and_cancel(&caller, &origin, intent, id).await })
+            .await
+    }
+
+    async fn claim_and_cancel(
+        &self,
+        caller: &Caller,
+        origin: &Origin,
+        intent: Intent,
+        id: K::Id,
+    ) -> Result<Answer, Refusal> {
         let failed = Self::store_failed("cannot claim the cancelling of a message");
         let now = self.parts.clock.now();
         // Read first: the connection is looked up without a transaction open.
-        let before = self.find(caller.tenant, caller.environment, id).await?;
+        let mut before = self.find(caller.tenant, caller.environment, id).await?;
+        if before.claimed_until.is_some_and(|until| until <= now) {
+            // Else the request that was cut off would be forgotten.
+            before = self
+                .bury_dead_claim(caller.tenant, before)
+                .await
+                .map_err(&failed)?;
+        }
         let chosen = self
             .parts
             .connections
@@ -84,7 +104,7 @@ impl<K: Kind> Messages<K> {
             .map_err(&failed)?
             .ok_or_else(|| Refusal::not_found(K::NOUN))?;
         let mut object = Object::<K>::from_row(row).map_err(&failed)?;
-        let provider_ref = Self::cancelable(&object, &chosen, now)?;
+        let provider_ref = Self::cancelable(&object, &chosen)?;
         object.claimed_until = Some(now + CLAIM_MAX);
         let status = object.status;
         if !Self::write(&mut tx, &mut object, Some(status), now)
@@ -116,17 +136,11 @@ impl<K: Kind> Messages<K> {
             provider_ref,
             attempt,
         };
-        let this = self.clone();
-        self.finish(async move { this.call_cancel(claim, chosen).await })
-            .await
+        self.call_cancel(claim, chosen).await
     }
 
     /// The provider's id of an object that may still be cancelled.
-    fn cancelable(
-        object: &Object<K>,
-        chosen: &Chosen,
-        now: chrono::DateTime<chrono::Utc>,
-    ) -> Result<String, Refusal> {
+    fn cancelable(object: &Object<K>, chosen: &Chosen) -> Result<String, Refusal> {
         let (connection, adapter) = chosen;
         if K::is_terminal(object.status) {
             return Err(Refusal::new(
@@ -138,7 +152,7 @@ impl<K: Kind> Messages<K> {
                 ),
             ));
         }
-        if object.claimed_until.is_some_and(|until| until > now) {
+        if object.claimed_until.is_some() {
             return Err(busy());
         }
         if !adapter.can(K::CANCEL) {
@@ -250,7 +264,7 @@ impl<K: Kind> Messages<K> {
                 let refusal = refusal.about(object.id);
                 let key_end = match refusal.code {
                     ErrorCode::ProviderRejected => {
-                        let (status, body) = (self.parts.render)(&refusal, origin.request);
+                        let (status, body) = (self.parts.render)(&refusal, &origin.shown);
                         KeyEnd::Keep(status, body)
                     }
                     ErrorCode::OutcomeUnknown => KeyEnd::Unknown,
@@ -259,16 +273,21 @@ impl<K: Kind> Messages<K> {
                 (Err(refusal), key_end)
             }
         };
-        Self::end_key(&mut tx, object.environment, intent.key.as_deref(), &key_end).await?;
-        if matches!(key_end, KeyEnd::Unknown) {
-            tx.schedule(
-                WorkKind::Settle,
-                id,
-                now + super::settlement::FIRST_TRY_AFTER,
-            )
-            .await?;
+        Self::end_key(
+            &mut tx,
+            object.environment,
+            intent.key.as_deref(),
+            &key_end,
+            now,
+        )
+        .await?;
+        if super::settlement::needs_settling(&object) {
+            // This call's end is not known, or an earlier one's still is not.
+            let soon = now + super::settlement::FIRST_TRY_AFTER;
+            tx.schedule(WorkKind::Settle, id, soon).await?;
         } else {
-            tx.finish_work(WorkKind::Settle, id).await?;
+            // Also of an earlier call whose end was not known.
+            self.end_keys(&mut tx, &object).await?;
         }
         tx.commit().await?;
         Ok(answer)

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use onerouter_domain::code::ErrorCode;
-use onerouter_domain::id::{AttemptId, RequestId};
+use onerouter_domain::id::AttemptId;
 use onerouter_domain::idempotency::ProviderKey;
 use onerouter_engine::{Adapter, CallContext, NotSent, Outcome};
-use onerouter_manifest::PluginId;
+use onerouter_manifest::{Manifest, PluginId};
 use tokio::time::Instant;
 
 use super::{
@@ -26,7 +26,7 @@ use crate::store::NewObject;
 use crate::store::WorkKind;
 use crate::store::{AttemptEnd, NewAttempt};
 use crate::store::{KeyClaim, NewKeyClaim};
-use crate::store::{StoreError, TenantTx};
+use crate::store::{StoreError, TenantTx, constraint};
 
 /// Name of the operation in attempts and provider keys.
 pub(super) const SEND: &str = "send";
@@ -70,6 +70,20 @@ impl<K: Kind> Messages<K> {
         intent: Intent,
         new: NewMessage<K>,
     ) -> Result<Answer, Refusal> {
+        // On a tracked task: what is claimed is sent and settled even if the client hangs up, also
+        // while the claim is being committed.
+        let (this, caller, origin) = (self.clone(), caller.clone(), origin.clone());
+        self.finish(async move { this.claim_and_send(&caller, &origin, intent, new).await })
+            .await
+    }
+
+    async fn claim_and_send(
+        &self,
+        caller: &Caller,
+        origin: &Origin,
+        intent: Intent,
+        new: NewMessage<K>,
+    ) -> Result<Answer, Refusal> {
         let failed = Self::store_failed("cannot claim a message");
         let chosen = self.choose(caller, &new).await;
         let mut tx = self
@@ -85,13 +99,14 @@ impl<K: Kind> Messages<K> {
             Claimed::Answered(answer) => return Ok(answer),
             Claimed::Mine(claim) => claim,
         };
-        self.claim_attempt(&mut tx, &claim).await.map_err(&failed)?;
-        tx.commit().await.map_err(&failed)?;
         let chosen = chosen?;
-        // From here on a tracked task: it settles even if the client hangs up.
-        let this = self.clone();
-        self.finish(async move { this.send(*claim, chosen).await })
+        self.claim_attempt(&mut tx, &claim, &chosen)
             .await
+            .map_err(&failed)?;
+        if let Err(error) = tx.commit().await {
+            return Err(lost_claim(&error, claim.object.id));
+        }
+        self.send(*claim, chosen).await
     }
 
     /// Waits for a task that ends even if nobody waits for it.
@@ -147,8 +162,8 @@ impl<K: Kind> Messages<K> {
                 return self.replay(row, &intent).map(Claimed::Answered);
             }
         }
-        let (connection, adapter) = match chosen
-            .map_err(Clone::clone)
+        let (connection, adapter) = match in_time(&new)
+            .and_then(|()| chosen.map_err(Clone::clone))
             .and_then(|chosen| with_sender(chosen, &new))
         {
             Ok(chosen) => chosen,
@@ -217,12 +232,18 @@ impl<K: Kind> Messages<K> {
         &self,
         tx: &mut TenantTx,
         claim: &Claim<K>,
+        (_, adapter): &Chosen,
     ) -> Result<(), StoreError> {
+        let honours_keys = honours_keys(adapter.manifest(), K::SEND_OPERATION);
         tx.insert_attempt(&NewAttempt {
             id: claim.attempt,
             object_id: K::uuid(claim.object.id),
             operation: SEND.to_owned(),
-            provider_key: provider_key(&claim.object).as_str().to_owned(),
+            provider_key: if honours_keys {
+                provider_key(&claim.object).as_str().to_owned()
+            } else {
+                String::new()
+            },
             started_at: claim.object.created_at,
             batch_id: None,
         })
@@ -259,12 +280,7 @@ impl<K: Kind> Messages<K> {
         let settled = self
             .settle(vec![(claim, report.outcome)], &connection.provider, &end)
             .await;
-        settled.into_iter().next().unwrap_or_else(|| {
-            Err(Refusal::new(
-                ErrorCode::InternalError,
-                "The message was not settled.",
-            ))
-        })
+        settled.into_iter().next().unwrap_or_else(|| Err(lost()))
     }
 
     /// Settles what one call made of its messages, in one transaction.
@@ -281,17 +297,57 @@ impl<K: Kind> Messages<K> {
                 (claim, concluded)
             })
             .collect();
+        let versions: Vec<u64> = settled
+            .iter()
+            .map(|(claim, _)| claim.object.version)
+            .collect();
         match self.write_settlement(&mut settled, end).await {
             Ok(answers) => answers,
-            Err(error) => {
-                // The provider has answered and we could not write it down: for everybody else the
-                // outcome is unknown until the claim is found dead and settled.
-                tracing::error!(%error, attempt.id = %end.id, "cannot settle a message");
-                settled
-                    .into_iter()
-                    .map(|(claim, _)| Err(outcome::unknown(provider, &claim.object.id.to_string())))
-                    .collect()
+            Err(error) if is_taken(&error) => {
+                // One provider id for two messages: the others of the call are still what they are.
+                let mut answers = Vec::with_capacity(settled.len());
+                for (mut one, version) in settled.into_iter().zip(versions) {
+                    one.0.object.version = version;
+                    answers.push(self.settle_alone(one, provider, end).await);
+                }
+                answers
             }
+            Err(error) => settled
+                .iter()
+                .map(|(claim, _)| Err(unsettled(claim, provider, &error)))
+                .collect(),
+        }
+    }
+
+    /// Settles a message by itself. One whose provider id belongs to another message is unknown:
+    /// what the adapter says of it cannot be true.
+    async fn settle_alone(
+        &self,
+        settled: Settled<K>,
+        provider: &PluginId,
+        end: &AttemptEnd,
+    ) -> Result<Answer, Refusal> {
+        let version = settled.0.object.version;
+        let mut settled = vec![settled];
+        let mut written = self.write_settlement(&mut settled, end).await;
+        if written.as_ref().is_err_and(is_taken)
+            && let [(claim, concluded)] = settled.as_mut_slice()
+        {
+            tracing::error!(object.id = %claim.object.id, "the provider's id belongs to another message");
+            let object = &mut claim.object;
+            object.version = version;
+            object.provider_ref = None;
+            object.result = MessageResult::default();
+            object.status = K::unknown();
+            *concluded = Concluded::Unknown(outcome::unknown(provider, &object.id.to_string()));
+            written = self.write_settlement(&mut settled, end).await;
+        }
+        match (written, settled.pop()) {
+            (Err(error), Some((claim, _))) => Err(unsettled(&claim, provider, &error)),
+            (answers, _) => answers
+                .ok()
+                .and_then(|mut answers| answers.pop())
+                .unwrap_or_else(|| Err(lost())),
         }
     }
 
@@ -307,7 +363,7 @@ impl<K: Kind> Messages<K> {
                 // Only the provider's own refusal is the final answer to this request; after
                 // anything else nothing was processed, and the key may be used again.
                 let key_end = if refusal.code == ErrorCode::ProviderRejected {
-                    let (status, body) = (self.parts.render)(&refusal, claim.origin.request);
+                    let (status, body) = (self.parts.render)(&refusal, &claim.origin.shown);
                     KeyEnd::Keep(status, body)
                 } else {
                     KeyEnd::Release
@@ -342,7 +398,7 @@ impl<K: Kind> Messages<K> {
             }
             let (answer, key_end) = self.render(claim, concluded);
             let key = claim.intent.key.as_deref();
-            Self::end_key(&mut tx, claim.object.environment, key, &key_end).await?;
+            Self::end_key(&mut tx, claim.object.environment, key, &key_end, now).await?;
             match key_end {
                 KeyEnd::Unknown => {
                     let soon = now + super::settlement::FIRST_TRY_AFTER;
@@ -358,6 +414,29 @@ impl<K: Kind> Messages<K> {
         tx.commit().await?;
         Ok(answers)
     }
+}
+
+/// One message gives one answer; there is nothing else to say.
+fn lost() -> Refusal {
+    Refusal::new(ErrorCode::InternalError, "The message was not settled.")
+}
+
+/// The provider's id is bound to another object.
+fn is_taken(error: &StoreError) -> bool {
+    matches!(
+        error,
+        StoreError::Duplicate {
+            constraint: constraint::PROVIDER_REF,
+            ..
+        }
+    )
+}
+
+/// The provider has answered and we could not write it down: for everybody else the outcome is
+/// unknown until the claim is found dead and settled.
+fn unsettled<K: Kind>(claim: &Claim<K>, provider: &PluginId, error: &StoreError) -> Refusal {
+    tracing::error!(%error, object.id = %claim.object.id, "cannot settle a message");
+    outcome::unknown(provider, &claim.object.id.to_string())
 }
 
 /// A claim with what its call made of it.
@@ -378,14 +457,8 @@ fn call_log<K: Kind>(
     let took = now
         .signed_duration_since(claim.object.created_at)
         .num_microseconds();
-    // The e-mails of a batch came with one request; each has a row.
-    let id = if claim.intent.route.ends_with("/batch") {
-        RequestId::from_uuid(ids::next())
-    } else {
-        claim.origin.request
-    };
     NewCallLog {
-        id,
+        id: claim.origin.request,
         environment: claim.object.environment,
         api_key_id: Some(claim.caller.key),
         method: "POST".to_owned(),
@@ -396,6 +469,14 @@ fn call_log<K: Kind>(
         provider: Some(claim.object.provider.clone()),
         code,
         created_at: now,
+    }
+}
+
+/// A new message cannot be sent in the past.
+fn in_time<K: Kind>(new: &NewMessage<K>) -> Result<(), Refusal> {
+    match &new.late {
+        Some(late) => Err(Refusal::invalid(vec![late.clone()])),
+        None => Ok(()),
     }
 }
 
@@ -417,6 +498,17 @@ fn with_sender<'a, K: Kind>(
         "required",
         detail,
     )]))
+}
+
+/// The database was lost while it took a claim: it may have it. Then the claim will be found dead
+/// and settled, by sending it where the provider honours keys; so the caller must not.
+pub(in crate::service) fn lost_claim(error: &StoreError, id: impl ToString) -> Refusal {
+    tracing::error!(%error, "cannot tell whether a claim was committed");
+    Refusal::new(
+        ErrorCode::OutcomeUnknown,
+        "The gateway lost its database while it took this request. Read the object: if it does not exist, nothing was taken. Do not send this again without the same Idempotency-Key.",
+    )
+    .about(id)
 }
 
 /// What a call made of its object.
@@ -463,6 +555,14 @@ pub(in crate::service) fn conclude<K: Kind>(
     object.status = K::failed();
     object.result.failure = Some(outcome::as_failure(&refusal, said));
     Concluded::Refused(refusal)
+}
+
+/// Whether the provider recognises a repeated request of this operation by our key.
+fn honours_keys(manifest: &Manifest, operation: &str) -> bool {
+    manifest
+        .operations
+        .get(operation)
+        .is_some_and(|rule| rule.idempotency.is_some())
 }
 
 /// The key of a single send: the same over all attempts.

@@ -96,7 +96,7 @@ impl<K: Kind> Messages<K> {
         let (this, object) = (self.clone(), object.clone());
         let work = self.parts.tasks.spawn(async move {
             match this.begin_refresh(tenant, K::uuid(object.id)).await {
-                Ok(true) => this.ask(tenant, object).await,
+                Ok(true) => this.ask_or_bury(tenant, object).await,
                 Ok(false) => None,
                 Err(error) => {
                     tracing::warn!(%error, "cannot begin a refresh");
@@ -105,6 +105,23 @@ impl<K: Kind> Messages<K> {
             }
         });
         tokio::time::timeout(REFRESH_WAIT, work).await.ok()?.ok()?
+    }
+
+    /// Asks about an object; a claim that a crash left on it is buried first.
+    async fn ask_or_bury(&self, tenant: TenantId, object: Object<K>) -> Option<Object<K>> {
+        if object.claimed_until.is_none() {
+            return self.ask(tenant, object).await;
+        }
+        match self.bury_dead_claim(tenant, object).await {
+            Ok(object) if object.claimed_until.is_none() && !K::is_terminal(object.status) => {
+                self.ask(tenant, object.clone()).await.or(Some(object))
+            }
+            Ok(object) => Some(object),
+            Err(error) => {
+                tracing::warn!(%error, "cannot bury a dead claim");
+                None
+            }
+        }
     }
 
     async fn begin_refresh(&self, tenant: TenantId, id: Uuid) -> Result<bool, StoreError> {

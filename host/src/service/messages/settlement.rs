@@ -13,9 +13,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use onerouter_domain::id::{AttemptId, TenantId};
+use onerouter_domain::id::{AttemptId, ConnectionId, TenantId};
 use onerouter_domain::time;
-use onerouter_engine::{CallContext, Outcome, RefusalKind};
+use onerouter_engine::{CallContext, Outcome, Refusal, RefusalKind};
 use onerouter_manifest::Manifest;
 use tokio::time::Instant;
 
@@ -26,8 +26,8 @@ use crate::ids;
 use crate::service::kind::{Kind, Window};
 use crate::service::object::{Object, Reported};
 use crate::service::outcome;
-use crate::store::ObjectRow;
 use crate::store::{AttemptEnd, AttemptRow, NewAttempt};
+use crate::store::{ConnectionRow, ObjectRow};
 use crate::store::{DueWork, WorkKind};
 use crate::store::{StoreError, TenantTx, constraint};
 
@@ -44,19 +44,39 @@ const KEY_WINDOW_MARGIN_S: u64 = 600;
 /// Clocks differ and providers cut times to seconds: a lost message may seem this much older or
 /// younger than the attempt.
 const CLOCK_MARGIN: TimeDelta = TimeDelta::seconds(60);
+/// A call may still have used the credentials that a connection had this long ago.
+const CONNECTION_LAG: TimeDelta = TimeDelta::seconds(5);
 /// Objects that may equal a lost one; more than this in one window are not told apart.
 const TWINS_MAX: u32 = 200;
 
-/// Refusals of a repeated request that say nothing about the first one.
-const NO_WORD_ON_THE_FIRST: [&str; 7] = [
-    "duplicate_key",
-    "permission_denied",
-    "account_suspended",
-    "credentials_refused",
-    "quota_exceeded",
-    "rate_limited",
-    "security_blocked",
+/// Refusals of a repeated request that the first one must have met too: they are about what was
+/// asked for. Anything else (an edge's error page, a right that was taken away, a rate limit) says
+/// nothing about a request that was taken earlier.
+const WORD_ON_THE_FIRST: [&str; 8] = [
+    "invalid_recipient",
+    "invalid_sender",
+    "invalid_content",
+    "recipient_opted_out",
+    "recipient_unverified",
+    "region_not_enabled",
+    "sender_not_allowed",
+    "content_filtered",
 ];
+
+/// Whether the refusal of a repeated request is the first one's too.
+fn settles<K: Kind>(object: &Object<K>, refusal: &Refusal, now: DateTime<Utc>) -> bool {
+    let failure = &refusal.failure;
+    // What was right when it was asked for may be wrong now: a time that has passed.
+    let is_late = K::send_at(&object.request).is_some_and(|at| at <= now);
+    refusal.kind == RefusalKind::Declined
+        && WORD_ON_THE_FIRST.contains(&failure.code.as_str())
+        && match failure.http_status {
+            Some(status) => matches!(status, 400 | 422) && failure.provider_code.is_some(),
+            // One of a set whose answer as a whole was a yes.
+            None => true,
+        }
+        && !is_late
+}
 
 impl<K: Kind> Messages<K> {
     /// Works on an object that is due.
@@ -65,30 +85,26 @@ impl<K: Kind> Messages<K> {
     /// The database cannot be reached; the work is leased again later.
     pub async fn settle_due(&self, work: &DueWork, row: ObjectRow) -> Result<(), StoreError> {
         let object = Object::<K>::from_row(row)?;
-        let id = K::uuid(object.id);
         let now = self.parts.clock.now();
-        let alive = object.claimed_until.filter(|until| *until > now);
-        let is_settled =
-            K::is_terminal(object.status) || (alive.is_none() && !needs_settling(&object));
-        if let Some(until) = alive {
+        if let Some(until) = object.claimed_until.filter(|until| *until > now) {
             return self.again(work.tenant_id, &object, until).await;
-        }
-        if is_settled {
-            let mut tx = self.parts.store.begin(work.tenant_id).await?;
-            tx.finish_work(WorkKind::Settle, id).await?;
-            return tx.commit().await;
         }
         let object = self.bury_dead_claim(work.tenant_id, object).await?;
         if !needs_settling(&object) {
-            return Ok(());
+            return self.close(work.tenant_id, &object).await;
         }
-        let created_at = object.created_at;
+        // A cancelling may be lost long after the message was made.
+        let since = object.updated_at;
         match self.ask(work.tenant_id, object.clone()).await {
             Some(settled) if !needs_settling(&settled) => Ok(()),
-            _ if now.signed_duration_since(created_at) > GIVE_UP_AFTER => {
+            _ if now.signed_duration_since(since) > GIVE_UP_AFTER => {
                 tracing::error!(object.id = %object.id, "still unknown; giving up");
                 let mut tx = self.parts.store.begin(work.tenant_id).await?;
-                tx.finish_work(WorkKind::Settle, id).await?;
+                if let Some(object) = Self::lock(&mut tx, &object).await?
+                    && object.claimed_until.is_none()
+                {
+                    tx.finish_work(WorkKind::Settle, K::uuid(object.id)).await?;
+                }
                 tx.commit().await
             }
             _ => {
@@ -110,8 +126,19 @@ impl<K: Kind> Messages<K> {
         tx.commit().await
     }
 
+    /// Has nothing more done about a settled object, unless it was claimed again meanwhile.
+    async fn close(&self, tenant: TenantId, object: &Object<K>) -> Result<(), StoreError> {
+        let mut tx = self.parts.store.begin(tenant).await?;
+        if let Some(object) = Self::lock(&mut tx, object).await?
+            && !needs_settling(&object)
+        {
+            tx.finish_work(WorkKind::Settle, K::uuid(object.id)).await?;
+        }
+        tx.commit().await
+    }
+
     /// A claim whose task is gone: whether the provider acted is not known.
-    async fn bury_dead_claim(
+    pub(super) async fn bury_dead_claim(
         &self,
         tenant: TenantId,
         object: Object<K>,
@@ -130,10 +157,16 @@ impl<K: Kind> Messages<K> {
         tracing::warn!(object.id = %object.id, "found a dead claim; settling it by asking");
         let before = object.status;
         object.claimed_until = None;
-        object.status = K::unknown();
-        Self::write(&mut tx, &mut object, Some(before), now).await?;
-        for key in tx.list_keys_by_object(K::uuid(object.id)).await? {
-            tx.mark_key_unknown(key.environment, &key.key).await?;
+        // What has ended stays ended, whatever the call was to do with it.
+        if K::is_terminal(before) {
+            Self::write(&mut tx, &mut object, Some(before), now).await?;
+            self.end_keys(&mut tx, &object).await?;
+        } else {
+            object.status = K::unknown();
+            Self::write(&mut tx, &mut object, Some(before), now).await?;
+            for key in tx.list_keys_by_object(K::uuid(object.id)).await? {
+                tx.mark_key_unknown(key.environment, &key.key).await?;
+            }
         }
         tx.commit().await?;
         Ok(object)
@@ -218,7 +251,8 @@ impl<K: Kind> Messages<K> {
         }
         let before = object.status;
         let was_unknown = needs_settling(&object);
-        let changed = object.merge(reported);
+        let was_claimed = object.claimed_until.take().is_some();
+        let changed = object.merge(reported) || was_claimed;
         if changed && !Self::write(&mut tx, &mut object, Some(before), now).await? {
             return Ok(None);
         }
@@ -229,19 +263,28 @@ impl<K: Kind> Messages<K> {
         Ok(Some(object))
     }
 
-    /// The object is settled: so are the requests that made or cancelled it.
-    async fn end_keys(&self, tx: &mut TenantTx, object: &Object<K>) -> Result<(), StoreError> {
+    /// The object is settled: so are the requests that made or cancelled it. A cancelling that did
+    /// not come to pass may be asked for again.
+    pub(super) async fn end_keys(
+        &self,
+        tx: &mut TenantTx,
+        object: &Object<K>,
+    ) -> Result<(), StoreError> {
         let id = K::uuid(object.id);
         let content = Self::content(tx, id).await?;
         let body = K::present(object, content.as_ref());
+        let kept_until = self.parts.clock.now() + super::KEY_KEPT;
         for key in tx.list_keys_by_object(id).await? {
-            let status = if key.route.ends_with("/cancel") {
-                CANCELED
+            let (environment, name) = (key.environment, key.key.as_str());
+            if !key.route.ends_with("/cancel") {
+                tx.finish_key(environment, name, CREATED, &body, kept_until)
+                    .await?;
+            } else if object.status == K::canceled() {
+                tx.finish_key(environment, name, CANCELED, &body, kept_until)
+                    .await?;
             } else {
-                CREATED
-            };
-            tx.finish_key(key.environment, &key.key, status, &body)
-                .await?;
+                tx.release_key(environment, name).await?;
+            }
         }
         tx.finish_work(WorkKind::Settle, id).await?;
         Ok(())
@@ -257,6 +300,7 @@ impl<K: Kind> Messages<K> {
         let mut tx = self.parts.store.begin_read(tenant).await?;
         let attempts = tx.list_attempts(K::uuid(object.id)).await?;
         let content = Self::content(&mut tx, K::uuid(object.id)).await?;
+        let connection = tx.find_connection(object.connection_id).await?;
         drop(tx);
         // The first attempt decides: a repeated one has its key.
         let Some(first) = attempts
@@ -266,16 +310,23 @@ impl<K: Kind> Messages<K> {
             return Ok(None);
         };
         let now = self.parts.clock.now();
+        if !connection.is_some_and(|row| was_unchanged_since(&row, first.started_at)) {
+            // Perhaps another account, which does not know the first one's key.
+            return self.look_up(tenant, object, &first, chosen).await;
+        }
         if first.operation != SEND {
             K::settle_batch(self, tenant, object.environment, first, chosen).await?;
             return self.reread(tenant, object).await;
         }
-        if key_is_open(
-            chosen.1.manifest(),
-            K::SEND_OPERATION,
-            first.started_at,
-            now,
-        ) {
+        // Only what was sent with a key is known by it, whatever today's manifest says.
+        if !first.provider_key.is_empty()
+            && key_is_open(
+                chosen.1.manifest(),
+                K::SEND_OPERATION,
+                first.started_at,
+                now,
+            )
+        {
             return self
                 .repeat(tenant, object, content.as_ref(), &first, chosen)
                 .await;
@@ -348,10 +399,7 @@ impl<K: Kind> Messages<K> {
     ) -> Result<Option<Object<K>>, StoreError> {
         match outcome {
             Outcome::Accepted(reported) => self.apply(tenant, object, reported).await,
-            Outcome::Declined(refusal)
-                if refusal.kind == RefusalKind::Declined
-                    && !NO_WORD_ON_THE_FIRST.contains(&refusal.failure.code.as_str()) =>
-            {
+            Outcome::Declined(refusal) if settles(object, &refusal, self.parts.clock.now()) => {
                 let now = self.parts.clock.now();
                 let mut tx = self.parts.store.begin(tenant).await?;
                 let Some(mut object) = Self::lock(&mut tx, object).await? else {
@@ -360,7 +408,11 @@ impl<K: Kind> Messages<K> {
                 if !needs_settling(&object) || object.provider_ref.is_some() {
                     return Ok(Some(object));
                 }
+                if object.claimed_until.is_some_and(|until| until > now) {
+                    return Ok(None);
+                }
                 let before = object.status;
+                object.claimed_until = None;
                 conclude(&mut object, provider, Outcome::Declined(refusal));
                 if !Self::write(&mut tx, &mut object, Some(before), now).await? {
                     return Ok(None);
@@ -386,10 +438,6 @@ impl<K: Kind> Messages<K> {
             .ended_at
             .unwrap_or(first.started_at + super::CLAIM_MAX)
             + CLOCK_MARGIN;
-        if self.has_running_twin(tenant, object, after, before).await? {
-            // Its own answer is about to say which message it is.
-            return Ok(None);
-        }
         let window = Window {
             after_ms: time::to_millis(after),
             before_ms: time::to_millis(before),
@@ -407,8 +455,16 @@ impl<K: Kind> Messages<K> {
             .iter()
             .map(|message| message.provider_ref.clone())
             .collect();
+        // Only now, and in this order: a twin that was sent while we looked is either still without
+        // its id, or the id is known.
         let mut tx = self.parts.store.begin_read(tenant).await?;
-        let known = tx.provider_refs_known(object.connection_id, &refs).await?;
+        let mut known = Vec::new();
+        for connection in tx.list_connections_like(object.connection_id).await? {
+            if Self::has_twin(&mut tx, object, connection, after, before).await? {
+                return Ok(None);
+            }
+            known.extend(tx.provider_refs_known(connection, &refs).await?);
+        }
         drop(tx);
         let mut unbound = found
             .into_iter()
@@ -426,28 +482,34 @@ impl<K: Kind> Messages<K> {
         }
     }
 
-    /// Whether an equal message is being sent at this moment: what is found could be its.
-    async fn has_running_twin(
-        &self,
-        tenant: TenantId,
+    /// Whether a message that could be taken for this one is being sent at this moment, or was lost too: what is found could
+    /// be its.
+    async fn has_twin(
+        tx: &mut TenantTx,
         object: &Object<K>,
+        connection: ConnectionId,
         after: DateTime<Utc>,
         before: DateTime<Utc>,
     ) -> Result<bool, StoreError> {
-        let now = self.parts.clock.now();
-        let mut tx = self.parts.store.begin_read(tenant).await?;
+        // An older one may have been on its way for as long as a claim lasts.
+        let after = after - super::CLAIM_MAX;
         let rows = tx
-            .list_unbound_objects(object.connection_id, after, before, TWINS_MAX)
+            .list_unbound_objects(connection, after, before, TWINS_MAX)
             .await?;
-        drop(tx);
         if u32::try_from(rows.len()).is_ok_and(|count| count >= TWINS_MAX) {
             return Ok(true);
         }
-        let own = super::to_json(&object.request);
+        let unknown = K::unknown().to_string();
         Ok(rows.iter().any(|row| {
+            // An adapter compares less than the whole request; two messages to one recipient are
+            // enough for doubt.
+            let is_alike = || {
+                serde_json::from_str(&row.request)
+                    .is_ok_and(|other| K::same_recipient(&object.request, &other))
+            };
             row.id != K::uuid(object.id)
-                && row.claimed_until.is_some_and(|until| until > now)
-                && row.request == own
+                && (row.claimed_until.is_some() || row.status == unknown)
+                && is_alike()
         }))
     }
 }
@@ -455,6 +517,11 @@ impl<K: Kind> Messages<K> {
 /// Whether the end of an object's last call is not known.
 pub(in crate::service) fn needs_settling<K: Kind>(object: &Object<K>) -> bool {
     object.status == K::unknown() || object.claimed_until.is_some()
+}
+
+/// Whether what was sent at `since` was sent with the credentials that the connection has now.
+fn was_unchanged_since(row: &ConnectionRow, since: DateTime<Utc>) -> bool {
+    row.updated_at == row.created_at || row.updated_at + CONNECTION_LAG < since
 }
 
 /// Whether the provider still knows a key that was first used at `since`.
@@ -473,7 +540,7 @@ pub(in crate::service) fn key_is_open(
 }
 
 /// 2 s, 4 s, 8 s … up to an hour.
-fn backoff(tries: u32) -> TimeDelta {
+pub(super) fn backoff(tries: u32) -> TimeDelta {
     let seconds = 1_i64.checked_shl(tries.clamp(1, 30)).unwrap_or(i64::MAX);
     TimeDelta::try_seconds(seconds)
         .unwrap_or(TRY_AFTER_MAX)

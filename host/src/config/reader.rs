@@ -1,0 +1,327 @@
+//! Reads settings one by one, from where they stand, and collects what is wrong.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::str::FromStr;
+
+use figment::value::{Dict, Map, Value};
+use figment::{Figment, Provider};
+use onerouter_egress::Upstreams;
+
+use super::{ConfigError, Deployment, MetricsBind};
+use crate::vault::master_key::{MasterKey, MasterKeys};
+
+/// A key in the file and its name in the environment.
+const KEYS: &[(&str, &str)] = &[
+    ("bind", "ONEROUTER_BIND"),
+    ("data_dir", "ONEROUTER_DATA_DIR"),
+    ("database_url", "DATABASE_URL"),
+    ("migrate_database_url", "ONEROUTER_MIGRATE_DATABASE_URL"),
+    ("redis_url", "REDIS_URL"),
+    ("encryption_key", "ENCRYPTION_KEY"),
+    ("encryption_key_previous", "ENCRYPTION_KEY_PREVIOUS"),
+    ("encryption_key_live", "ENCRYPTION_KEY_LIVE"),
+    ("encryption_key_test", "ENCRYPTION_KEY_TEST"),
+    ("environment", "ENVIRONMENT"),
+    ("admin_token", "ONEROUTER_ADMIN_TOKEN"),
+    ("public_url", "ONEROUTER_PUBLIC_URL"),
+    ("frontend_url", "FRONTEND_URL"),
+    ("plugins_dir", "ONEROUTER_PLUGINS_DIR"),
+    ("upstreams", "ONEROUTER_UPSTREAMS"),
+    ("trusted_proxies", "ONEROUTER_TRUSTED_PROXIES"),
+    ("metrics_bind", "ONEROUTER_METRICS_BIND"),
+];
+
+/// Keys whose values are never printed.
+const SECRET_KEYS: &[&str] = &[
+    "database_url",
+    "migrate_database_url",
+    "redis_url",
+    "encryption_key",
+    "encryption_key_previous",
+    "encryption_key_live",
+    "encryption_key_test",
+    "admin_token",
+];
+
+/// Reads keys one by one and collects what is wrong.
+pub(super) struct Reader {
+    figment: Figment,
+    mistakes: Vec<String>,
+}
+
+impl Reader {
+    pub(super) fn new(figment: Figment) -> Self {
+        Self {
+            figment,
+            mistakes: Vec::new(),
+        }
+    }
+
+    /// Ends the reading: what it made, where nothing was wrong.
+    pub(super) fn finish<T>(self, value: Option<T>) -> Result<T, ConfigError> {
+        match value {
+            Some(value) if self.mistakes.is_empty() => Ok(value),
+            Some(_) | None => Err(ConfigError(self.mistakes)),
+        }
+    }
+
+    fn origin(&self, key: &str) -> String {
+        self.figment.find_metadata(key).map_or_else(
+            || "not set".to_owned(),
+            |metadata| match &metadata.source {
+                Some(source) => format!("from {} {source}", metadata.name),
+                None if metadata.name == "Environment" => {
+                    format!("from the environment variable {}", variable(key))
+                }
+                None => format!("from {}", metadata.name),
+            },
+        )
+    }
+
+    pub(super) fn mistake(&mut self, key: &str, text: impl fmt::Display) {
+        let name = variable(key);
+        let origin = self.origin(key);
+        self.mistakes.push(format!("{name} {text} ({origin})"));
+    }
+
+    pub(super) fn refuse_unknown(&mut self) {
+        let Ok(data) = self.figment.data() else {
+            // A file that is no TOML. What the parser shows of its text may be a secret.
+            if let Err(error) = self.figment.extract::<Dict>() {
+                let text = error.to_string();
+                let place = text.lines().next().unwrap_or_default();
+                let source = error
+                    .metadata
+                    .as_ref()
+                    .and_then(|file| file.source.as_ref());
+                let file = source.map_or_else(|| "the settings".to_owned(), ToString::to_string);
+                self.mistakes.push(format!("{file}: {place}"));
+            }
+            return;
+        };
+        for dict in data.values() {
+            for key in dict.keys() {
+                if !KEYS.iter().any(|(known, _)| *known == key.as_str()) {
+                    self.mistakes
+                        .push(format!("{key} is not a setting ({})", self.origin(key)));
+                }
+            }
+        }
+    }
+
+    pub(super) fn text(&mut self, key: &str) -> Option<String> {
+        match self.figment.find_value(key).ok()? {
+            Value::String(_, text) => Some(text).filter(|text| !text.trim().is_empty()),
+            Value::Num(..)
+            | Value::Bool(..)
+            | Value::Char(..)
+            | Value::Empty(..)
+            | Value::Dict(..)
+            | Value::Array(..) => {
+                self.mistake(key, "must be a text in quotes");
+                None
+            }
+        }
+    }
+
+    pub(super) fn parsed<T: FromStr>(&mut self, key: &str, rule: &str) -> Option<T> {
+        let text = self.text(key)?;
+        let value = text.trim().parse().ok();
+        if value.is_none() {
+            self.mistake(key, format!("{rule}{}", shown(key, &text)));
+        }
+        value
+    }
+
+    pub(super) fn deployment(&mut self) -> Option<Deployment> {
+        match self.text("environment")?.as_str() {
+            "development" => Some(Deployment::Development),
+            "production" => Some(Deployment::Production),
+            other => {
+                let shown = shown("environment", other);
+                self.mistake(
+                    "environment",
+                    format!("must be development or production{shown}"),
+                );
+                None
+            }
+        }
+    }
+
+    pub(super) fn database_url(&mut self, key: &str) -> Option<String> {
+        let url = self.text(key)?;
+        let known = ["sqlite://", "postgres://", "postgresql://"];
+        if !known.iter().any(|scheme| url.starts_with(scheme)) {
+            self.mistake(
+                key,
+                "must start with sqlite://, postgres:// or postgresql://",
+            );
+        }
+        Some(url)
+    }
+
+    pub(super) fn url(&mut self, key: &str) -> Option<String> {
+        let text = self.text(key)?;
+        let fits = text.parse::<http::Uri>().is_ok_and(|uri| {
+            matches!(uri.scheme_str(), Some("http" | "https")) && uri.authority().is_some()
+        });
+        if !fits {
+            let shown = shown(key, &text);
+            self.mistake(key, format!("must be an http or https URL{shown}"));
+        }
+        Some(text.trim_end_matches('/').to_owned())
+    }
+
+    pub(super) fn list(&mut self, key: &str) -> Vec<String> {
+        let text = self.text(key).unwrap_or_default();
+        text.split(',')
+            .map(str::trim)
+            .filter(|entry| !entry.is_empty())
+            .map(str::to_owned)
+            .collect()
+    }
+
+    pub(super) fn upstreams(&mut self, production: bool) -> Upstreams {
+        let Some(text) = self.text("upstreams") else {
+            return Upstreams::default();
+        };
+        if production {
+            self.mistake(
+                "upstreams",
+                "is for development and tests; production refuses it",
+            );
+        }
+        Upstreams::parse(&text).unwrap_or_else(|error| {
+            self.mistake("upstreams", error);
+            Upstreams::default()
+        })
+    }
+
+    pub(super) fn metrics_bind(&mut self, production: bool) -> MetricsBind {
+        match self.parsed::<SocketAddr>(
+            "metrics_bind",
+            "must be an address and a port: 127.0.0.1:9000",
+        ) {
+            Some(address) => MetricsBind::Own(address),
+            None if production => MetricsBind::Off,
+            None => MetricsBind::SameListener,
+        }
+    }
+
+    /// The master keys, none where one is to be generated.
+    pub(super) fn master_keys(&mut self, production: bool) -> Option<MasterKeys> {
+        let has = |key: &str| {
+            self.figment
+                .find_value(key)
+                .is_ok_and(|value| value.as_str().is_none_or(|text| !text.trim().is_empty()))
+        };
+        let [has_current, has_previous, has_live, has_test] = [
+            "encryption_key",
+            "encryption_key_previous",
+            "encryption_key_live",
+            "encryption_key_test",
+        ]
+        .map(has);
+        let mut parsed = |key: &str| {
+            let text = self.text(key)?;
+            match MasterKey::parse(&text.into()) {
+                Ok(master) => Some(master),
+                Err(error) => {
+                    self.mistake(key, error);
+                    None
+                }
+            }
+        };
+        let current = parsed("encryption_key");
+        let previous = parsed("encryption_key_previous");
+        let live = parsed("encryption_key_live");
+        let test = parsed("encryption_key_test");
+        // With one for each environment, nothing is left for a common one to wrap.
+        let is_whole = has_current || (has_live && has_test);
+        if !is_whole && (production || has_previous || has_live || has_test) {
+            let rule = "is required: 32 random bytes in base64 or hex";
+            self.mistake("encryption_key", rule);
+        }
+        current.or_else(|| live.clone()).map(|current| MasterKeys {
+            current,
+            previous,
+            live,
+            test,
+        })
+    }
+}
+
+fn variable(key: &str) -> &str {
+    KEYS.iter()
+        .find(|(known, _)| *known == key)
+        .map_or(key, |(_, variable)| variable)
+}
+
+fn shown(key: &str, value: &str) -> String {
+    if SECRET_KEYS.contains(&key) {
+        String::new()
+    } else {
+        format!("; it is \"{value}\"")
+    }
+}
+
+/// The known variables, as texts: figment's own reader would make numbers of keys that are all
+/// digits.
+pub(super) struct Environment(Dict);
+
+impl Environment {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that reads the environment"
+    )]
+    pub(super) fn read() -> Self {
+        let values = KEYS.iter().filter_map(|(key, variable)| {
+            let value = std::env::var(variable)
+                .ok()
+                .filter(|value| !value.is_empty())?;
+            Some(((*key).to_owned(), Value::from(value)))
+        });
+        Self(values.collect())
+    }
+}
+
+impl Environment {
+    #[cfg(test)]
+    pub(super) fn of(values: Dict) -> Self {
+        Self(values)
+    }
+}
+
+impl Provider for Environment {
+    fn metadata(&self) -> figment::Metadata {
+        figment::Metadata::named("Environment")
+    }
+
+    fn data(&self) -> Result<Map<figment::Profile, Dict>, figment::Error> {
+        Ok(Map::from([(figment::Profile::Default, self.0.clone())]))
+    }
+}
+
+/// A setting from the command line.
+pub(super) struct Flag {
+    key: &'static str,
+    value: String,
+}
+
+impl Flag {
+    pub(super) const fn new(key: &'static str, value: String) -> Self {
+        Self { key, value }
+    }
+}
+
+impl Provider for Flag {
+    fn metadata(&self) -> figment::Metadata {
+        figment::Metadata::named(format!("the flag --{}", self.key.replace('_', "-")))
+    }
+
+    fn data(&self) -> Result<Map<figment::Profile, Dict>, figment::Error> {
+        let dict = Dict::from([(self.key.to_owned(), Value::from(self.value.clone()))]);
+        Ok(Map::from([(figment::Profile::Default, dict)]))
+    }
+}

@@ -1,0 +1,8 @@
+//! The rules that every request and every answer keeps.
+
+mod bodies;
+mod lists;
+mod objects;
+mod problems;
+mod rates;
+mod requests;

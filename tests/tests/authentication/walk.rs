@@ -1,0 +1,285 @@
+//! Every operation of the OpenAPI document, tried as a stranger, without scopes, and with another
+//! tenant's ids. An operation that is new fails here until it has a case.
+
+use std::collections::BTreeMap;
+
+use onerouter_tests::harness::{Client, Harness, Reply};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+/// What another tenant sees of an operation.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Isolation {
+    /// The object is not there.
+    NotFound,
+    /// A list without it.
+    Empty,
+    /// It makes something of its own, and sees nothing of the other's.
+    Own,
+    /// Operators see all of them.
+    Shared,
+    /// It tells nothing of anybody.
+    Open,
+}
+
+/// The case of every operation: how it is called on the first tenant's objects (`{sms}`, `{email}`,
+/// `{key}`), and what the second tenant sees then.
+const CASES: [(&str, &str, Isolation); 18] = [
+    ("sms.create", "/v1/sms", Isolation::Own),
+    ("sms.list", "/v1/sms", Isolation::Empty),
+    ("sms.get", "/v1/sms/{sms}", Isolation::NotFound),
+    ("sms.cancel", "/v1/sms/{sms}/cancel", Isolation::NotFound),
+    ("email.create", "/v1/email", Isolation::Own),
+    ("email.list", "/v1/email", Isolation::Empty),
+    ("email.create_batch", "/v1/email/batch", Isolation::Own),
+    ("email.get", "/v1/email/{email}", Isolation::NotFound),
+    (
+        "email.cancel",
+        "/v1/email/{email}/cancel",
+        Isolation::NotFound,
+    ),
+    ("services.list", "/api/services", Isolation::Empty),
+    (
+        "services.connect",
+        "/api/services/email/resend/connect",
+        Isolation::Own,
+    ),
+    (
+        "services.disconnect",
+        "/api/services/sms/twilio?environment=test",
+        Isolation::NotFound,
+    ),
+    ("api_keys.create", "/api/api-keys", Isolation::Own),
+    ("api_keys.list", "/api/api-keys", Isolation::Empty),
+    (
+        "api_keys.revoke",
+        "/api/api-keys/{key}",
+        Isolation::NotFound,
+    ),
+    (
+        "api_keys.roll",
+        "/api/api-keys/{key}/roll",
+        Isolation::NotFound,
+    ),
+    ("tenants.create", "/api/tenants", Isolation::Shared),
+    ("tenants.list", "/api/tenants", Isolation::Shared),
+];
+
+/// Operations for everybody.
+const OPEN: [(&str, &str, Isolation); 3] = [
+    ("health.get", "/api/health", Isolation::Open),
+    ("health.live", "/api/health/live", Isolation::Open),
+    ("health.ready", "/api/health/ready", Isolation::Open),
+];
+
+struct Operation {
+    method: Method,
+    template: String,
+    security: Value,
+    example: Option<Value>,
+}
+
+async fn operations(host: &Harness) -> BTreeMap<String, Operation> {
+    let document = host.client("").get("/openapi.json").await.json;
+    let mut operations = BTreeMap::new();
+    for (template, methods) in document["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            let body = &operation["requestBody"]["content"]["application/json"]["schema"]["$ref"];
+            let schema = body
+                .as_str()
+                .map(|path| document.pointer(&path[1..]).unwrap());
+            let found = Operation {
+                method: method.to_uppercase().parse().unwrap(),
+                template: template.clone(),
+                security: operation["security"].clone(),
+                example: schema.and_then(|schema| schema.get("example").cloned()),
+            };
+            operations.insert(operation["operationId"].as_str().unwrap().to_owned(), found);
+        }
+    }
+    operations
+}
+
+/// A host with an object of every kind that belongs to the default tenant.
+struct Stage {
+    host: Harness,
+    names: [(&'static str, String); 3],
+}
+
+impl Stage {
+    async fn set() -> Self {
+        let host = Harness::start().await;
+        let acme = host.key("test").await;
+        let sms = acme
+            .post("/v1/sms", json!({"to": "+14155550123", "body": "Hi"}))
+            .await;
+        let email = json!({"to": "ada@example.com", "subject": "Hi", "text_body": "Hello"});
+        let email = acme.post("/v1/email", email).await;
+        let key = host
+            .operator()
+            .post("/api/api-keys", json!({"name": "k", "environment": "test"}))
+            .await;
+        let names = [
+            ("{sms}", sms.text("id").to_owned()),
+            ("{email}", email.text("id").to_owned()),
+            ("{key}", key.text("id").to_owned()),
+        ];
+        Self { host, names }
+    }
+
+    async fn call(&self, client: &Client, operation: &Operation, path: &str) -> Reply {
+        let path = self
+            .names
+            .iter()
+            .fold(path.to_owned(), |path, (name, id)| path.replace(name, id));
+        let body = operation
+            .example
+            .as_ref()
+            .map(|example| example.to_string().into_bytes());
+        client.send(operation.method.clone(), &path, body).await
+    }
+}
+
+fn fits(template: &str, path: &str) -> bool {
+    let bare = path.split('?').next().unwrap();
+    let (mut template, mut path) = (template.split('/'), bare.split('/'));
+    loop {
+        match (template.next(), path.next()) {
+            (None, None) => return true,
+            (Some(part), Some(given)) if part == given || part.starts_with('{') => {}
+            _ => return false,
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_operation_has_a_case() {
+    let stage = Stage::set().await;
+    let operations = operations(&stage.host).await;
+    let cases: BTreeMap<_, _> = CASES
+        .iter()
+        .chain(&OPEN)
+        .map(|(id, path, _)| (*id, *path))
+        .collect();
+    let known: Vec<&str> = operations.keys().map(String::as_str).collect();
+    let covered: Vec<&str> = cases.keys().copied().collect();
+    assert_eq!(covered, known, "cases, and operations of the document");
+    for (id, operation) in &operations {
+        assert!(fits(&operation.template, cases[id.as_str()]), "{id}");
+    }
+}
+
+#[tokio::test]
+async fn a_stranger_can_do_nothing() {
+    let stage = Stage::set().await;
+    let operations = operations(&stage.host).await;
+    for (id, path, _) in CASES {
+        let operation = &operations[id];
+        for token in ["", "x", "unf_test_00000000000000000000000000000000000000"] {
+            let answer = stage.call(&stage.host.client(token), operation, path).await;
+            assert_eq!(
+                (answer.status, answer.code()),
+                (401, "invalid_api_key"),
+                "{id} with {token:?}"
+            );
+        }
+        // Neither token opens the other's half.
+        let (needed, wrong) = if operation.security == json!([{"api_key": []}]) {
+            ("/v1/", stage.host.operator())
+        } else {
+            assert_eq!(operation.security, json!([{"operator_token": []}]), "{id}");
+            ("/api/", stage.host.key("test").await)
+        };
+        assert!(path.starts_with(needed), "{id}");
+        assert_eq!(
+            stage.call(&wrong, operation, path).await.status,
+            401,
+            "{id}"
+        );
+    }
+    for (id, path, _) in OPEN {
+        assert_eq!(operations[id].security, json!([{}]), "{id}");
+        let answer = stage
+            .call(&stage.host.client(""), &operations[id], path)
+            .await;
+        assert_eq!(answer.status, 200, "{id}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_without_scopes_can_do_nothing() {
+    let stage = Stage::set().await;
+    let operations = operations(&stage.host).await;
+    let body = json!({"name": "none", "environment": "test", "scopes": []});
+    let made = stage.host.operator().post("/api/api-keys", body).await;
+    let client = stage.host.client(made.text("key"));
+    let mut tried = 0;
+    for (id, path, _) in CASES {
+        if operations[id].security == json!([{"api_key": []}]) {
+            let answer = stage.call(&client, &operations[id], path).await;
+            assert_eq!(
+                (answer.status, answer.code()),
+                (403, "insufficient_scope"),
+                "{id}"
+            );
+            tried += 1;
+        }
+    }
+    assert_eq!(tried, 9);
+}
+
+#[tokio::test]
+async fn another_tenant_sees_nothing_of_it() {
+    let stage = Stage::set().await;
+    let operations = operations(&stage.host).await;
+    let bob = stage.host.tenant("Bob").await;
+    let bobs_key = stage.host.key_of(&bob, "test").await;
+    let own = bob.get("/api/api-keys").await.json["data"][0]["id"].clone();
+    // First what looks, then what makes something.
+    let (own_cases, cases): (Vec<_>, Vec<_>) = CASES
+        .into_iter()
+        .partition(|(_, _, isolation)| *isolation == Isolation::Own);
+    for (id, path, isolation) in cases.into_iter().chain(own_cases) {
+        let operation = &operations[id];
+        let client = if path.starts_with("/v1") {
+            &bobs_key
+        } else {
+            &bob
+        };
+        let answer = stage.call(client, operation, path).await;
+        let text = String::from_utf8_lossy(&answer.bytes).into_owned();
+        for (_, name) in &stage.names {
+            assert!(!text.contains(name.as_str()), "{id} tells {name}");
+        }
+        match isolation {
+            Isolation::NotFound => {
+                assert_eq!((answer.status, answer.code()), (404, "not_found"), "{id}")
+            }
+            Isolation::Empty => {
+                let data = answer.json["data"].as_array().unwrap();
+                assert!(data.iter().all(|one| one["id"] == own), "{id}: {answer:?}");
+            }
+            Isolation::Own => assert!(matches!(answer.status, 200 | 201 | 422), "{id}: {answer:?}"),
+            Isolation::Shared => assert!(matches!(answer.status, 200 | 201), "{id}: {answer:?}"),
+            Isolation::Open => unreachable!("{id}"),
+        }
+    }
+    // And nothing was taken from the first tenant.
+    let acme = stage.host.key("test").await;
+    let names = &stage.names;
+    for path in [
+        format!("/v1/sms/{}", names[0].1),
+        format!("/v1/email/{}", names[1].1),
+    ] {
+        assert_eq!(acme.get(&path).await.status, 200);
+    }
+    let keys = stage.host.operator().get("/api/api-keys").await.json["data"].clone();
+    assert!(
+        keys.as_array()
+            .unwrap()
+            .iter()
+            .all(|key| key["revoked_at"].is_null())
+    );
+    let services = stage.host.operator().get("/api/services").await;
+    assert_eq!(services.json["data"].as_array().unwrap().len(), 2);
+}

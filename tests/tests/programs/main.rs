@@ -1,0 +1,7 @@
+//! The `onerouter` program, as people and scripts run it.
+
+mod manage;
+mod plugins;
+mod program;
+mod serving;
+mod talk;
