@@ -34,6 +34,9 @@ const DURATION_BUCKETS: [f64; 14] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 ];
 
+/// How often idle connections to providers are looked at.
+const EGRESS_SWEEP_EVERY: Duration = Duration::from_secs(10);
+
 /// Why a gateway does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -130,7 +133,7 @@ impl Gateway {
             Some(masters) => masters.clone(),
             None => MasterKeys::single(generated_master_key(&config.data_dir)?),
         };
-        let engine = start_engine(config)?;
+        let (engine, egress) = start_engine(config)?;
         let adapters = Arc::new(Adapters::default());
         let refused = load_plugins(&engine, &adapters, &config.plugins_dir).await;
         let metrics = metrics_handle();
@@ -196,6 +199,7 @@ impl Gateway {
         }
         if !doubles.without_background {
             running.push(server.spawn(sweeper.clone().run(stop.clone())));
+            running.push(server.spawn(close_idle_connections(egress, stop.clone())));
         }
         let parts = GatewayParts {
             store,
@@ -256,6 +260,17 @@ impl Gateway {
     }
 }
 
+/// Without traffic nobody looks at connections that have been idle for too long.
+async fn close_idle_connections(egress: Arc<Egress>, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(EGRESS_SWEEP_EVERY);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            _ = ticks.tick() => egress.sweep(),
+        }
+    }
+}
+
 async fn bind(address: SocketAddr) -> Result<Listener, StartError> {
     Listener::bind(address)
         .await
@@ -310,14 +325,14 @@ fn generated_master_key(data_dir: &Path) -> Result<MasterKey, KeyFileError> {
 ///
 /// # Errors
 /// TLS, the pool or the cache folder cannot be set up.
-pub fn start_engine(config: &Config) -> Result<Engine, StartError> {
+pub fn start_engine(config: &Config) -> Result<(Engine, Arc<Egress>), StartError> {
     for (host, base) in config.upstreams.iter() {
         tracing::warn!("requests for {host} go to {base} instead: ONEROUTER_UPSTREAMS");
     }
-    let egress = Egress::new(EgressConfig {
+    let egress = Arc::new(Egress::new(EgressConfig {
         upstreams: config.upstreams.clone(),
         ..EgressConfig::default()
-    })?;
+    })?);
     let mac_key: SecretString =
         keyfile::read_or_generate(&config.data_dir.join("compiled-code.key"))?;
     let engine_config = EngineConfig {
@@ -325,7 +340,7 @@ pub fn start_engine(config: &Config) -> Result<Engine, StartError> {
         ticker: Ticker::Thread,
         ..EngineConfig::new(MacKey::new(keyfile::to_bytes(&mac_key)))
     };
-    Ok(Engine::new(engine_config, Arc::new(egress))?)
+    Ok((Engine::new(engine_config, Arc::clone(&egress))?, egress))
 }
 
 /// Loads every plugin of a folder; tells which were refused and why.

@@ -198,7 +198,7 @@ async fn database(config: &Config) -> Finding {
 
 async fn plugins(config: &Config) -> Vec<Finding> {
     let engine = match start_engine(config) {
-        Ok(engine) => engine,
+        Ok((engine, _egress)) => engine,
         Err(error) => {
             return vec![Finding::bad(
                 "engine",

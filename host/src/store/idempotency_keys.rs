@@ -263,6 +263,7 @@ impl TenantTx {
     ///
     /// # Errors
     /// The database cannot be reached.
+    #[expect(clippy::too_many_arguments, reason = "one row's columns")]
     pub async fn finish_key(
         &mut self,
         environment: Environment,

@@ -397,12 +397,12 @@ fn was_repeated_lately(
     first: &AttemptRow,
     now: chrono::DateTime<chrono::Utc>,
 ) -> bool {
-    let repeated = attempts
+    let mut repeated = attempts
         .iter()
         .filter(|attempt| attempt.batch_id == Some(first.id.uuid()));
     let times = u32::try_from(repeated.clone().count()).unwrap_or(u32::MAX);
     repeated
-        .last()
+        .next_back()
         .is_some_and(|last| now < last.started_at + backoff(times))
 }
 

@@ -136,6 +136,10 @@ impl<K: Kind> Messages<K> {
 
     /// Claims the key, then makes the object. An answered twin is answered even if its connection
     /// is gone; a request that cannot be served leaves nothing behind.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "who, what and whereby: a batch claims in one transaction"
+    )]
     pub(in crate::service) async fn claim(
         &self,
         tx: &mut TenantTx,

@@ -163,7 +163,7 @@ impl<K: Kind> Messages<K> {
         };
         serde_json::from_str(&text)
             .map(Some)
-            .map_err(|_| StoreError::unreadable("content"))
+            .map_err(|_damaged| StoreError::unreadable("content"))
     }
 
     /// A page of messages, newest first.

@@ -347,6 +347,10 @@ impl<K: Kind> Messages<K> {
     }
 
     /// Repeats the same request under the same key, which the provider honours.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "what was read once is not read again"
+    )]
     async fn repeat(
         &self,
         tenant: TenantId,
