@@ -4,7 +4,7 @@
 //! - [`kind`], [`sms`], [`email`], [`object`]: what the kinds are and where they differ
 //! - [`connections`]: credentials, from connect to call
 //! - [`authentication`], [`caller`], [`keys`], [`tenants`]: who may do what
-//! - [`outcome`], [`refusal`]: what a call's end means to a caller
+//! - `outcome`, [`refusal`]: what a call's end means to a caller
 //! - [`sweeper`]: what happens in the background
 
 pub mod authentication;

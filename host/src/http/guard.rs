@@ -126,7 +126,7 @@ fn invalid_header(name: &str, detail: impl Into<String>) -> Refusal {
     }
 }
 
-/// The caller that [`client`] has let in.
+/// The caller that `client` has let in.
 impl<S: Send + Sync> FromRequestParts<S> for Caller {
     type Rejection = Problem;
 
@@ -139,7 +139,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
     }
 }
 
-/// The operator that [`operator`] has let in.
+/// The operator that `operator` has let in.
 impl<S: Send + Sync> FromRequestParts<S> for Operator {
     type Rejection = Problem;
 

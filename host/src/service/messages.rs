@@ -3,7 +3,7 @@
 //! A write is claimed first: its idempotency key, its object and the attempt are committed before
 //! anything leaves the house. Then the adapter is called, with no transaction open. Then one
 //! transaction settles what came of it. The last two run on a tracked task that ends only when it
-//! is done, whether the client still waits or not. What a crash leaves behind, [`settlement`]
+//! is done, whether the client still waits or not. What a crash leaves behind, `settlement`
 //! finishes.
 
 mod batch;
