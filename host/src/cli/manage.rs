@@ -32,6 +32,15 @@ pub(super) enum TenantCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Revoke every API key of a tenant; its data stays
+    #[command(after_help = "Example:\n  onerouter tenant revoke ten_01h455vb4pex5vsknk084sn02q")]
+    Revoke {
+        /// Its id
+        id: TenantId,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// List tenants
     #[command(after_help = "Example:\n  onerouter tenant list")]
     List {
@@ -150,6 +159,19 @@ pub(super) async fn tenant(global: &Global, command: TenantCommand) -> anyhow::R
                 }))?;
             } else {
                 terminal::data(&tenant.id.to_string());
+            }
+        }
+        TenantCommand::Revoke { id, json } => {
+            let is_known = store.find_tenant(id).await?.is_some();
+            anyhow::ensure!(is_known, "there is no tenant {id}");
+            let clock = Clock::default();
+            let authentication = Authentication::new(store.clone(), clock.clone(), None);
+            let keys = Keys::new(store.clone(), clock, std::sync::Arc::new(authentication));
+            let revoked = keys.revoke_all(id).await.map_err(refused)?;
+            if json {
+                terminal::json(&json!({ "id": id, "object": "tenant", "revoked_keys": revoked }))?;
+            } else {
+                terminal::say(&format!("Revoked {revoked} API key(s) of {id}."));
             }
         }
         TenantCommand::List { json } => {

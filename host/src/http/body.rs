@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::header;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use onerouter_domain::code::ErrorCode;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::problem::Problem;
 use super::query::Query;
@@ -18,6 +19,25 @@ pub(crate) const BODY_BYTES_MAX: usize = 256 << 10;
 pub(crate) const EMAIL_BODY_BYTES_MAX: usize = 10 << 20;
 /// A client that takes longer is cut off.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+const KIB: usize = 1 << 10;
+/// KiB of bodies that are held at the same time: what a stranger can make us keep, however many
+/// connections send slowly.
+const HELD_KIB_MAX: usize = 256 << 10;
+
+static HELD: Semaphore = Semaphore::const_new(HELD_KIB_MAX);
+
+/// A body with its share of [`HELD_KIB_MAX`].
+struct Held {
+    bytes: Bytes,
+    _permit: SemaphorePermit<'static>,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
 
 /// A JSON body of at most `LIMIT` bytes, not yet parsed. No route that takes one takes a query
 /// parameter too.
@@ -38,6 +58,15 @@ impl<S: Send + Sync, const LIMIT: usize> FromRequest<S> for JsonBody<LIMIT> {
         if declared.is_some_and(|length| length > LIMIT) {
             return Err(too_large(LIMIT).into());
         }
+        let reserved = declared.unwrap_or(LIMIT).div_ceil(KIB).max(1);
+        let Ok(permit) = HELD.try_acquire_many(u32::try_from(reserved).unwrap_or(u32::MAX)) else {
+            return Err(Refusal::new(
+                ErrorCode::Overloaded,
+                "The gateway holds as many bodies as it can; nothing was taken. Try again.",
+            )
+            .retry_after(1)
+            .into());
+        };
         let read = Limited::new(request.into_body(), LIMIT).collect();
         let body = match tokio::time::timeout(BODY_TIMEOUT, read).await {
             Ok(Ok(collected)) => collected.to_bytes(),
@@ -79,7 +108,10 @@ impl<S: Send + Sync, const LIMIT: usize> FromRequest<S> for JsonBody<LIMIT> {
             )
             .into());
         }
-        Ok(Self(body))
+        Ok(Self(Bytes::from_owner(Held {
+            bytes: body,
+            _permit: permit,
+        })))
     }
 }
 

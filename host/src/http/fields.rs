@@ -12,13 +12,19 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use onerouter_domain::code::ErrorCode;
 use serde::Deserialize;
-use serde::de::{MapAccess, Visitor};
+use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::service::refusal::{FieldMistake, Refusal};
 
-/// The fields of one object, in the order in which they came.
-struct Object<'a>(Vec<(String, &'a RawValue)>);
+/// Fields of one object; no request has nearly as many.
+const FIELDS_MAX: usize = 256;
+/// Mistakes that are told: whoever makes more has other worries, and nobody can make us collect
+/// millions of them.
+const MISTAKES_MAX: usize = 100;
+
+/// The fields of one object, in the order in which they came, and whether there were too many.
+struct Object<'a>(Vec<(String, &'a RawValue)>, bool);
 
 impl<'de> Deserialize<'de> for Object<'de> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -34,9 +40,13 @@ impl<'de> Deserialize<'de> for Object<'de> {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut entries = Vec::new();
                 while let Some(entry) = map.next_entry()? {
+                    if entries.len() == FIELDS_MAX {
+                        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                        return Ok(Object(entries, true));
+                    }
                     entries.push(entry);
                 }
-                Ok(Object(entries))
+                Ok(Object(entries, false))
             }
         }
 
@@ -91,7 +101,12 @@ impl<'a> Fields<'a> {
             is_object: true,
         };
         match serde_json::from_str::<Object<'a>>(value.get()) {
-            Ok(Object(entries)) => {
+            Ok(Object(entries, too_many)) => {
+                if too_many {
+                    let detail = format!("may have at most {FIELDS_MAX} fields");
+                    let at = fields.at.clone();
+                    fields.note(FieldMistake::new(at, "too_many", detail));
+                }
                 for (name, value) in entries {
                     if fields.entries.insert(name.clone(), value).is_some() {
                         fields.mistake(&name, "duplicate", "stands there twice");
@@ -106,7 +121,7 @@ impl<'a> Fields<'a> {
                     ("invalid_type", "must be an object")
                 };
                 let at = fields.at.clone();
-                fields.mistakes.push(FieldMistake::new(at, code, detail));
+                fields.note(FieldMistake::new(at, code, detail));
             }
         }
         fields
@@ -120,8 +135,13 @@ impl<'a> Fields<'a> {
     /// Notes a broken rule.
     pub(crate) fn mistake(&mut self, name: &str, code: &'static str, detail: impl Into<String>) {
         if self.is_object {
-            self.mistakes
-                .push(FieldMistake::new(self.pointer(name), code, detail));
+            self.note(FieldMistake::new(self.pointer(name), code, detail));
+        }
+    }
+
+    fn note(&mut self, mistake: FieldMistake) {
+        if self.mistakes.len() < MISTAKES_MAX {
+            self.mistakes.push(mistake);
         }
     }
 
@@ -134,7 +154,7 @@ impl<'a> Fields<'a> {
         detail: impl Into<String>,
     ) {
         let pointer = format!("{}/{}", self.pointer(outer), escaped(inner));
-        self.mistakes.push(FieldMistake::new(pointer, code, detail));
+        self.note(FieldMistake::new(pointer, code, detail));
     }
 
     /// Takes over mistakes that were found elsewhere. Of one place, the first is told.
@@ -145,7 +165,7 @@ impl<'a> Fields<'a> {
                 .iter()
                 .any(|known| known.pointer == mistake.pointer)
             {
-                self.mistakes.push(mistake);
+                self.note(mistake);
             }
         }
     }

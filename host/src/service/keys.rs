@@ -20,6 +20,9 @@ use crate::store::{ApiKeyRow, NewApiKey};
 /// The old key of a roll works for this long at most.
 pub const OVERLAP_MAX: TimeDelta = TimeDelta::days(30);
 
+/// Keys that are read at a time.
+const PAGE: u32 = 100;
+
 /// A key to be made.
 #[derive(Debug, Clone)]
 pub struct CreateKey {
@@ -129,6 +132,33 @@ impl Keys {
         row.ok_or_else(|| Refusal::not_found("API key"))
     }
 
+    /// Ends every key of a tenant at once: nobody can act for it any more. Its data stays. Tells how
+    /// many there were.
+    ///
+    /// # Errors
+    /// The database cannot be reached.
+    pub async fn revoke_all(&self, tenant: TenantId) -> Result<usize, Refusal> {
+        let failed = |error| unavailable("cannot revoke a tenant's API keys", &error);
+        let now = self.clock.now();
+        let mut revoked = 0_usize;
+        let mut tx = self.store.begin(tenant).await.map_err(failed)?;
+        let mut before = None;
+        loop {
+            let page = tx.list_api_keys(before, PAGE).await.map_err(failed)?;
+            for key in &page {
+                let is_changed = tx.revoke_api_key(key.id, now).await.map_err(failed)?;
+                revoked = revoked.saturating_add(usize::from(is_changed));
+            }
+            before = page.last().map(|key| key.id);
+            if before.is_none() {
+                break;
+            }
+        }
+        tx.commit().await.map_err(failed)?;
+        self.authentication.forget_keys();
+        Ok(revoked)
+    }
+
     /// Makes a key in the place of another, which works on for `overlap`.
     ///
     /// # Errors
@@ -172,9 +202,17 @@ impl Keys {
         tx.insert_api_key(&row).await.map_err(failed)?;
         let ends = now + overlap;
         let ends = old.expires_at.map_or(ends, |expires| expires.min(ends));
-        tx.set_api_key_expiry(id, Some(ends))
+        let is_live = tx
+            .set_api_key_expiry(id, Some(ends))
             .await
             .map_err(failed)?;
+        if !is_live {
+            // Revoked in this very moment: the new key would outlive the decision.
+            return Err(Refusal::new(
+                ErrorCode::InvalidState,
+                "This key was revoked meanwhile; create a new one.",
+            ));
+        }
         let stored = tx.find_api_key(row.id).await.map_err(failed)?;
         tx.commit().await.map_err(failed)?;
         self.authentication.forget_keys();

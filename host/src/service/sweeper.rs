@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use futures_util::StreamExt as _;
 use futures_util::stream;
+use onerouter_domain::id::TenantId;
 use tokio_util::sync::CancellationToken;
 
 use super::authentication::Authentication;
@@ -115,11 +116,23 @@ impl Sweeper {
 
     async fn remove_expired(&self) -> Result<(), StoreError> {
         for tenant in self.store.list_tenants().await? {
-            let mut tx = self.store.begin(tenant.id).await?;
-            tx.delete_expired_keys(self.clock.now(), EXPIRED_MAX)
-                .await?;
-            tx.commit().await?;
+            // One tenant's trouble is not the others'.
+            while let Ok(removed) = self
+                .remove_expired_of(tenant.id)
+                .await
+                .inspect_err(|error| tracing::warn!(%error, tenant.id = %tenant.id, "cannot remove expired idempotency keys"))
+                && removed >= u64::from(EXPIRED_MAX)
+            {}
         }
         Ok(())
+    }
+
+    async fn remove_expired_of(&self, tenant: TenantId) -> Result<u64, StoreError> {
+        let mut tx = self.store.begin(tenant).await?;
+        let removed = tx
+            .delete_expired_keys(self.clock.now(), EXPIRED_MAX)
+            .await?;
+        tx.commit().await?;
+        Ok(removed)
     }
 }

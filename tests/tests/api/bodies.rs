@@ -248,3 +248,27 @@ async fn whatever_is_sent_is_never_a_fault_of_ours() {
         host.stop().await;
     }
 }
+
+#[tokio::test]
+async fn a_flood_of_mistakes_is_cut_short() {
+    let host = Harness::start().await;
+    let acme = host.key("test").await;
+    let names: Vec<String> = (0..200_000).map(|n| format!("\"a{n}\":1")).collect();
+    let flood = format!("{{{}}}", names.join(","));
+    let bodies = [
+        flood.clone(),
+        format!("{{\"attachments\":[{flood}]}}"),
+        format!("{{\"headers\":{flood}}}"),
+    ];
+    for body in bodies {
+        let refused = acme
+            .send(Method::POST, "/v1/email", Some(body.into_bytes()))
+            .await;
+        assert_eq!(refused.code(), "validation_failed");
+        assert!(
+            refused.pointers().len() <= 100,
+            "{}",
+            refused.pointers().len()
+        );
+    }
+}

@@ -37,6 +37,43 @@ fn tenants_are_made_and_listed() {
 }
 
 #[test]
+fn a_revoked_tenant_has_no_working_key() {
+    let program = Program::new();
+    let tenant = program.run(&["tenant", "create", "--name", "Acme"]).well();
+    let id = tenant.data.trim();
+    for name in ["a", "b"] {
+        let create = [
+            "key",
+            "create",
+            "--environment",
+            "test",
+            "--name",
+            name,
+            "--tenant",
+            id,
+        ];
+        program.run(&create).well();
+    }
+    let revoked = program
+        .run(&["tenant", "revoke", id, "--json"])
+        .well()
+        .json();
+    assert_eq!(revoked["revoked_keys"], 2);
+    let keys = program
+        .run(&["key", "list", "--tenant", id, "--json"])
+        .well()
+        .json();
+    for key in keys["data"].as_array().unwrap() {
+        assert!(key["revoked_at"].is_string(), "{key}");
+    }
+    let again = program.run(&["tenant", "revoke", id]).well();
+    assert!(again.talk.contains("Revoked 0 API key(s)"), "{again:?}");
+    program
+        .run(&["tenant", "revoke", "ten_01h455vb4pex5vsknk084sn02q"])
+        .badly();
+}
+
+#[test]
 fn keys_are_made_listed_and_revoked() {
     let program = Program::new();
     let made = program

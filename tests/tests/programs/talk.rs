@@ -4,13 +4,14 @@ use serde_json::Value;
 
 use crate::program::Program;
 
-const COMMANDS: [&str; 20] = [
+const COMMANDS: [&str; 21] = [
     "",
     "serve",
     "dev",
     "migrate",
     "tenant",
     "tenant create",
+    "tenant revoke",
     "tenant list",
     "key",
     "key create",

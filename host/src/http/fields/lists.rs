@@ -71,7 +71,7 @@ impl<'a> Fields<'a> {
             });
             match value {
                 Ok(value) => parsed.push(value),
-                Err((code, detail)) => self.mistakes.push(FieldMistake::new(pointer, code, detail)),
+                Err((code, detail)) => self.note(FieldMistake::new(pointer, code, detail)),
             }
         }
         (parsed.len() == count).then_some(parsed)

@@ -10,7 +10,7 @@ impl Fields<'_> {
         let value = self.value(name)?;
         let mut inner = Self::at(self.pointer(name), value);
         if !inner.is_object {
-            self.mistakes.extend(inner.mistakes);
+            self.adopt(inner.mistakes);
             return None;
         }
         let names: Vec<String> = inner.entries.keys().cloned().collect();
@@ -28,7 +28,7 @@ impl Fields<'_> {
                 pairs.push((key, text));
             }
         }
-        self.mistakes.extend(inner.mistakes);
+        self.adopt(inner.mistakes);
         Some(pairs)
     }
 

@@ -15,7 +15,9 @@ use onerouter_engine::wit::email as wit;
 use onerouter_engine::{CallContext, CallReport, ItemRefusal, Outcome};
 use onerouter_manifest::{BatchRule, Capability, Category, Manifest, PluginId};
 
-use super::create::{BatchEntry, Chosen, Claim, Claimed, call_deadline, lost_claim, send_ids};
+use super::create::{
+    BatchEntry, Chosen, Claim, Claimed, call_deadline, honours_keys, lost_claim, send_ids,
+};
 use super::settlement::{backoff, key_is_open, needs_settling};
 use super::{Answer, Messages, ledger_json};
 use crate::ids;
@@ -140,7 +142,7 @@ impl Messages<Email> {
                         .await
                         .map_err(&failed)?;
                 }
-                Call::Set(members, _, attempt) => {
+                Call::Set(members, chosen, attempt) => {
                     for (_, claim) in members.iter_mut() {
                         claim.attempt = *attempt;
                     }
@@ -148,7 +150,10 @@ impl Messages<Email> {
                         .iter()
                         .map(|(_, claim)| claim.object.id.uuid())
                         .collect();
-                    let new = self.set_attempt(*attempt, &ids, *attempt, None);
+                    let mut new = self.set_attempt(*attempt, &ids, *attempt, None);
+                    if !honours_keys(chosen.1.manifest(), SEND_BATCH_OPERATION) {
+                        new.provider_key.clear();
+                    }
                     tx.insert_attempt(&new).await.map_err(&failed)?;
                     tx.insert_attempt_objects(*attempt, &ids)
                         .await
@@ -261,12 +266,15 @@ impl Messages<Email> {
         (connection, adapter): Chosen,
     ) -> Result<(), StoreError> {
         let now = self.parts.clock.now();
-        if !key_is_open(
-            adapter.manifest(),
-            SEND_BATCH_OPERATION,
-            first.started_at,
-            now,
-        ) {
+        // Only what was sent with a key is known by it, whatever today's manifest says.
+        if first.provider_key.is_empty()
+            || !key_is_open(
+                adapter.manifest(),
+                SEND_BATCH_OPERATION,
+                first.started_at,
+                now,
+            )
+        {
             return Ok(());
         }
         let mut tx = self.parts.store.begin_read(tenant).await?;

@@ -562,7 +562,7 @@ pub(in crate::service) fn conclude<K: Kind>(
 }
 
 /// Whether the provider recognises a repeated request of this operation by our key.
-fn honours_keys(manifest: &Manifest, operation: &str) -> bool {
+pub(in crate::service) fn honours_keys(manifest: &Manifest, operation: &str) -> bool {
     manifest
         .operations
         .get(operation)
