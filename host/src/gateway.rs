@@ -90,6 +90,10 @@ pub struct Doubles {
     pub without_background: bool,
     /// How long a client may take to send its headers.
     pub head_timeout: Option<Duration>,
+    /// How long a client may take to send its body.
+    pub body_timeout: Option<Duration>,
+    /// How many clients may be connected.
+    pub connections_max: Option<usize>,
 }
 
 /// A running gateway.
@@ -181,12 +185,18 @@ impl Gateway {
             metrics: same_listener.then(|| metrics.clone()),
         });
         let stop = CancellationToken::new();
-        let mut listener = bind(config.bind).await?;
+        let mut listener = bind(config.bind)?;
         if let Some(head_timeout) = doubles.head_timeout {
             listener = listener.with_head_timeout(head_timeout);
         }
+        if let Some(body_timeout) = doubles.body_timeout {
+            listener = listener.with_body_timeout(body_timeout);
+        }
+        if let Some(connections_max) = doubles.connections_max {
+            listener = listener.with_connections_max(connections_max);
+        }
         let metrics_listener = match config.metrics_bind {
-            MetricsBind::Own(address) => Some(bind(address).await?),
+            MetricsBind::Own(address) => Some(bind(address)?),
             MetricsBind::SameListener | MetricsBind::Off => None,
         };
         let address = listener.address();
@@ -271,10 +281,8 @@ async fn close_idle_connections(egress: Arc<Egress>, stop: CancellationToken) {
     }
 }
 
-async fn bind(address: SocketAddr) -> Result<Listener, StartError> {
-    Listener::bind(address)
-        .await
-        .map_err(|source| StartError::Bind { address, source })
+fn bind(address: SocketAddr) -> Result<Listener, StartError> {
+    Listener::bind(address).map_err(|source| StartError::Bind { address, source })
 }
 
 /// Opens the database and brings an embedded one up to date.

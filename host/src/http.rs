@@ -16,6 +16,7 @@ mod paths;
 pub(crate) mod problem;
 mod query;
 mod routes;
+mod routing;
 mod server;
 mod services;
 mod sms;

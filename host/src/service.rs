@@ -17,6 +17,7 @@ pub mod messages;
 pub mod object;
 pub(crate) mod outcome;
 pub mod refusal;
+pub mod routing;
 pub mod sms;
 pub mod sweeper;
 pub mod tenants;

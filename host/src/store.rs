@@ -8,8 +8,9 @@
 //! - [`TenantTx`] is the only way to everything else: a transaction that knows its tenant, and
 //!   tells PostgreSQL.
 //! - One file per table: `tenants`, `api_keys`, `connections`, `data_keys`, `objects`, `attempts`,
-//!   `idempotency_keys`, `events`, `call_logs`, `due_work`.
-//! - `statement` and `backend`: how one text reaches two drivers. `connect`, `migration`, `error`.
+//!   `idempotency_keys`, `events`, `call_logs`, `due_work`, `routing_policies`.
+//! - `statement` and `backend`: how one text reaches two drivers. `connect`, `dead_connection`,
+//!   `migration`, `error`.
 //!
 //! Times that are written must have been cut by [`onerouter_domain::time::cut`], so that both give
 //! back what they were given. A connection is never held while anything else is waited for.
@@ -21,12 +22,14 @@ mod call_logs;
 mod connect;
 mod connections;
 mod data_keys;
+mod dead_connection;
 mod due_work;
 mod error;
 mod events;
 mod idempotency_keys;
 mod migration;
 mod objects;
+mod routing_policies;
 mod statement;
 mod tenant_tx;
 mod tenants;
@@ -52,7 +55,8 @@ pub use error::StoreError;
 pub use events::NewEvent;
 pub use idempotency_keys::{IdempotencyRow, KeyClaim, KeyState, NewKeyClaim};
 pub use migration::SchemaState;
-pub use objects::{NewObject, ObjectFilter, ObjectKind, ObjectRow, ObjectUpdate};
+pub use objects::{NewObject, ObjectFilter, ObjectKind, ObjectMove, ObjectRow, ObjectUpdate};
+pub use routing_policies::{RoutingPolicyRow, RoutingSlot};
 pub use tenant_tx::TenantTx;
 pub use tenants::{DEFAULT_TENANT, TenantRow};
 
@@ -139,7 +143,8 @@ impl Store {
     /// # Errors
     /// It does not.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        backend::execute!(self.pools_to_read(), PING, [])
+        self.past_dead_connections(|| async { backend::execute!(self.pools_to_read(), PING, []) })
+            .await
             .map(drop)
             .during("ping the database")
     }
@@ -208,6 +213,7 @@ fn statements() -> impl Iterator<Item = (&'static str, Statement)> {
         events::STATEMENTS,
         idempotency_keys::STATEMENTS,
         objects::STATEMENTS,
+        routing_policies::STATEMENTS,
         tenants::STATEMENTS,
     ]
     .into_iter()

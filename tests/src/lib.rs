@@ -7,4 +7,5 @@ pub mod edge;
 pub mod harness;
 pub mod refused;
 pub mod table;
+pub mod wire;
 pub mod write_path;

@@ -23,6 +23,7 @@ use uuid::Uuid;
 
 use crate::database::TestDatabase;
 use crate::harness::{Client, Harness, Setup};
+use crate::wire::Wire;
 
 /// Longer than anything here takes, shorter than patience.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -51,10 +52,27 @@ macro_rules! scenarios {
     )+};
 }
 
+/// Makes a test on PostgreSQL, at the end of a [`Wire`], of functions that take a [`Ground`].
+#[macro_export]
+macro_rules! scenarios_at_a_wire {
+    ($($name:ident),+ $(,)?) => {
+        mod at_a_wire {$(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                let Some(ground) = onerouter_tests::write_path::Ground::wired().await else {
+                    return;
+                };
+                super::$name(ground).await;
+            }
+        )+}
+    };
+}
+
 /// A database for one scenario.
 #[derive(Debug)]
 pub struct Ground {
     database: TestDatabase,
+    wire: Option<Wire>,
 }
 
 /// An event as it is stored.
@@ -64,13 +82,30 @@ impl Ground {
     pub async fn sqlite() -> Self {
         Self {
             database: TestDatabase::sqlite().await,
+            wire: None,
         }
     }
 
     pub async fn postgres() -> Option<Self> {
         Some(Self {
             database: TestDatabase::postgres().await?,
+            wire: None,
         })
+    }
+
+    /// PostgreSQL, which gateways reach by a wire only.
+    pub async fn wired() -> Option<Self> {
+        let database = TestDatabase::postgres().await?;
+        let wire = Wire::to(database.url()).await;
+        Some(Self {
+            database,
+            wire: Some(wire),
+        })
+    }
+
+    /// The wire to the database.
+    pub fn wire(&self) -> &Wire {
+        self.wire.as_ref().unwrap()
     }
 
     pub fn url(&self) -> &str {
@@ -85,7 +120,7 @@ impl Ground {
     /// A gateway on this database.
     pub async fn host_with(&self, setup: Setup) -> Harness {
         Harness::with(Setup {
-            database_url: Some(self.url().to_owned()),
+            database_url: Some(self.wire.as_ref().map_or(self.url(), Wire::url).to_owned()),
             ..setup
         })
         .await
@@ -126,6 +161,20 @@ impl Ground {
         let sql = "select 'count', count(*) from objects where tenant_id <> $1
                    and (claimed_until is not null or status = 'unknown')";
         self.pairs(sql, Uuid::nil()).await[0].1
+    }
+
+    /// Changes rows behind the gateway's back.
+    pub async fn change(&self, sql: &str) -> u64 {
+        let sql = sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned()));
+        if self.url().starts_with("sqlite") {
+            let mut connection = SqliteConnection::connect(self.url()).await.unwrap();
+            let done = sql.execute(&mut connection).await.unwrap();
+            done.rows_affected()
+        } else {
+            let mut connection = PgConnection::connect(self.url()).await.unwrap();
+            let done = sql.execute(&mut connection).await.unwrap();
+            done.rows_affected()
+        }
     }
 
     async fn pairs(&self, sql: &str, bound: Uuid) -> Vec<(String, i64)> {

@@ -4,6 +4,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Result, ensure};
 
+use crate::bench;
 use crate::process;
 use crate::toolchain::{self, WASM_TARGET};
 use crate::workspace::Workspace;
@@ -30,6 +31,8 @@ pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
         workspace
             .cargo()
             .args(["clippy", "--workspace", "--all-targets"])
+            // With what only benchmarks are compiled with; the tests are compiled without.
+            .args(["--features", bench::FEATURE])
             .args(["--", "-D", "warnings"]),
     );
     check(

@@ -5,17 +5,23 @@
 //! - [`toolchain`]: what must be installed before anything compiles
 //! - [`plugins`]: building and packing the adapters
 //! - [`postgres`], [`debian`]: the throw-away database server, and installing one
-//! - [`testing`]: tests and benchmarks, and the environment they run in
-//! - [`dev`], [`lint`]: the commands of the same names
+//! - [`python`]: programs in Python that the tests run
+//! - [`testing`]: tests, and the environment they run in
+//! - [`soak`], [`fuzz`]: what is too large or takes too long for the tests
+//! - [`bench`], [`dev`], [`lint`]: the commands of the same names
 
 #![expect(clippy::print_stderr, reason = "a tool that talks to people")]
 
+mod bench;
 mod debian;
 mod dev;
+mod fuzz;
 mod lint;
 mod plugins;
 mod postgres;
 mod process;
+mod python;
+mod soak;
 mod testing;
 mod toolchain;
 mod workspace;
@@ -73,10 +79,25 @@ enum Command {
     /// Check formatting, Clippy, rustdoc and, where cargo-deny is installed, dependencies
     Lint,
     /// Run the benchmarks, with the same environment as the tests
+    #[command(after_help = "Examples:
+  cargo xtask bench                  everything
+  cargo xtask bench writes           whole requests, beside other gateways
+  cargo xtask bench --profile dev    a trial of the benchmark itself: its figures mean nothing
+
+ONEROUTER_BENCH_ROUNDS, ONEROUTER_BENCH_SECONDS and ONEROUTER_BENCH_CALLS make it shorter or longer.")]
     Bench {
-        /// Only benchmarks whose name contains this
+        /// With or without optimisations
+        #[arg(long, value_enum, default_value = "release")]
+        profile: bench::Profile,
+        /// Only sections whose name contains this: call, writes, memory, starts
         filter: Option<OsString>,
     },
+    /// Run what is too large or takes too long for the tests
+    #[command(after_help = "Examples:
+  cargo xtask soak                       every part
+  cargo xtask soak --only idle           one of them: idle, bodies, damaged, openapi, fuzz
+  cargo xtask soak --seed 7              a run like that of this seed")]
+    Soak(soak::SoakArgs),
     /// Run a command in the environment of the tests, with a private PostgreSQL
     #[command(after_help = "Examples:
   cargo xtask postgres -- bash                      a shell in which single tests can be run again and again
@@ -95,7 +116,8 @@ fn main() -> ExitCode {
         Command::Plugins => plugins::build(&workspace).map(|()| ExitCode::SUCCESS),
         Command::Test { lint, args } => testing::run(&workspace, lint, &args),
         Command::Lint => lint::run(&workspace),
-        Command::Bench { filter } => testing::bench(&workspace, filter.as_deref()),
+        Command::Bench { profile, filter } => bench::run(&workspace, profile, filter.as_deref()),
+        Command::Soak(args) => soak::run(&workspace, &args),
         Command::Postgres { command } => testing::with_environment(&workspace, &command),
     });
     outcome.unwrap_or_else(|error| {

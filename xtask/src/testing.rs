@@ -1,7 +1,7 @@
-//! Tests and benchmarks, and the environment they run in.
+//! Tests, and the environment that they and the benchmarks run in.
 
 use std::env;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::path;
 use std::process::{Command, ExitCode, ExitStatus};
 use std::time::Instant;
@@ -9,8 +9,8 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, ensure};
 
 use crate::postgres::Postgres;
-use crate::workspace::{BUILD_HOST, Workspace, without_cargo_run};
-use crate::{lint, plugins, process, toolchain};
+use crate::workspace::{Workspace, without_cargo_run};
+use crate::{lint, plugins, process, python, toolchain};
 
 const POSTGRES_URL: &str = "ONEROUTER_TEST_POSTGRES_URL";
 
@@ -69,20 +69,6 @@ pub(crate) fn run(workspace: &Workspace, with_lint: bool, args: &[OsString]) -> 
     Ok(ExitCode::SUCCESS)
 }
 
-/// `cargo xtask bench`.
-pub(crate) fn bench(workspace: &Workspace, filter: Option<&OsStr>) -> Result<ExitCode> {
-    plugins::build(workspace)?;
-    process::run(workspace.cargo().args(BUILD_HOST).arg("--release"))?;
-    let mut bench = workspace.cargo();
-    // The whole workspace: a package alone has other features, and wasmtime would be compiled again.
-    bench.args(["bench", "--workspace", "--bench", "*"]);
-    if let Some(filter) = filter {
-        bench.arg("--").arg(filter);
-    }
-    let status = Environment::provide(workspace, "release")?.run(&mut bench)?;
-    Ok(process::exit_code(status))
-}
-
 /// `cargo xtask postgres`. Builds nothing.
 pub(crate) fn with_environment(workspace: &Workspace, words: &[OsString]) -> Result<ExitCode> {
     let (program, args) = words.split_first().context("no command")?;
@@ -121,18 +107,23 @@ fn chooses_package(args: &[OsString]) -> bool {
 
 /// What tests and benchmarks find in their environment. The server in it stops with this value.
 #[derive(Debug)]
-struct Environment {
+pub(crate) struct Environment {
     variables: Vec<(&'static str, OsString)>,
     _postgres: Option<Postgres>,
 }
 
 impl Environment {
-    fn provide(workspace: &Workspace, profile: &str) -> Result<Self> {
+    pub(crate) fn provide(workspace: &Workspace, profile: &str) -> Result<Self> {
         let mut variables = vec![
             ("ONEROUTER_TEST_BIN", workspace.host_program(profile).into()),
             ("ONEROUTER_TEST_PLUGINS_DIR", workspace.plugins().into()),
             ("ONEROUTER_TEST_FIXTURES_DIR", workspace.fixtures().into()),
         ];
+        // One test needs it, and says so where it is missing.
+        match python::schemathesis(workspace) {
+            Ok(program) => variables.push((python::SCHEMATHESIS_VARIABLE, program.into())),
+            Err(error) => eprintln!("xtask: {error:#}"),
+        }
         // Tests run in the folder of their package, so a relative path would lead elsewhere.
         if let Some(specs) = env::var_os("ONEROUTER_PROVIDER_SPECS") {
             variables.push(("ONEROUTER_PROVIDER_SPECS", path::absolute(specs)?.into()));
@@ -151,7 +142,7 @@ impl Environment {
         })
     }
 
-    fn run(&self, command: &mut Command) -> Result<ExitStatus> {
+    pub(crate) fn run(&self, command: &mut Command) -> Result<ExitStatus> {
         process::status(command.envs(self.variables.iter().cloned()))
     }
 }

@@ -29,7 +29,7 @@ use crate::wit::{account, email, sms};
 /// run calls that change something on a task that outlives the client.
 #[derive(Debug)]
 pub struct Adapter {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 /// What the calls of an adapter share.
@@ -44,6 +44,8 @@ pub(crate) struct Shared {
     pub(crate) exports: Exports,
     /// The share of the engine's slots that this adapter may take.
     pub(crate) slots: Semaphore,
+    #[cfg(feature = "measure")]
+    pub(crate) native: std::sync::OnceLock<Box<dyn crate::measure::Native>>,
 }
 
 impl Adapter {
@@ -79,7 +81,7 @@ impl Adapter {
 
     /// The header that must carry the key toward the provider, where the manifest says that the
     /// provider honours one for this operation: a repetition relies on it.
-    fn key(&self, operation: &str, key: &str) -> Option<PromisedKey> {
+    pub(crate) fn key(&self, operation: &str, key: &str) -> Option<PromisedKey> {
         let rule = self
             .manifest()
             .operations
@@ -101,6 +103,11 @@ impl Adapter {
         request: &sms::SendRequest,
     ) -> CallReport<sms::Message> {
         let key = self.key("sms.send", &request.idempotency_key);
+        #[cfg(feature = "measure")]
+        if let Some(native) = self.shared.native.get() {
+            let work = |host| native.sms_send(host, request);
+            return crate::call::native::run::<SmsSend>(&self.shared, context, key, work).await;
+        }
         run::<SmsSend>(&self.shared, context, key, (request,), anything).await
     }
 
@@ -140,6 +147,11 @@ impl Adapter {
         request: &email::SendRequest,
     ) -> CallReport<email::Message> {
         let key = self.key("email.send", &request.idempotency_key);
+        #[cfg(feature = "measure")]
+        if let Some(native) = self.shared.native.get() {
+            let work = |host| native.email_send(host, request);
+            return crate::call::native::run::<EmailSend>(&self.shared, context, key, work).await;
+        }
         run::<EmailSend>(&self.shared, context, key, (request,), anything).await
     }
 

@@ -1,5 +1,10 @@
 //! One call: admit, run in a fresh sandbox, check, judge, report.
 
+#[cfg(feature = "measure")]
+pub(crate) mod native;
+#[cfg(feature = "measure")]
+pub(crate) mod reused;
+
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -124,6 +129,15 @@ async fn execute<F: Function>(
     function: ComponentExportIndex,
     params: F::Params<'_>,
 ) -> wasmtime::Result<Result<F::Output, CallError>> {
+    let mut store = store(adapter, state);
+    let instance = adapter.instance.instantiate_async(&mut store).await?;
+    let function = instance.get_typed_func::<F::Params<'_>, Returned<F>>(&mut store, function)?;
+    let (answer,) = function.call_async(&mut store, params).await?;
+    Ok(answer)
+}
+
+/// A store with its limits.
+fn store(adapter: &Shared, state: CallState) -> Store<CallState> {
     let budget = adapter.cpu_ticks;
     let mut store = Store::new(&adapter.engine.wasmtime, state);
     store.limiter(|state| &mut state.memory);
@@ -147,10 +161,7 @@ async fn execute<F: Function>(
             Box::pin(tokio::task::yield_now()),
         ))
     });
-    let instance = adapter.instance.instantiate_async(&mut store).await?;
-    let function = instance.get_typed_func::<F::Params<'_>, Returned<F>>(&mut store, function)?;
-    let (answer,) = function.call_async(&mut store, params).await?;
-    Ok(answer)
+    store
 }
 
 /// What the adapter said, as far as it can be believed.

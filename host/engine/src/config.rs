@@ -28,6 +28,9 @@ pub struct EngineConfig {
     pub ticker: Ticker,
     /// What adapters are told about the time.
     pub clock: Arc<dyn Clock>,
+    /// Whether the kernel is asked which pages a call has touched.
+    #[cfg(feature = "measure")]
+    pub pagemap_scan: wasmtime::Enabled,
 }
 
 impl EngineConfig {
@@ -43,6 +46,8 @@ impl EngineConfig {
             waiting_max: 4_000,
             ticker: Ticker::Thread,
             clock: Arc::new(SystemClock),
+            #[cfg(feature = "measure")]
+            pagemap_scan: wasmtime::Enabled::Auto,
         }
     }
 }

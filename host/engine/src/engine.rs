@@ -37,7 +37,7 @@ const BACKTRACE_FRAMES: NonZeroUsize = NonZeroUsize::new(16).unwrap();
 /// Runs adapters. Cheap to clone; all clones are one engine.
 #[derive(Debug, Clone)]
 pub struct Engine {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
 /// What adapters share.
@@ -56,6 +56,8 @@ pub(crate) struct Inner {
     compiling: Semaphore,
     /// The ticker's thread ends when this is dropped.
     _ticker: Option<mpsc::SyncSender<()>>,
+    #[cfg(feature = "measure")]
+    pub(crate) at_once: std::sync::OnceLock<Box<crate::measure::AtOnce>>,
 }
 
 /// The engine cannot start.
@@ -85,7 +87,12 @@ impl Engine {
     pub fn new(config: EngineConfig, egress: Arc<Egress>) -> Result<Self, EngineError> {
         let wasmtime_error = |error: wasmtime::Error| EngineError::Wasmtime(format!("{error:#}"));
         let slots = config.slots.max(1);
-        let wasmtime = wasmtime::Engine::new(&settings(slots)).map_err(wasmtime_error)?;
+        #[cfg(feature = "measure")]
+        let pagemap_scan = config.pagemap_scan;
+        #[cfg(not(feature = "measure"))]
+        let pagemap_scan = Enabled::Auto;
+        let settings = settings(slots, pagemap_scan);
+        let wasmtime = wasmtime::Engine::new(&settings).map_err(wasmtime_error)?;
         let mut linker = Linker::new(&wasmtime);
         state::link(&mut linker).map_err(wasmtime_error)?;
         let cache = config
@@ -112,6 +119,8 @@ impl Engine {
             wait_max: config.wait_max,
             compiling: Semaphore::new(1),
             _ticker: ticker,
+            #[cfg(feature = "measure")]
+            at_once: std::sync::OnceLock::new(),
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -224,7 +233,7 @@ impl Drop for Waiting<'_> {
     }
 }
 
-fn settings(slots: u32) -> Config {
+fn settings(slots: u32, pagemap_scan: Enabled) -> Config {
     let total = slots.saturating_add(SPARE_SLOTS);
     let mut pool = PoolingAllocationConfig::new();
     // Each component may take its maximum without touching what others need.
@@ -240,7 +249,7 @@ fn settings(slots: u32) -> Config {
         .table_elements(TABLE_ELEMENTS_MAX)
         .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
         .table_keep_resident(KEEP_RESIDENT_BYTES)
-        .pagemap_scan(Enabled::Auto);
+        .pagemap_scan(pagemap_scan);
     let mut config = Config::new();
     config
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))

@@ -52,6 +52,8 @@ mod ledger;
 mod limits;
 mod load;
 mod log;
+#[cfg(feature = "measure")]
+pub mod measure;
 mod outbound;
 mod outcome;
 mod record;

@@ -103,6 +103,8 @@ pub(crate) fn load(engine: Arc<Inner>, bytes: &[u8]) -> Result<Arc<Adapter>, Loa
         instance,
         exports,
         engine,
+        #[cfg(feature = "measure")]
+        native: std::sync::OnceLock::new(),
     };
     Ok(Arc::new(Adapter::new(shared)))
 }

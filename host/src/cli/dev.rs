@@ -55,7 +55,7 @@ pub(super) async fn run(global: &Global, args: DevArgs) -> anyhow::Result<()> {
     if config.deployment == Deployment::Production {
         bail!("ENVIRONMENT is production; `onerouter dev` is for development");
     }
-    let stop = StopSignal::listen()?;
+    let mut stop = StopSignal::listen()?;
     let sandbox = Sandbox::start(SandboxConfig {
         bind: args.sandbox_bind,
         ..SandboxConfig::default()
@@ -104,7 +104,7 @@ pub(super) async fn run(global: &Global, args: DevArgs) -> anyhow::Result<()> {
         terminal::data(&welcome(&ready, &connected));
     }
     stop.wait().await;
-    gateway.shutdown().await;
+    stop.shut_down(gateway).await?;
     sandbox.shutdown().await;
     Ok(())
 }

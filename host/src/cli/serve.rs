@@ -23,13 +23,12 @@ pub(super) async fn run(global: &Global, args: ServeArgs) -> anyhow::Result<()> 
         ..global.flags()
     })?;
     warn_of_what_is_not_there_yet(&config);
-    let stop = StopSignal::listen()?;
+    let mut stop = StopSignal::listen()?;
     let gateway = Gateway::start(&config, Doubles::default()).await?;
     terminal::say(&format!("onerouter listens on {}", gateway.url()));
     stop.wait().await;
     terminal::say("finishing what is in flight");
-    gateway.shutdown().await;
-    Ok(())
+    stop.shut_down(gateway).await
 }
 
 fn warn_of_what_is_not_there_yet(config: &Config) {
@@ -56,10 +55,23 @@ impl StopSignal {
         })
     }
 
-    pub(super) async fn wait(mut self) {
+    pub(super) async fn wait(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
+        }
+    }
+
+    /// Lets the gateway finish what is in flight, unless a second signal comes.
+    ///
+    /// # Errors
+    /// It was cut short. What was in flight is settled by asking, as after a crash.
+    pub(super) async fn shut_down(&mut self, gateway: Gateway) -> anyhow::Result<()> {
+        tokio::select! {
+            () = gateway.shutdown() => Ok(()),
+            () = self.wait() => Err(anyhow::anyhow!(
+                "a second signal cut the shutdown short; calls in flight will be settled by asking"
+            )),
         }
     }
 }

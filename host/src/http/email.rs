@@ -2,7 +2,7 @@
 
 mod attachment;
 pub(crate) mod batch;
-mod draft;
+pub(crate) mod draft;
 
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse as _, Response};

@@ -14,8 +14,10 @@ use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use onerouter_domain::code::ErrorCode;
 use onerouter_domain::id::RequestId;
+use onerouter_stages::Stage;
 
 use super::problem::{self, Problem};
+use super::server::framing;
 use crate::ids;
 use crate::service::refusal::Refusal;
 
@@ -43,7 +45,10 @@ pub(crate) async fn layer(mut request: Request, next: Next) -> Response {
     let response = match admit(&request) {
         Ok(()) => {
             request.extensions_mut().insert(identity.clone());
-            match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+            match AssertUnwindSafe(Stage::Authenticate.task(next.run(request)))
+                .catch_unwind()
+                .await
+            {
                 Ok(response) => response,
                 Err(_panic) => {
                     // The message went to standard error with the panic itself.
@@ -86,6 +91,7 @@ fn identify(headers: &HeaderMap) -> RequestIdentity {
 }
 
 fn admit(request: &Request) -> Result<(), Refusal> {
+    framing::check(request)?;
     let uri = request.uri();
     let length = uri.path_and_query().map_or(0, |path| path.as_str().len());
     if length > URI_BYTES_MAX {
@@ -181,6 +187,7 @@ mod tests {
             )
             .layer(from_fn(layer));
         let request = Request::get("/")
+            .header("host", "a")
             .header(X_REQUEST_ID, "mine")
             .body(Body::empty())
             .unwrap();

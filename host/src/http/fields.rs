@@ -287,10 +287,11 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// An integer between two bounds.
+    /// An integer between two bounds. `3600.0` is one too: JSON does not tell them apart, and some
+    /// languages write every number so.
     pub(crate) fn integer(&mut self, name: &str, least: i64, most: i64) -> Option<i64> {
         let value = self.value(name)?;
-        match value.get().parse::<i64>() {
+        match without_zeros(value.get()).parse::<i64>() {
             Ok(number) if (least..=most).contains(&number) => Some(number),
             Ok(_) => {
                 self.mistake(name, "out_of_range", format!("must be {least} to {most}"));
@@ -311,6 +312,40 @@ impl<'a> Fields<'a> {
     pub(crate) fn required_integer(&mut self, name: &str, least: i64, most: i64) -> Option<i64> {
         if self.require(name) {
             self.integer(name, least, most)
+        } else {
+            None
+        }
+    }
+
+    /// `true` or `false`.
+    pub(crate) fn boolean(&mut self, name: &str) -> Option<bool> {
+        let value = self.value(name)?;
+        match value.get() {
+            "true" => Some(true),
+            "false" => Some(false),
+            _ => {
+                self.mistake(name, "invalid_type", "must be true or false");
+                None
+            }
+        }
+    }
+
+    /// An inner object; its mistakes come back by [`Fields::end`] and [`Fields::adopt`].
+    pub(crate) fn inner(&mut self, name: &str) -> Option<Fields<'a>> {
+        let value = self.value(name)?;
+        let inner = Fields::at(self.pointer(name), value);
+        if inner.is_object {
+            Some(inner)
+        } else {
+            self.adopt(inner.mistakes);
+            None
+        }
+    }
+
+    /// As [`Fields::inner`], and it must be there.
+    pub(crate) fn required_inner(&mut self, name: &str) -> Option<Fields<'a>> {
+        if self.require(name) {
+            self.inner(name)
         } else {
             None
         }
@@ -368,6 +403,14 @@ pub(crate) fn checked<T>(value: Option<T>, mistakes: Vec<FieldMistake>) -> Resul
             ))
         }
         Some(_) | None => Err(Refusal::invalid(mistakes)),
+    }
+}
+
+/// A number without a fraction of nothing but zeros.
+fn without_zeros(number: &str) -> &str {
+    match number.split_once('.') {
+        Some((whole, zeros)) if zeros.bytes().all(|digit| digit == b'0') => whole,
+        Some(_) | None => number,
     }
 }
 

@@ -7,6 +7,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use onerouter_domain::code::ErrorCode;
 use onerouter_domain::idempotency::IdempotencyKey;
+use onerouter_stages::Stage;
 use tokio::time::Instant;
 
 use super::envelope::RequestIdentity;
@@ -41,10 +42,12 @@ pub(crate) async fn client(
     let mut response = match admitted {
         Ok(()) => {
             request.extensions_mut().insert(caller);
+            Stage::Parse.begin();
             next.run(request).await
         }
         Err(refusal) => Problem(refusal).into_response(),
     };
+    Stage::Answer.begin();
     write_allowance(response.headers_mut(), allowance);
     response
 }

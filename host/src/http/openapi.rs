@@ -1,4 +1,10 @@
 //! The OpenAPI document, generated from the routes.
+//!
+//! What attributes cannot say is added by [`complete`]: `requests` knows the rules that fields and
+//! parameters keep, `responses` the headers of every answer and where it leads.
+
+mod requests;
+mod responses;
 
 use std::collections::BTreeMap;
 
@@ -51,13 +57,37 @@ impl Modify for Security {
     }
 }
 
+/// Adds what the routes alone do not say.
+pub(crate) fn complete(document: &mut utoipa::openapi::OpenApi) {
+    if let Some(components) = &mut document.components {
+        requests::tighten(&mut components.schemas);
+        responses::declare_headers(&mut components.headers);
+    }
+    for (path, item) in &mut document.paths.paths {
+        let methods = [
+            &mut item.get,
+            &mut item.put,
+            &mut item.post,
+            &mut item.patch,
+            &mut item.delete,
+        ];
+        for operation in methods.into_iter().flatten() {
+            requests::tighten_parameters(operation);
+            responses::complete(operation, path.starts_with("/v1/"));
+        }
+    }
+}
+
 /// The header of every call of an operator.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "documents what the guard reads")]
 pub(crate) struct TenantParam {
     /// The tenant to act for, `ten_…`; the default one when left out.
-    #[param(rename = "OneRouter-Tenant")]
+    #[param(
+        rename = "OneRouter-Tenant",
+        pattern = "^ten_[0-7][0-9a-hjkmnp-tv-z]{25}$"
+    )]
     onerouter_tenant: Option<String>,
 }
 

@@ -9,10 +9,10 @@ use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::openapi::Document;
+use super::openapi::{self, Document};
 use super::problem::Problem;
 use super::state::AppState;
-use super::{api_keys, docs, email, envelope, guard, health, services, sms, tenants};
+use super::{api_keys, docs, email, envelope, guard, health, routing, services, sms, tenants};
 use crate::service::refusal::Refusal;
 
 fn client_routes() -> OpenApiRouter<AppState> {
@@ -31,6 +31,8 @@ fn operator_routes() -> OpenApiRouter<AppState> {
         .routes(routes!(services::list))
         .routes(routes!(services::connect))
         .routes(routes!(services::disconnect))
+        .routes(routes!(routing::get, routing::put))
+        .routes(routes!(routing::simulate))
         .routes(routes!(api_keys::create, api_keys::list))
         .routes(routes!(api_keys::revoke))
         .routes(routes!(api_keys::roll))
@@ -47,11 +49,12 @@ fn open_routes() -> OpenApiRouter<AppState> {
 /// The OpenAPI document.
 #[must_use]
 pub fn document() -> utoipa::openapi::OpenApi {
-    let (_, document) = OpenApiRouter::with_openapi(Document::openapi())
+    let (_, mut document) = OpenApiRouter::with_openapi(Document::openapi())
         .merge(client_routes())
         .merge(operator_routes())
         .merge(open_routes())
         .split_for_parts();
+    openapi::complete(&mut document);
     document
 }
 
@@ -60,11 +63,12 @@ pub(crate) fn router(state: AppState, frontend: Option<&str>) -> Router {
     let client = client_routes().route_layer(from_fn_with_state(state.clone(), guard::client));
     let operator =
         operator_routes().route_layer(from_fn_with_state(state.clone(), guard::operator));
-    let (api, document) = OpenApiRouter::with_openapi(Document::openapi())
+    let (api, mut document) = OpenApiRouter::with_openapi(Document::openapi())
         .merge(client)
         .merge(operator)
         .merge(open_routes())
         .split_for_parts();
+    openapi::complete(&mut document);
     let mut router = api
         .merge(docs::routes(&document))
         .route("/metrics", get(health::metrics))

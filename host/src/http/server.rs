@@ -1,9 +1,21 @@
-//! Listens, serves connections with bounded patience, and drains on shutdown.
+//! Listens, bounds who is connected, serves with bounded patience, and drains on shutdown.
+//!
+//! A connection's bytes pass, from the outside in: `wire` (gives way when a client does not read, and
+//! turns the HTTP library's own refusals into problems), `opening` (the first bytes), the library,
+//! `attended` (notes who is being answered, for `seats`), and the router.
 
+mod attended;
+mod descriptors;
+mod farewell;
+pub(super) mod framing;
 mod opening;
+mod plain;
+mod seats;
+mod wire;
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -11,23 +23,40 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::attended::Attended;
 use self::opening::Opening;
+use self::seats::{Seat, Seats};
+use self::wire::Wire;
 
 /// A client that takes longer to send its headers holds a connection for nothing.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// Start line and headers of one request. What is larger never reaches a handler and gets a bare
-/// 431; so this is well above what the envelope allows and refuses with a problem.
-const HEAD_BYTES_MAX: usize = 256 << 10;
+/// Start line and headers of one request. More than the envelope lets pass, so that it is the one
+/// that refuses what is a little too long; not much more, because every connection may make us hold
+/// as much.
+const HEAD_BYTES_MAX: usize = 64 << 10;
 /// Headers of one request.
 const HEADERS_MAX: usize = 100;
 /// Requests that one HTTP/2 connection may run at the same time.
 const STREAMS_MAX: u32 = 128;
+/// What one HTTP/2 connection may send before anybody reads it.
+const WINDOW_BYTES: u32 = 256 << 10;
+/// Clients that are connected at the same time. An idle connection costs a few KiB, so this is
+/// bounded by descriptors sooner than by memory.
+const CONNECTIONS_MAX: usize = 16_384;
+/// Clients that the system lets wait until they are accepted; it may allow fewer. Those that come
+/// when all places are taken try again after a second, so a burst is slow when there are few.
+const WAITING_MAX: u32 = 4_096;
+/// Clients that are being told that there is no room; above that they are not told.
+const TURNED_AWAY_MAX: usize = 256;
 /// After a failed accept (no file descriptors left, say) the loop rests instead of spinning.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
+/// How long a client that asks nothing may stay then.
+const DRAIN_IDLE: Duration = Duration::from_secs(5);
 /// How long requests in flight may take once the shutdown has begun.
 pub(crate) const DRAIN_MAX: Duration = Duration::from_secs(40);
 
@@ -36,7 +65,16 @@ pub(crate) const DRAIN_MAX: Duration = Duration::from_secs(40);
 pub struct Listener {
     socket: TcpListener,
     address: SocketAddr,
-    head_timeout: Duration,
+    patience: Patience,
+    connections_max: usize,
+}
+
+/// How long clients are waited for.
+#[derive(Debug, Clone, Copy)]
+struct Patience {
+    head: Duration,
+    /// Unless it is what `http/body.rs` says.
+    body: Option<Duration>,
 }
 
 impl Listener {
@@ -44,20 +82,45 @@ impl Listener {
     ///
     /// # Errors
     /// The address is taken or not ours.
-    pub async fn bind(address: SocketAddr) -> io::Result<Self> {
-        let socket = TcpListener::bind(address).await?;
+    pub fn bind(address: SocketAddr) -> io::Result<Self> {
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4()?,
+            SocketAddr::V6(_) => TcpSocket::new_v6()?,
+        };
+        // A restart does not wait for the connections of before.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        let socket = socket.listen(WAITING_MAX)?;
         let address = socket.local_addr()?;
         Ok(Self {
             socket,
             address,
-            head_timeout: HEAD_TIMEOUT,
+            patience: Patience {
+                head: HEAD_TIMEOUT,
+                body: None,
+            },
+            connections_max: descriptors::room_for(CONNECTIONS_MAX),
         })
     }
 
     /// The same listener with another patience for the headers of a request.
     #[must_use]
     pub const fn with_head_timeout(mut self, head_timeout: Duration) -> Self {
-        self.head_timeout = head_timeout;
+        self.patience.head = head_timeout;
+        self
+    }
+
+    /// The same listener with another patience for the body of a request.
+    #[must_use]
+    pub const fn with_body_timeout(mut self, body_timeout: Duration) -> Self {
+        self.patience.body = Some(body_timeout);
+        self
+    }
+
+    /// The same listener with room for other than [`CONNECTIONS_MAX`] clients.
+    #[must_use]
+    pub const fn with_connections_max(mut self, connections_max: usize) -> Self {
+        self.connections_max = connections_max;
         self
     }
 
@@ -71,20 +134,35 @@ impl Listener {
     pub async fn serve(self, router: Router, stop: CancellationToken) {
         let graceful = GracefulShutdown::new();
         let connections = TaskTracker::new();
+        let seats = Arc::new(Seats::new(self.connections_max));
+        let turned_away = Arc::new(Semaphore::new(TURNED_AWAY_MAX));
         loop {
             let accepted = tokio::select! {
                 () = stop.cancelled() => break,
                 accepted = self.socket.accept() => accepted,
             };
-            match accepted {
-                Ok((stream, _peer)) => {
-                    let service = router.clone();
-                    connections.spawn(connection(stream, service, self.head_timeout, &graceful));
-                }
+            let stream = match accepted {
+                Ok((stream, _peer)) => stream,
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");
                     tokio::time::sleep(ACCEPT_REST).await;
+                    continue;
                 }
+            };
+            if let Some(seat) = seats.take() {
+                let gone = gone(Arc::clone(&seat), stop.clone());
+                let served = connection(stream, router.clone(), seat, self.patience, &graceful);
+                connections.spawn(async move {
+                    tokio::select! {
+                        () = gone => {}
+                        () = served => {}
+                    }
+                });
+            } else if let Ok(permit) = Arc::clone(&turned_away).try_acquire_owned() {
+                connections.spawn(async move {
+                    farewell::turn_away(stream).await;
+                    drop(permit);
+                });
             }
         }
         drop(self.socket);
@@ -98,10 +176,27 @@ impl Listener {
     }
 }
 
+/// Ends when a connection is not waited for any longer: its seat is somebody else's, or the shutdown
+/// has begun and nobody is being answered. The libraries would wait for an idle client's next move.
+async fn gone(seat: Arc<Seat>, stop: CancellationToken) {
+    tokio::select! {
+        () = seat.lost() => return,
+        () = stop.cancelled() => {}
+    }
+    loop {
+        let before = seat.turn();
+        tokio::time::sleep(DRAIN_IDLE).await;
+        if seat.turn() == before && !before.is_busy {
+            break;
+        }
+    }
+}
+
 fn connection(
     stream: TcpStream,
     router: Router,
-    head_timeout: Duration,
+    seat: Arc<Seat>,
+    patience: Patience,
     graceful: &GracefulShutdown,
 ) -> impl Future<Output = ()> + Send + 'static {
     // A small answer must not wait for the next one.
@@ -112,7 +207,7 @@ fn connection(
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(head_timeout)
+        .header_read_timeout(patience.head)
         .max_buf_size(HEAD_BYTES_MAX)
         .max_headers(HEADERS_MAX);
     builder
@@ -120,15 +215,55 @@ fn connection(
         .timer(TokioTimer::new())
         .keep_alive_interval(Some(Duration::from_secs(30)))
         .max_concurrent_streams(STREAMS_MAX)
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES)
         .max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX));
-    let service = TowerToHyperService::new(router);
+    let (wire, returned) = Wire::new(stream, Arc::clone(&seat));
+    let attended = Attended::new(router, Arc::clone(&seat), patience.body);
     let served = builder
-        .serve_connection(TokioIo::new(Opening::new(stream, head_timeout)), service)
+        .serve_connection(
+            TokioIo::new(Opening::new(wire, patience.head)),
+            TowerToHyperService::new(attended),
+        )
         .into_owned();
     let watched = graceful.watch(served);
     async move {
-        if let Err(error) = watched.await {
+        let served = watched.await;
+        if let Err(error) = &served {
             tracing::debug!(error, "connection ended early");
         }
+        if let Ok(returned) = returned.await {
+            farewell::close(returned, served.is_err()).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::{Instant, timeout};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_shutdown_waits_for_answers_and_not_for_idle_clients() {
+        let seats = Arc::new(Seats::new(2));
+        let stop = CancellationToken::new();
+        let [idle, busy] = [(); 2].map(|()| seats.take().unwrap());
+        let running = busy.begin().unwrap();
+        let wait = |seat| timeout(DRAIN_MAX, gone(seat, stop.clone()));
+        assert!(
+            wait(Arc::clone(&idle)).await.is_err(),
+            "nothing has stopped"
+        );
+        stop.cancel();
+        assert!(
+            wait(Arc::clone(&busy)).await.is_err(),
+            "it is being answered"
+        );
+        let begun = Instant::now();
+        wait(idle).await.unwrap();
+        assert_eq!(begun.elapsed(), DRAIN_IDLE);
+        drop(running);
+        wait(busy).await.unwrap();
     }
 }

@@ -26,8 +26,9 @@ use crate::service::refusal::Refusal;
 use crate::store::ConnectionRow;
 
 const LABEL_LENGTH_MAX: usize = 64;
-const FIELDS_MAX: usize = 64;
-const ENVIRONMENT_RULE: &str = "must be test or live";
+/// Credentials, and settings, of one connection.
+pub(crate) const FIELDS_MAX: usize = 64;
+pub(crate) const ENVIRONMENT_RULE: &str = "must be test or live";
 
 /// What a tenant gives to connect a provider.
 #[derive(Debug, Serialize, ToSchema)]

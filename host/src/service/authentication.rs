@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -42,7 +43,11 @@ pub struct Authentication {
     store: Store,
     clock: Clock,
     admin_token: Option<SecretString>,
-    keys: Cache<[u8; 32], Option<Arc<ApiKeyRow>>>,
+    /// By the epoch in which the lookup began, and the key's hash.
+    keys: Cache<(u64, [u8; 32]), Option<Arc<ApiKeyRow>>>,
+    /// Grows when a key changes: what was looked up before may be out of date, also where the lookup
+    /// ends only afterwards.
+    epoch: AtomicU64,
     limiters: Cache<ApiKeyId, Arc<KeyLimiter>>,
     uses: Mutex<HashMap<ApiKeyId, KeyUse>>,
 }
@@ -80,6 +85,7 @@ impl Authentication {
                 .max_capacity(KEYS_MAX)
                 .time_to_live(KEY_TTL)
                 .build(),
+            epoch: AtomicU64::new(0),
             limiters: Cache::builder()
                 .max_capacity(KEYS_MAX)
                 .time_to_idle(Duration::from_secs(600))
@@ -101,9 +107,10 @@ impl Authentication {
         let key = ApiKey::parse(text)
             .map_err(|error| unauthorized(format!("The API key is not valid: {error}.")))?;
         let hash = key.hash();
-        let found = match self.keys.get(&hash).await {
+        let place = (self.epoch.load(Ordering::Acquire), hash);
+        let found = match self.keys.get(&place).await {
             Some(found) => found,
-            None => Box::pin(self.keys.try_get_with(hash, self.find(hash)))
+            None => Box::pin(self.keys.try_get_with(place, self.find(hash)))
                 .await
                 .map_err(|error| unavailable("cannot look up an API key", &error))?,
         };
@@ -223,8 +230,9 @@ impl Authentication {
         }
     }
 
-    /// Forgets what is cached of keys: one was made, changed or revoked here.
+    /// Forgets what is cached of keys: one was made, changed or revoked here, and that is committed.
     pub fn forget_keys(&self) {
+        self.epoch.fetch_add(1, Ordering::AcqRel);
         self.keys.invalidate_all();
     }
 

@@ -20,11 +20,12 @@ use onerouter_manifest::{Capability, Category, Manifest, PluginId};
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
-pub use self::opened::{Connection, Need};
+pub use self::opened::{Chosen, Connection};
 use super::authentication::unavailable;
 use super::caller::Operator;
 use super::outcome;
 use super::refusal::Refusal;
+use super::routing::Served;
 use crate::clock::Clock;
 use crate::ids;
 use crate::store::Store;
@@ -86,11 +87,11 @@ type ListKey = (TenantId, Environment, Category);
 /// Keeps and opens connections.
 #[derive(Debug)]
 pub struct Connections {
-    store: Store,
+    pub(super) store: Store,
     vault: Vault,
-    adapters: Arc<Adapters>,
-    clock: Clock,
-    lists: Cache<ListKey, Arc<[Arc<Connection>]>>,
+    pub(super) adapters: Arc<Adapters>,
+    pub(super) clock: Clock,
+    pub(super) lists: Cache<ListKey, Arc<Served>>,
     opened: Cache<(ConnectionId, DateTime<Utc>), Arc<Connection>>,
 }
 
@@ -362,5 +363,8 @@ const fn place(
 }
 
 fn vault_failed(during: &str, error: &VaultError) -> Refusal {
-    Refusal::internal(during, error)
+    match error {
+        VaultError::Store(error) => unavailable(during, error),
+        _ => Refusal::internal(during, error),
+    }
 }

@@ -13,8 +13,9 @@ use onerouter_manifest::{Capability, Category};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::connections::Chosen;
 use super::kind::{self, Kind, SendIds, Window};
-use super::messages::{Chosen, Messages};
+use super::messages::Messages;
 use super::object::{MessageResult, Object, Reported};
 use super::view::EmailView;
 use crate::store::AttemptRow;
@@ -151,8 +152,13 @@ impl Kind for Email {
         one.to == other.to
     }
 
-    fn set_sender(request: &mut EmailRequest, sender: String) {
-        request.from_email = Some(sender);
+    fn recipients(request: &EmailRequest) -> Vec<&str> {
+        let all = request.to.iter().chain(&request.cc).chain(&request.bcc);
+        all.map(String::as_str).collect()
+    }
+
+    fn set_sender(request: &mut EmailRequest, sender: Option<String>) {
+        request.from_email = sender;
     }
 
     async fn send(

@@ -15,7 +15,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
-use super::messages::{Chosen, Messages};
+use super::connections::Chosen;
+use super::messages::Messages;
 use super::object::{Object, Reported};
 use crate::store::AttemptRow;
 use crate::store::ObjectKind;
@@ -95,8 +96,10 @@ pub trait Kind: Send + Sync + fmt::Debug + Clone + 'static {
     fn send_at(request: &Self::Request) -> Option<DateTime<Utc>>;
     /// Whether two requests go to the same recipient.
     fn same_recipient(one: &Self::Request, other: &Self::Request) -> bool;
+    /// Everybody who gets it.
+    fn recipients(request: &Self::Request) -> Vec<&str>;
     /// Writes the sender into the request.
-    fn set_sender(request: &mut Self::Request, sender: String);
+    fn set_sender(request: &mut Self::Request, sender: Option<String>);
 
     /// Hands it to the provider.
     fn send(

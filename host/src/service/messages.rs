@@ -8,8 +8,10 @@
 
 mod batch;
 mod cancel;
+mod claim;
 mod create;
 mod read;
+mod settle;
 mod settlement;
 
 use std::marker::PhantomData;
@@ -28,7 +30,7 @@ use onerouter_manifest::PluginId;
 use sha2::{Digest as _, Sha256};
 use tokio_util::task::TaskTracker;
 
-pub use self::create::{BatchEntry, Chosen};
+pub use self::claim::BatchEntry;
 pub use self::read::{ListQuery, Page};
 use super::authentication::unavailable;
 use super::connections::Connections;

@@ -118,6 +118,18 @@ impl Refusal {
         self
     }
 
+    /// The same refusal of a part of the body: `at` stands before every pointer.
+    #[must_use]
+    pub fn inside(mut self, at: &str) -> Self {
+        for error in &mut self.errors {
+            error.pointer.insert_str(0, at);
+        }
+        if !self.errors.is_empty() {
+            self.detail = Self::invalid(self.errors.clone()).detail;
+        }
+        self
+    }
+
     /// The same refusal with a time to wait.
     #[must_use]
     pub const fn retry_after(mut self, seconds: u64) -> Self {

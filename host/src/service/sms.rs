@@ -11,8 +11,9 @@ use onerouter_manifest::{Capability, Category};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::connections::Chosen;
 use super::kind::{self, Kind, SendIds, Window};
-use super::messages::{Chosen, Messages};
+use super::messages::Messages;
 use super::object::{MessageResult, Object, Reported};
 use super::view::SmsView;
 use crate::store::AttemptRow;
@@ -118,8 +119,12 @@ impl Kind for Sms {
         one.to == other.to
     }
 
-    fn set_sender(request: &mut SmsRequest, sender: String) {
-        request.from_number = Some(sender);
+    fn recipients(request: &SmsRequest) -> Vec<&str> {
+        vec![&request.to]
+    }
+
+    fn set_sender(request: &mut SmsRequest, sender: Option<String>) {
+        request.from_number = sender;
     }
 
     async fn send(

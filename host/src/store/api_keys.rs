@@ -127,7 +127,11 @@ impl Store {
         &self,
         hash: &[u8; 32],
     ) -> Result<Option<ApiKeyRow>, StoreError> {
-        let found = fetch_optional!(self.pools_to_read(), FIND_DIRECTORY, [hash.as_slice()])
+        let found = self
+            .past_dead_connections(|| async {
+                fetch_optional!(self.pools_to_read(), FIND_DIRECTORY, [hash.as_slice()])
+            })
+            .await
             .during("look up an API key")?;
         let Some(DirectoryRow { tenant_id, key_id }) = found else {
             return Ok(None);

@@ -4,7 +4,7 @@
 //! which, and in which order.
 
 use chrono::{DateTime, Utc};
-use onerouter_domain::id::AttemptId;
+use onerouter_domain::id::{AttemptId, ConnectionId};
 use sqlx::types::Json;
 use uuid::Uuid;
 
@@ -34,6 +34,8 @@ pub struct AttemptRow {
     pub ended_at: Option<DateTime<Utc>>,
     /// The request that several objects came with.
     pub batch_id: Option<Uuid>,
+    /// Over which connection; none: over the object's.
+    pub connection_id: Option<ConnectionId>,
 }
 
 /// An attempt that begins.
@@ -51,6 +53,10 @@ pub struct NewAttempt {
     pub started_at: DateTime<Utc>,
     /// The request that several objects came with.
     pub batch_id: Option<Uuid>,
+    /// Over which connection.
+    pub connection_id: ConnectionId,
+    /// Why over this one: JSON; none where there was no choice.
+    pub routing: Option<String>,
 }
 
 /// How an attempt ended.
@@ -69,8 +75,8 @@ pub struct AttemptEnd {
 statements! {
     INSERT = Statement::same(
         "insert into attempts (id, tenant_id, object_id, operation, provider_key, started_at,
-             batch_id)
-         values ($1, $2, $3, $4, $5, $6, $7)",
+             batch_id, connection_id, routing)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
     );
     /// SQLite keeps a UUID as its 16 bytes.
     INSERT_OBJECTS = Statement {
@@ -90,7 +96,7 @@ statements! {
     );
     LIST = Statement::same(
         "select id, object_id, operation, provider_key, outcome, detail, started_at, ended_at,
-             batch_id
+             batch_id, connection_id
          from attempts
          where tenant_id = $1 and id in (
              select id from attempts where tenant_id = $1 and object_id = $2
@@ -118,6 +124,8 @@ impl TenantTx {
                 &attempt.provider_key,
                 attempt.started_at,
                 attempt.batch_id,
+                attempt.connection_id.uuid(),
+                attempt.routing.as_deref(),
             ]
         )
         .map(drop)
@@ -200,6 +208,9 @@ impl FromColumns for AttemptRow {
             started_at: row.time("started_at")?,
             ended_at: row.optional_time("ended_at")?,
             batch_id: row.get("batch_id")?,
+            connection_id: row
+                .get::<Option<Uuid>>("connection_id")?
+                .map(ConnectionId::from_uuid),
         })
     }
 }

@@ -105,11 +105,15 @@ impl Store {
         lease_until: DateTime<Utc>,
         limit: u32,
     ) -> Result<Vec<DueWork>, StoreError> {
-        fetch_all!(
-            self.pools_to_write(),
-            LEASE,
-            [kind.as_str(), now, lease_until, i64::from(limit)]
-        )
+        // Work that was leased by a connection that died before it said so is due again later.
+        self.past_dead_connections(|| async {
+            fetch_all!(
+                self.pools_to_write(),
+                LEASE,
+                [kind.as_str(), now, lease_until, i64::from(limit)]
+            )
+        })
+        .await
         .during("lease due work")
     }
 }

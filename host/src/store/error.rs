@@ -79,8 +79,8 @@ impl StoreError {
 }
 
 /// Whether the same might work later: no connection, no resources (53), a shutdown (57P), a timeout
-/// in a transaction (25P03), for a lock (55P03) or for a statement (57014); in SQLite, another
-/// process that writes (5).
+/// in a transaction (25P03), for a lock (55P03) or for a statement (57014), a deadlock (40P01); in
+/// SQLite, another process that writes (5).
 pub(super) fn is_unavailable(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_)
@@ -93,7 +93,7 @@ pub(super) fn is_unavailable(error: &sqlx::Error) -> bool {
             ["08", "53", "57P"]
                 .iter()
                 .any(|class| code.starts_with(class))
-                || ["25P03", "55P03", "57014", "5"].contains(&code.as_ref())
+                || ["25P03", "40P01", "55P03", "57014", "5"].contains(&code.as_ref())
         }),
         _ => false,
     }

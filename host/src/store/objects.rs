@@ -146,6 +146,23 @@ pub struct ObjectUpdate {
     pub updated_at: DateTime<Utc>,
 }
 
+/// An object that goes over another connection than it was claimed for.
+#[derive(Debug, Clone)]
+pub struct ObjectMove {
+    /// Which object.
+    pub id: Uuid,
+    /// The version that was read.
+    pub expected_version: u64,
+    /// Which provider it goes to now.
+    pub provider: String,
+    /// Through which connection.
+    pub connection_id: ConnectionId,
+    /// What is asked of it: JSON.
+    pub request: String,
+    /// Now.
+    pub updated_at: DateTime<Utc>,
+}
+
 /// Which objects to list.
 #[derive(Debug, Clone)]
 pub struct ObjectFilter {
@@ -238,9 +255,11 @@ statements! {
     FIND_ANY = Statement::same(concat!(
         "select ", columns!(), " from objects where tenant_id = $1 and id = $2"
     ));
+    /// What ended without a provider's id, a refused message for one, is no longer in question.
     LIST_UNBOUND = Statement::same(concat!(
         "select ", columns!(), " from objects
          where tenant_id = $1 and connection_id = $2 and provider_ref is null
+             and (claimed_until is not null or status = 'unknown')
              and created_at >= $3 and created_at <= $4
          order by created_at limit $5"
     ));
@@ -256,6 +275,12 @@ statements! {
              claimed_until = $7, refreshed_at = coalesce($8, refreshed_at), updated_at = $9,
              version = version + 1
          where tenant_id = $1 and id = $2 and version = $3",
+    );
+    MOVE = Statement::same(
+        "update objects
+         set provider = $4, connection_id = $5, request = $6, updated_at = $7,
+             version = version + 1
+         where tenant_id = $1 and id = $2 and version = $3 and provider_ref is null",
     );
     BEGIN_REFRESH = Statement::same(
         "update objects set refreshed_at = $3
@@ -348,8 +373,8 @@ impl TenantTx {
         fetch_optional!(self, FIND_ANY, [tenant, id]).during("find an object")
     }
 
-    /// A connection's objects of which the provider's id is not known, made between two times,
-    /// oldest first.
+    /// A connection's objects of which neither the end nor the provider's id is known, made between
+    /// two times, oldest first.
     ///
     /// # Errors
     /// The database cannot be reached.
@@ -438,6 +463,30 @@ impl TenantTx {
         )
         .map(|rows| rows == 1)
         .during_unique("update an object", constraint::PROVIDER_REF)
+    }
+
+    /// Hands an object over to another connection; `false` when the version that was read is no
+    /// longer the last one.
+    ///
+    /// # Errors
+    /// The database refuses or cannot be reached.
+    pub async fn move_object(&mut self, moved: &ObjectMove) -> Result<bool, StoreError> {
+        let tenant = self.tenant().uuid();
+        execute!(
+            self,
+            MOVE,
+            [
+                tenant,
+                moved.id,
+                moved.expected_version.cast_signed(),
+                &moved.provider,
+                moved.connection_id.uuid(),
+                &moved.request,
+                moved.updated_at,
+            ]
+        )
+        .map(|rows| rows == 1)
+        .during("move an object to another connection")
     }
 
     /// Whether the caller is the one who may ask the provider about an object now: of all who try

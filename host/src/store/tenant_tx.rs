@@ -4,6 +4,7 @@ use onerouter_domain::id::TenantId;
 use sqlx::{AssertSqlSafe, PgPool, SqlitePool};
 
 use super::backend::{Backend, Connection, Transaction};
+use super::dead_connection::past_dead_connections;
 use super::error::During as _;
 use super::{Db, Store, StoreError};
 
@@ -101,39 +102,23 @@ impl TenantTx {
     }
 }
 
-/// Beginning and naming the tenant take one round trip.
-///
-/// A server that was restarted leaves dead connections in the pool, which are noticed here. Nothing
-/// has been done yet, so it is safe to try the next one, until all that may have been idle are gone.
+/// Beginning and naming the tenant take one round trip. A server that was restarted leaves dead
+/// connections in the pool, which are noticed here: nothing has been done yet.
 async fn begin_postgres(
     pool: &PgPool,
     begin: &'static str,
     tenant: TenantId,
 ) -> Result<Transaction, sqlx::Error> {
-    let mut attempts_left = pool.options().get_max_connections();
-    loop {
+    past_dead_connections(pool.options().get_max_connections(), || {
         // The text of a UUID holds nothing that SQL could misread.
         let statement = format!(
             "{begin}; select set_config('onerouter.tenant', '{}', true)",
             tenant.uuid()
         );
-        match pool.begin_with(AssertSqlSafe(statement)).await {
-            Err(error) if attempts_left > 0 && is_dead_connection(&error) => attempts_left -= 1,
-            result => return result.map(Backend::Postgres),
-        }
-    }
-}
-
-/// The server closed the connection while it lay in the pool: a restart (57P01, 57P02) or a timeout
-/// of its own (57P05). A pool that has none to give is not asked again: it has waited already.
-fn is_dead_connection(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::Io(_) => true,
-        sqlx::Error::Database(error) => error
-            .code()
-            .is_some_and(|code| ["57P01", "57P02", "57P05"].contains(&code.as_ref())),
-        _ => false,
-    }
+        pool.begin_with(AssertSqlSafe(statement))
+    })
+    .await
+    .map(Backend::Postgres)
 }
 
 async fn begin_sqlite(pool: &SqlitePool, begin: &'static str) -> Result<Transaction, sqlx::Error> {

@@ -36,13 +36,14 @@ impl Store {
     /// # Errors
     /// The database refuses or cannot be reached.
     pub async fn insert_tenant(&self, tenant: &TenantRow) -> Result<(), StoreError> {
+        let mut tx = self.begin(tenant.id).await?;
         execute!(
-            self.pools_to_write(),
+            tx,
             INSERT,
             [tenant.id.uuid(), &tenant.name, tenant.created_at]
         )
-        .map(drop)
-        .during("insert a tenant")
+        .during("insert a tenant")?;
+        tx.commit().await
     }
 
     /// Every tenant, oldest first.
@@ -50,7 +51,9 @@ impl Store {
     /// # Errors
     /// The database cannot be reached.
     pub async fn list_tenants(&self) -> Result<Vec<TenantRow>, StoreError> {
-        fetch_all!(self.pools_to_read(), LIST, []).during("list tenants")
+        self.past_dead_connections(|| async { fetch_all!(self.pools_to_read(), LIST, []) })
+            .await
+            .during("list tenants")
     }
 
     /// A tenant.
@@ -58,7 +61,11 @@ impl Store {
     /// # Errors
     /// The database cannot be reached.
     pub async fn find_tenant(&self, id: TenantId) -> Result<Option<TenantRow>, StoreError> {
-        fetch_optional!(self.pools_to_read(), FIND, [id.uuid()]).during("find a tenant")
+        self.past_dead_connections(|| async {
+            fetch_optional!(self.pools_to_read(), FIND, [id.uuid()])
+        })
+        .await
+        .during("find a tenant")
     }
 }
 

@@ -23,8 +23,8 @@ enum Isolation {
 }
 
 /// The case of every operation: how it is called on the first tenant's objects (`{sms}`, `{email}`,
-/// `{key}`), and what the second tenant sees then.
-const CASES: [(&str, &str, Isolation); 18] = [
+/// `{key}`, `{connection}`), and what the second tenant sees then.
+const CASES: [(&str, &str, Isolation); 21] = [
     ("sms.create", "/v1/sms", Isolation::Own),
     ("sms.list", "/v1/sms", Isolation::Empty),
     ("sms.get", "/v1/sms/{sms}", Isolation::NotFound),
@@ -48,6 +48,22 @@ const CASES: [(&str, &str, Isolation); 18] = [
         "services.disconnect",
         "/api/services/sms/twilio?environment=test",
         Isolation::NotFound,
+    ),
+    (
+        "routing.get",
+        "/api/services/email/routing?environment=test",
+        Isolation::Own,
+    ),
+    // Names the first tenant's connection, which is none of the second's.
+    (
+        "routing.put",
+        "/api/services/email/routing?environment=test",
+        Isolation::Own,
+    ),
+    (
+        "routing.simulate",
+        "/api/services/email/routing/simulate?environment=test",
+        Isolation::Own,
     ),
     ("api_keys.create", "/api/api-keys", Isolation::Own),
     ("api_keys.list", "/api/api-keys", Isolation::Empty),
@@ -103,7 +119,7 @@ async fn operations(host: &Harness) -> BTreeMap<String, Operation> {
 /// A host with an object of every kind that belongs to the default tenant.
 struct Stage {
     host: Harness,
-    names: [(&'static str, String); 3],
+    names: [(&'static str, String); 4],
 }
 
 impl Stage {
@@ -119,7 +135,17 @@ impl Stage {
             .operator()
             .post("/api/api-keys", json!({"name": "k", "environment": "test"}))
             .await;
+        let listed = host.operator().get("/api/services").await;
+        let connection = listed.json["data"][0]["id"].as_str().unwrap().to_owned();
+        let policy = json!({"order": [{"connection_id": connection}]}).to_string();
+        let routing = "/api/services/email/routing?environment=test";
+        let put = host
+            .operator()
+            .send(Method::PUT, routing, Some(policy.into_bytes()))
+            .await;
+        assert_eq!(put.status, 200, "{put:?}");
         let names = [
+            ("{connection}", connection),
             ("{sms}", sms.text("id").to_owned()),
             ("{email}", email.text("id").to_owned()),
             ("{key}", key.text("id").to_owned()),
@@ -268,8 +294,8 @@ async fn another_tenant_sees_nothing_of_it() {
     let acme = stage.host.key("test").await;
     let names = &stage.names;
     for path in [
-        format!("/v1/sms/{}", names[0].1),
-        format!("/v1/email/{}", names[1].1),
+        format!("/v1/sms/{}", names[1].1),
+        format!("/v1/email/{}", names[2].1),
     ] {
         assert_eq!(acme.get(&path).await.status, 200);
     }

@@ -141,8 +141,8 @@ impl Program {
 }
 
 impl Running {
-    /// Sends SIGTERM and waits for the end: its status, and what else it wrote as data and talk.
-    pub fn stop(mut self) -> (ExitStatus, String, String) {
+    /// Sends SIGTERM.
+    pub fn terminate(&self) {
         let id = self.child.id().to_string();
         assert!(
             Command::new("kill")
@@ -151,6 +151,39 @@ impl Running {
                 .unwrap()
                 .success()
         );
+    }
+
+    /// Waits for a line of talk with these words in it.
+    pub fn until_it_says(&mut self, words: &str) {
+        let mut talk = BufReader::new(self.child.stderr.take().unwrap());
+        let mut line = String::new();
+        while !line.contains(words) {
+            line.clear();
+            assert_ne!(
+                talk.read_line(&mut line).unwrap(),
+                0,
+                "it never said {words}"
+            );
+        }
+        self.child.stderr = Some(talk.into_inner());
+    }
+
+    /// Sends SIGTERM and waits for the end: its status, and what else it wrote as data and talk.
+    pub fn stop(mut self) -> (ExitStatus, String, String) {
+        self.terminate();
+        let (status, talk) = self.wait();
+        let mut data = String::new();
+        let out = self.child.stdout.take();
+        out.unwrap().read_to_string(&mut data).unwrap();
+        (status, data, talk)
+    }
+
+    /// Waits for the end: its status, and what else it wrote as talk.
+    pub fn end(mut self) -> (ExitStatus, String) {
+        self.wait()
+    }
+
+    fn wait(&mut self) -> (ExitStatus, String) {
         let until = Instant::now() + PATIENCE;
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -159,20 +192,10 @@ impl Running {
             assert!(Instant::now() < until, "it does not stop");
             std::thread::yield_now();
         };
-        let (mut data, mut talk) = (String::new(), String::new());
-        self.child
-            .stdout
-            .take()
-            .unwrap()
-            .read_to_string(&mut data)
-            .unwrap();
-        self.child
-            .stderr
-            .take()
-            .unwrap()
-            .read_to_string(&mut talk)
-            .unwrap();
-        (status, data, talk)
+        let mut talk = String::new();
+        let err = self.child.stderr.take();
+        err.unwrap().read_to_string(&mut talk).unwrap();
+        (status, talk)
     }
 }
 

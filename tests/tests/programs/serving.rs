@@ -1,9 +1,13 @@
 //! The two commands that serve.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Duration;
+
 use onerouter_tests::harness::reply;
 use serde_json::{Value, json};
 
-use crate::program::Program;
+use crate::program::{Program, Running};
 
 fn client() -> reqwest::Client {
     reqwest::Client::builder().no_proxy().build().unwrap()
@@ -68,6 +72,54 @@ fn a_program_that_is_stopped_as_soon_as_it_is_ready_ends_well() {
         .start(&["serve", "--bind", "127.0.0.1:0"], true)
         .stop();
     assert_eq!(status.code(), Some(0), "{talk}");
+}
+
+/// A request is in flight, and a signal says that it is to be finished.
+fn stopping_with_a_request_in_flight(program: &Program) -> (Running, TcpStream) {
+    let mut running = program.start(&["serve", "--bind", "127.0.0.1:0"], true);
+    let address = running.first_line.trim().rsplit('/').next().unwrap();
+    let mut client = TcpStream::connect(address).unwrap();
+    client
+        .set_read_timeout(Some(Duration::from_secs(60)))
+        .unwrap();
+    let head = "POST /api/api-keys HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer operator-token-1\r\nExpect: 100-continue\r\nContent-Length: 39\r\n\r\n";
+    client.write_all(head.as_bytes()).unwrap();
+    // It has begun to read the body.
+    let mut interim = [0; 25];
+    client.read_exact(&mut interim).unwrap();
+    assert_eq!(&interim, b"HTTP/1.1 100 Continue\r\n\r\n");
+    running.terminate();
+    running.until_it_says("finishing what is in flight");
+    (running, client)
+}
+
+#[test]
+fn a_request_in_flight_is_finished_after_a_first_signal() {
+    let program = Program::new().set("ONEROUTER_ADMIN_TOKEN", "operator-token-1");
+    let (running, mut client) = stopping_with_a_request_in_flight(&program);
+    client
+        .write_all(br#"{"name":"late", "environment": "test" }"#)
+        .unwrap();
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
+    let (status, talk) = running.end();
+    assert_eq!(status.code(), Some(0), "{talk}");
+}
+
+#[test]
+fn a_second_signal_cuts_the_shutdown_short() {
+    let program = Program::new().set("ONEROUTER_ADMIN_TOKEN", "operator-token-1");
+    let (running, mut client) = stopping_with_a_request_in_flight(&program);
+    let (status, _, talk) = running.stop();
+    assert_eq!(status.code(), Some(1), "{talk}");
+    assert!(
+        talk.contains("a second signal cut the shutdown short"),
+        "{talk}"
+    );
+    let mut answer = Vec::new();
+    let _reset = client.read_to_end(&mut answer);
+    assert!(answer.is_empty(), "the request was cut off");
 }
 
 #[tokio::test]

@@ -441,14 +441,28 @@ async fn unbound_objects_are_listed_oldest_first(store: Store) {
     let connection = connection_id();
     let made = |offset| NewObject {
         created_at: moment() + seconds(offset),
+        claimed_until: Some(moment() + seconds(45)),
         ..object(connection)
     };
-    let objects = [made(3), made(2), made(1), made(0), object(connection_id())];
+    let with_status = |status: &str, offset| NewObject {
+        status: status.to_owned(),
+        claimed_until: None,
+        ..made(offset)
+    };
+    let objects = [
+        made(3),
+        made(2),
+        with_status("unknown", 1),
+        with_status("failed", 2),
+        made(0),
+        object(connection_id()),
+    ];
     insert(&store, &objects).await;
     let ids = objects.map(|object| object.id);
     let mut tx = store.begin(DEFAULT_TENANT).await.unwrap();
     let bind = ObjectUpdate {
         provider_ref: Some("SM1".to_owned()),
+        claimed_until: Some(moment() + seconds(45)),
         ..update(ids[1], 1)
     };
     assert!(tx.update_object(&bind).await.unwrap());

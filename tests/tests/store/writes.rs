@@ -23,6 +23,8 @@ fn attempt(object_id: Uuid) -> NewAttempt {
         provider_key: "sms_1:send:0".to_owned(),
         started_at: moment(),
         batch_id: None,
+        connection_id: connection_id(),
+        routing: None,
     }
 }
 
@@ -110,6 +112,7 @@ async fn a_write_is_claimed_and_settled(store: Store) {
         started_at: moment(),
         ended_at: Some(end.ended_at),
         batch_id: None,
+        connection_id: Some(attempt.connection_id),
     };
     assert_eq!(tx.list_attempts(object.id).await.unwrap(), [expected]);
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName};
 use onerouter_egress::{Answer, SendError};
+use onerouter_stages::Stage;
 use tokio::time::Instant;
 
 use crate::bindings::onerouter::outbound::http as wit;
@@ -27,7 +28,10 @@ impl wit::Host for CallState {
 }
 
 impl CallState {
-    async fn send_one(&mut self, request: wit::Request) -> Result<wit::Response, wit::SendError> {
+    pub(crate) async fn send_one(
+        &mut self,
+        request: wit::Request,
+    ) -> Result<wit::Response, wit::SendError> {
         let limits = &self.adapter.manifest.limits;
         // Refused ones count too: they cost the host time.
         if self.requests >= limits.requests {
@@ -68,7 +72,15 @@ impl CallState {
             written: request.written.clone(),
             answer: None,
         });
+        let before = Stage::Egress.enter();
+        #[cfg(feature = "measure")]
+        let sent = match self.adapter.engine.at_once.get() {
+            Some(answer) => Ok(answer(&request)),
+            None => self.egress.send(request, deadline).await,
+        };
+        #[cfg(not(feature = "measure"))]
         let sent = self.egress.send(request, deadline).await;
+        before.begin();
         self.waited = true;
         let answer = sent.map_err(refusal)?;
         let status = answer.status.as_u16();

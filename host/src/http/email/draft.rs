@@ -18,16 +18,16 @@ use crate::service::refusal::Refusal;
 /// Characters of a subject: one line of RFC 5322.
 const SUBJECT_LENGTH_MAX: usize = 998;
 /// Headers, and tags, of one e-mail.
-const PAIRS_MAX: usize = 50;
+pub(crate) const PAIRS_MAX: usize = 50;
 /// Characters of a header's value.
-const VALUE_LENGTH_MAX: usize = 998;
+pub(crate) const VALUE_LENGTH_MAX: usize = 998;
 /// Characters of a header's name: it shares a line of RFC 5322 with its value.
 const HEADER_LENGTH_MAX: usize = 76;
 /// Characters of a tag's name, and of its value.
-const TAG_LENGTH_MAX: usize = 256;
+pub(crate) const TAG_LENGTH_MAX: usize = 256;
 
 /// Headers that have a field of their own or that the provider writes.
-const RESERVED_HEADERS: [&str; 20] = [
+pub(crate) const RESERVED_HEADERS: [&str; 20] = [
     "bcc",
     "cc",
     "content-disposition",
@@ -56,7 +56,7 @@ const RESERVED_HEADERS: [&str; 20] = [
 #[schema(example = json!({"to": "ada@example.com", "subject": "Welcome", "text_body": "Good to have you here."}))]
 pub(crate) struct SendEmail {
     /// One recipient, or up to 50: `ada@example.com` or `Ada <ada@example.com>`.
-    to: OneOrMore,
+    to: Recipients,
     /// The subject, on one line.
     #[schema(min_length = 1, max_length = 998)]
     subject: String,
@@ -71,13 +71,13 @@ pub(crate) struct SendEmail {
     from_email: Option<String>,
     /// Copies.
     #[schema(nullable)]
-    cc: Option<OneOrMore>,
+    cc: Option<AnyNumber>,
     /// Hidden copies.
     #[schema(nullable)]
-    bcc: Option<OneOrMore>,
+    bcc: Option<AnyNumber>,
     /// Where answers go.
     #[schema(nullable)]
-    reply_to: Option<OneOrMore>,
+    reply_to: Option<AnyNumber>,
     /// Files.
     #[schema(nullable, max_items = 32)]
     attachments: Option<Vec<SendAttachment>>,
@@ -108,12 +108,37 @@ pub(crate) struct SendEmail {
 /// One text, or a list of them.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
-#[expect(dead_code, reason = "documents the bodies that `parse` reads")]
+#[expect(
+    dead_code,
+    reason = "documents bodies that `Fields::one_or_more` reads"
+)]
 pub(crate) enum OneOrMore {
     /// One.
     One(String),
     /// Several.
     More(Vec<String>),
+}
+
+/// One mailbox, or a list of 1 to 50.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "documents the bodies that `parse` reads")]
+pub(crate) enum Recipients {
+    /// One.
+    One(String),
+    /// Several.
+    More(Vec<String>),
+}
+
+/// One mailbox, or a list of up to 50.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "documents the bodies that `parse` reads")]
+pub(crate) enum AnyNumber {
+    /// One.
+    One(String),
+    /// None or several.
+    List(Vec<String>),
 }
 
 /// What is sent, and the key that stands in the body.

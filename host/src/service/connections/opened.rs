@@ -4,16 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use onerouter_domain::code::ErrorCode;
-use onerouter_domain::environment::Environment;
 use onerouter_domain::id::{ConnectionId, TenantId};
 use onerouter_engine::{Adapter, ConnectionContext, Credentials};
-use onerouter_manifest::{Capability, Category, Manifest, PluginId, SettingRole};
+use onerouter_manifest::{Manifest, PluginId, SettingRole};
 use zeroize::Zeroizing;
 
 use super::{Connections, ListKey, place, vault_failed};
 use crate::service::authentication::unavailable;
 use crate::service::refusal::Refusal;
-use crate::store::ConnectionRow;
+use crate::service::routing::breaker::Breaker;
+use crate::service::routing::{Served, ServedConnection, manage};
+use crate::store::{ConnectionRow, RoutingSlot};
 
 /// An opened connection.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub struct Connection {
     pub provider: PluginId,
     /// What an adapter's call needs.
     pub context: Arc<ConnectionContext>,
+    /// Knows whether its provider is failing. New credentials start anew.
+    pub breaker: Breaker,
 }
 
 impl Connection {
@@ -50,103 +53,61 @@ impl Connection {
     }
 }
 
-/// What is needed of a provider.
-#[derive(Debug, Clone, Copy)]
-pub struct Need<'a> {
-    /// In which world.
-    pub environment: Environment,
-    /// For what.
-    pub category: Category,
-    /// What the adapter must be able to do.
-    pub capability: Capability,
-    /// The provider that the caller named.
-    pub provider: Option<&'a PluginId>,
-}
+/// A connection with the adapter that serves it.
+pub type Chosen = (Arc<Connection>, Arc<Adapter>);
 
 impl Connections {
-    /// The connection that serves a need, with its adapter: the oldest one that can.
+    /// What may serve a category: a moment old at most.
     ///
     /// # Errors
-    /// `no_connection` with the reasons, `unsupported_by_provider` where only the ability is
-    /// missing.
-    pub async fn choose(
-        &self,
-        tenant: TenantId,
-        need: Need<'_>,
-    ) -> Result<(Arc<Connection>, Arc<Adapter>), Refusal> {
-        let key = (tenant, need.environment, need.category);
-        let candidates = match self.lists.get(&key).await {
-            Some(candidates) => candidates,
-            None => Box::pin(self.lists.try_get_with(key, self.open_candidates(key)))
+    /// The database cannot be reached.
+    pub(in crate::service) async fn served(&self, key: ListKey) -> Result<Arc<Served>, Refusal> {
+        match self.lists.get(&key).await {
+            Some(served) => Ok(served),
+            None => Box::pin(self.lists.try_get_with(key, self.read_served(key)))
                 .await
-                .map_err(|refusal: Arc<Refusal>| Refusal::clone(&refusal))?,
-        };
-        let mut unable: Option<&PluginId> = None;
-        let mut missing: Option<&PluginId> = None;
-        for connection in candidates.iter() {
-            if need
-                .provider
-                .is_some_and(|provider| *provider != connection.provider)
-            {
-                continue;
-            }
-            match self.adapters.get(&connection.provider) {
-                Some(adapter) if adapter.can(need.capability) => {
-                    return Ok((Arc::clone(connection), adapter));
-                }
-                Some(_) => unable = unable.or(Some(&connection.provider)),
-                None => missing = missing.or(Some(&connection.provider)),
-            }
+                .map_err(|refusal: Arc<Refusal>| Refusal::clone(&refusal)),
         }
-        let Need {
-            environment,
-            category,
-            ..
-        } = need;
-        Err(match (unable, missing, need.provider) {
-            (Some(provider), _, _) => Refusal::new(
-                ErrorCode::UnsupportedByProvider,
-                format!("{provider} is connected but cannot do this."),
-            ),
-            (None, Some(provider), _) => Refusal::new(
-                ErrorCode::NoConnection,
-                format!(
-                    "{provider} is connected, but its plugin is not installed on this gateway."
-                ),
-            ),
-            (None, None, Some(provider)) => Refusal::new(
-                ErrorCode::NoConnection,
-                format!(
-                    "{provider} is not connected for {category} in the {environment} environment; connect it with POST /api/services/{category}/{provider}/connect."
-                ),
-            ),
-            (None, None, None) => Refusal::new(
-                ErrorCode::NoConnection,
-                format!(
-                    "No provider is connected for {category} in the {environment} environment; connect one with POST /api/services/{category}/{{provider}}/connect."
-                ),
-            ),
-        })
     }
 
-    async fn open_candidates(&self, key: ListKey) -> Result<Arc<[Arc<Connection>]>, Refusal> {
+    async fn read_served(&self, key: ListKey) -> Result<Arc<Served>, Refusal> {
         let (tenant, environment, category) = key;
-        let during = "cannot read connections";
-        let mut tx = self
-            .store
-            .begin_read(tenant)
-            .await
-            .map_err(|error| unavailable(during, &error))?;
+        let failed = |error| unavailable("cannot read connections", &error);
+        let mut tx = self.store.begin_read(tenant).await.map_err(failed)?;
         let rows = tx
             .connection_candidates(environment, category.as_str())
             .await
-            .map_err(|error| unavailable(during, &error))?;
+            .map_err(failed)?;
+        let policy = tx
+            .find_routing_policy(RoutingSlot {
+                environment,
+                category: category.as_str(),
+            })
+            .await
+            .map_err(failed)?;
         drop(tx);
+        let policy = policy
+            .map(|row| manage::parse(&row).map(|policy| (policy, row.version)))
+            .transpose()?;
         let mut connections = Vec::with_capacity(rows.len());
         for row in rows {
-            connections.push(self.open(&row).await?);
+            let opened = match self.open(&row).await {
+                Ok(opened) => Some(opened),
+                // One that nobody can read must not take the others with it.
+                Err(refusal) if refusal.code == ErrorCode::InternalError => None,
+                Err(refusal) => return Err(refusal),
+            };
+            connections.push(ServedConnection {
+                id: row.id,
+                provider: provider_of(&row)?,
+                label: row.label,
+                opened,
+            });
         }
-        Ok(connections.into())
+        Ok(Arc::new(Served {
+            connections,
+            policy,
+        }))
     }
 
     /// The connection of an object and its adapter, also when the connection was deleted: what was
@@ -154,11 +115,7 @@ impl Connections {
     ///
     /// # Errors
     /// `no_connection` when the plugin is gone.
-    pub async fn of_object(
-        &self,
-        tenant: TenantId,
-        id: ConnectionId,
-    ) -> Result<(Arc<Connection>, Arc<Adapter>), Refusal> {
+    pub async fn of_object(&self, tenant: TenantId, id: ConnectionId) -> Result<Chosen, Refusal> {
         let during = "cannot read a connection";
         let mut tx = self
             .store
@@ -202,11 +159,10 @@ impl Connections {
             .ok_or_else(|| Refusal::new(ErrorCode::InternalError, "A connection is unreadable."))?;
         let credentials = Credentials::new(row.public.clone(), secrets)
             .map_err(|error| Refusal::internal(during, &error))?;
-        let provider = PluginId::try_from(row.provider.clone())
-            .map_err(|reason| Refusal::new(ErrorCode::InternalError, reason))?;
         Ok(Arc::new(Connection {
             id: row.id,
-            provider,
+            provider: provider_of(row)?,
+            breaker: Breaker::default(),
             context: Arc::new(ConnectionContext {
                 environment: row.environment,
                 credentials,
@@ -214,6 +170,11 @@ impl Connections {
             }),
         }))
     }
+}
+
+fn provider_of(row: &ConnectionRow) -> Result<PluginId, Refusal> {
+    PluginId::try_from(row.provider.clone())
+        .map_err(|reason| Refusal::new(ErrorCode::InternalError, reason))
 }
 
 fn parse_secrets(sealed: &[u8]) -> Option<BTreeMap<String, Zeroizing<String>>> {

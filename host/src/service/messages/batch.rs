@@ -7,28 +7,28 @@ use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
-use onerouter_domain::code::ErrorCode;
 use onerouter_domain::environment::Environment;
 use onerouter_domain::id::{AttemptId, ConnectionId, EmailId, RequestId, TenantId};
 use onerouter_domain::idempotency::ProviderKey;
 use onerouter_engine::wit::email as wit;
 use onerouter_engine::{CallContext, CallReport, ItemRefusal, Outcome};
-use onerouter_manifest::{BatchRule, Capability, Category, Manifest, PluginId};
+use onerouter_manifest::{BatchRule, Capability, Category, Manifest};
 
-use super::create::{
-    BatchEntry, Chosen, Claim, Claimed, call_deadline, honours_keys, lost_claim, send_ids,
-};
+use super::claim::{BatchEntry, Claim, Claimed, honours_keys, lost_claim, send_ids};
+use super::create::{call_deadline, forget_fence};
 use super::settlement::{backoff, key_is_open, needs_settling};
 use super::{Answer, Messages, ledger_json};
 use crate::ids;
 use crate::service::caller::{Caller, Origin};
+use crate::service::connections::Chosen;
 use crate::service::email::{self, Email, EmailContent, EmailRequest};
 use crate::service::object::{Object, Reported};
 use crate::service::outcome;
 use crate::service::refusal::Refusal;
+use crate::service::routing;
 use crate::store::ObjectKind;
-use crate::store::StoreError;
 use crate::store::{AttemptEnd, AttemptRow, NewAttempt};
+use crate::store::{StoreError, TenantTx};
 
 /// Name of the operation in attempts, provider keys and manifests.
 const SEND_BATCH: &str = "send_batch";
@@ -38,18 +38,20 @@ const CALLS_MAX: usize = 8;
 
 type Email1 = Box<Claim<Email>>;
 type Position = usize;
+type Member = (Position, Email1);
 type Outcomes = Vec<(Position, Result<Answer, Refusal>)>;
 
 /// What one provider call carries.
 enum Call {
-    Single(Position, Email1, Chosen),
-    Set(Vec<(Position, Email1)>, Chosen, AttemptId),
+    Single(Position, Email1),
+    /// Over the connection that all of them have in common.
+    Set(Vec<Member>, Chosen, AttemptId),
 }
 
 impl Call {
     fn members(&self) -> Vec<(Position, EmailId)> {
         match self {
-            Self::Single(position, claim, _) => vec![(*position, claim.object.id)],
+            Self::Single(position, claim) => vec![(*position, claim.object.id)],
             Self::Set(members, ..) => members
                 .iter()
                 .map(|(position, claim)| (*position, claim.object.id))
@@ -83,13 +85,21 @@ impl Messages<Email> {
     ) -> Result<Vec<Result<Answer, Refusal>>, Refusal> {
         let failed = Self::store_failed("cannot claim a batch");
         let count = entries.len();
-        let mut chosen: HashMap<Option<PluginId>, Result<Chosen, Refusal>> = HashMap::new();
-        for (_, new) in entries.iter().flatten() {
-            if !chosen.contains_key(&new.provider) {
-                chosen.insert(new.provider.clone(), self.choose(caller, new).await);
+        let mut answers: Outcomes = Vec::with_capacity(count);
+        let mut wanted = Vec::with_capacity(count);
+        for (position, entry) in entries.into_iter().enumerate() {
+            match entry {
+                Ok((intent, new)) => {
+                    let id = ids::next();
+                    let route = self.route(caller, id, &new).await;
+                    wanted.push((position, id, intent, new, route));
+                }
+                Err(refusal) => answers.push((position, Err(refusal))),
             }
         }
-        let mut answers: Outcomes = Vec::with_capacity(count);
+        // Keys are claimed in one order by everybody: two batches with the same keys wait for each
+        // other, but never both at once.
+        wanted.sort_by(|one, other| one.2.key.cmp(&other.2.key));
         let mut claims = Vec::with_capacity(count);
         let mut tx = self
             .parts
@@ -97,70 +107,28 @@ impl Messages<Email> {
             .begin(caller.tenant)
             .await
             .map_err(&failed)?;
-        for (position, entry) in entries.into_iter().enumerate() {
-            let (intent, new) = match entry {
-                Ok(entry) => entry,
-                Err(refusal) => {
-                    answers.push((position, Err(refusal)));
-                    continue;
-                }
-            };
-            let chosen = chosen.get(&new.provider).cloned().unwrap_or_else(|| {
-                Err(Refusal::new(
-                    ErrorCode::NoConnection,
-                    "Nothing is connected.",
-                ))
-            });
-            match self
-                .claim(&mut tx, caller, origin, intent, new, chosen.as_ref())
-                .await
-            {
-                Ok(Claimed::Mine(mut claim)) => {
+        for (position, id, intent, new, route) in wanted {
+            let claimed = self
+                .claim(&mut tx, caller, origin, intent, id, new, route)
+                .await?;
+            match claimed {
+                Claimed::Mine(mut claim) => {
                     // The e-mails came with one request; each has a row in the log of calls.
                     claim.origin.request = RequestId::from_uuid(ids::next());
-                    if let Ok(chosen) = chosen {
-                        claims.push((position, claim, chosen));
-                    }
+                    claims.push((position, claim));
                 }
-                Ok(Claimed::Answered(answer)) => answers.push((position, Ok(answer))),
-                // What went wrong here goes wrong for all; that an earlier outcome is unknown is
-                // said in its position.
-                Err(refusal)
-                    if refusal.code.status() >= 500
-                        && refusal.code != ErrorCode::OutcomeUnknown =>
-                {
-                    return Err(refusal);
+                Claimed::Answered(answer) => answers.push((position, Ok(answer))),
+                Claimed::Refused(refusal) => {
+                    let at = format!("/emails/{position}");
+                    answers.push((position, Err(refusal.inside(&at))));
                 }
-                Err(refusal) => answers.push((position, Err(refusal))),
             }
         }
+        claims.sort_unstable_by_key(|(position, _)| *position);
         let mut calls = into_calls(claims);
-        for call in &mut calls {
-            match call {
-                Call::Single(_, claim, chosen) => {
-                    self.claim_attempt(&mut tx, claim, chosen)
-                        .await
-                        .map_err(&failed)?;
-                }
-                Call::Set(members, chosen, attempt) => {
-                    for (_, claim) in members.iter_mut() {
-                        claim.attempt = *attempt;
-                    }
-                    let ids: Vec<_> = members
-                        .iter()
-                        .map(|(_, claim)| claim.object.id.uuid())
-                        .collect();
-                    let mut new = self.set_attempt(*attempt, &ids, *attempt, None);
-                    if !honours_keys(chosen.1.manifest(), SEND_BATCH_OPERATION) {
-                        new.provider_key.clear();
-                    }
-                    tx.insert_attempt(&new).await.map_err(&failed)?;
-                    tx.insert_attempt_objects(*attempt, &ids)
-                        .await
-                        .map_err(&failed)?;
-                }
-            }
-        }
+        self.claim_calls(&mut tx, &mut calls)
+            .await
+            .map_err(&failed)?;
         match tx.commit().await {
             Ok(()) => answers.extend(self.run(calls).await),
             Err(error) => {
@@ -173,54 +141,91 @@ impl Messages<Email> {
         Ok(answers.into_iter().map(|(_, answer)| answer).collect())
     }
 
+    /// Writes down the attempt of each call.
+    async fn claim_calls(&self, tx: &mut TenantTx, calls: &mut [Call]) -> Result<(), StoreError> {
+        for call in calls {
+            match call {
+                Call::Single(_, claim) => self.claim_attempt(tx, claim).await?,
+                Call::Set(members, chosen, attempt) => {
+                    for (_, claim) in members.iter_mut() {
+                        claim.attempt = *attempt;
+                    }
+                    let ids: Vec<_> = members
+                        .iter()
+                        .map(|(_, claim)| claim.object.id.uuid())
+                        .collect();
+                    let mut new = self.set_attempt(*attempt, &ids, chosen.0.id);
+                    if !honours_keys(chosen.1.manifest(), SEND_BATCH_OPERATION) {
+                        new.provider_key.clear();
+                    }
+                    let first = members.first();
+                    new.routing = first.and_then(|(_, claim)| claim.route.reasons());
+                    tx.insert_attempt(&new).await?;
+                    tx.insert_attempt_objects(*attempt, &ids).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn set_attempt(
         &self,
         id: AttemptId,
         objects: &[uuid::Uuid],
-        key_of: AttemptId,
-        batch_id: Option<uuid::Uuid>,
+        connection_id: ConnectionId,
     ) -> NewAttempt {
         NewAttempt {
             id,
             object_id: objects.first().copied().unwrap_or_default(),
             operation: SEND_BATCH.to_owned(),
-            provider_key: set_key(key_of).as_str().to_owned(),
+            provider_key: set_key(id).as_str().to_owned(),
             started_at: self.parts.clock.now(),
-            batch_id,
+            batch_id: None,
+            connection_id,
+            routing: None,
         }
     }
 
+    /// Makes the calls, and those that others follow with: what one connection has not sent goes
+    /// over the next one.
     async fn run(&self, calls: Vec<Call>) -> Outcomes {
-        let running = calls.into_iter().map(|call| {
-            let this = self.clone();
-            async move {
-                match call {
-                    Call::Single(position, claim, chosen) => {
-                        vec![(position, this.send(*claim, chosen).await)]
-                    }
-                    Call::Set(members, chosen, attempt) => {
-                        this.send_set(members, chosen, attempt).await
+        let mut outcomes = Vec::new();
+        let mut calls = calls;
+        while !calls.is_empty() {
+            let running = calls.into_iter().map(|call| {
+                let this = self.clone();
+                async move {
+                    match call {
+                        Call::Single(position, claim) => {
+                            (vec![(position, this.send(*claim).await)], Vec::new())
+                        }
+                        Call::Set(members, chosen, attempt) => {
+                            this.send_set(members, chosen, attempt).await
+                        }
                     }
                 }
+            });
+            let ended: Vec<(Outcomes, Vec<Call>)> = stream::iter(running)
+                .buffer_unordered(CALLS_MAX)
+                .collect()
+                .await;
+            calls = Vec::new();
+            for (settled, next) in ended {
+                outcomes.extend(settled);
+                calls.extend(next);
             }
-        });
-        stream::iter(running)
-            .buffer_unordered(CALLS_MAX)
-            .collect::<Vec<_>>()
-            .await
-            .into_iter()
-            .flatten()
-            .collect()
+        }
+        outcomes
     }
 
     async fn send_set(
         &self,
-        members: Vec<(Position, Email1)>,
+        members: Vec<Member>,
         (connection, adapter): Chosen,
         attempt: AttemptId,
-    ) -> Outcomes {
+    ) -> (Outcomes, Vec<Call>) {
         let Some((_, first)) = members.first() else {
-            return Vec::new();
+            return (Vec::new(), Vec::new());
         };
         let context = CallContext {
             connection: Arc::clone(&connection.context),
@@ -235,16 +240,79 @@ impl Messages<Email> {
             .email_send_batch(&context, &requests, key.as_str())
             .await;
         outcome::log(&connection.provider, SEND_BATCH_OPERATION, &report);
+        routing::record(&connection, &report.outcome, self.parts.clock.now());
         let end = self.set_end(attempt, &report);
-        let outcomes = by_member(report.outcome, members.len());
-        let (positions, claims): (Vec<_>, Vec<_>) = members.into_iter().unzip();
-        let settling = claims
-            .into_iter()
-            .map(|claim| *claim)
-            .zip(outcomes)
-            .collect();
+        let (moved, rest) = self
+            .fail_over_members(
+                members
+                    .into_iter()
+                    .zip(by_member(report.outcome, requests.len()))
+                    .collect(),
+                &end,
+            )
+            .await;
+        let mut positions = Vec::with_capacity(rest.len());
+        let mut settling = Vec::with_capacity(rest.len());
+        for ((position, claim), outcome) in rest {
+            positions.push(position);
+            settling.push((*claim, outcome));
+        }
         let answers = self.settle(settling, &connection.provider, &end).await;
-        positions.into_iter().zip(answers).collect()
+        (positions.into_iter().zip(answers).collect(), moved)
+    }
+
+    /// Hands over to their next connections what a set has not sent; the others, and those that
+    /// have no other connection, end here.
+    async fn fail_over_members(
+        &self,
+        members: Vec<(Member, Outcome<Reported<Email>>)>,
+        end: &AttemptEnd,
+    ) -> (Vec<Call>, Vec<(Member, Outcome<Reported<Email>>)>) {
+        let mut next = Vec::new();
+        let mut left = Vec::new();
+        let mut rest = Vec::new();
+        for ((position, claim), outcome) in members {
+            match self.next_way(&claim, &outcome) {
+                Some(moved) => {
+                    next.push((position, Box::new(moved)));
+                    left.push(((position, claim), outcome));
+                }
+                None => rest.push(((position, claim), outcome)),
+            }
+        }
+        if next.is_empty() {
+            return (Vec::new(), rest);
+        }
+        match self.hand_over_all(next, end).await {
+            Ok(calls) => (calls, rest),
+            Err(error) => {
+                tracing::error!(%error, attempt.id = %end.id, "cannot fail over a set");
+                rest.extend(left.into_iter().map(|((position, mut claim), outcome)| {
+                    forget_fence(&mut claim);
+                    ((position, claim), outcome)
+                }));
+                (Vec::new(), rest)
+            }
+        }
+    }
+
+    async fn hand_over_all(
+        &self,
+        mut next: Vec<Member>,
+        end: &AttemptEnd,
+    ) -> Result<Vec<Call>, StoreError> {
+        let Some(tenant) = next.first().map(|(_, claim)| claim.caller.tenant) else {
+            return Ok(Vec::new());
+        };
+        let mut tx = self.parts.store.begin(tenant).await?;
+        tx.finish_attempt(end).await?;
+        for (_, claim) in &mut next {
+            self.hand_over(&mut tx, claim).await?;
+        }
+        let mut calls = into_calls(next);
+        self.claim_calls(&mut tx, &mut calls).await?;
+        tx.commit().await?;
+        Ok(calls)
     }
 
     fn set_end<T>(&self, attempt: AttemptId, report: &CallReport<T>) -> AttemptEnd {
@@ -300,7 +368,11 @@ impl Messages<Email> {
             // Each member is due by itself, but the set is one question.
             return Ok(());
         }
-        let new = self.set_attempt(attempt, &ids, first.id, Some(first.id.uuid()));
+        let new = NewAttempt {
+            provider_key: set_key(first.id).as_str().to_owned(),
+            batch_id: Some(first.id.uuid()),
+            ..self.set_attempt(attempt, &ids, connection.id)
+        };
         tx.insert_attempt(&new).await?;
         tx.commit().await?;
         let requests: Vec<_> = members
@@ -349,16 +421,17 @@ fn by_member(
 }
 
 /// Sorts e-mails into provider calls: sets of those that may travel together, in order, and singles.
-fn into_calls(claims: Vec<(Position, Email1, Chosen)>) -> Vec<Call> {
+fn into_calls(claims: Vec<Member>) -> Vec<Call> {
     let mut calls = Vec::new();
-    let mut together: HashMap<ConnectionId, (Chosen, Vec<(Position, Email1)>)> = HashMap::new();
-    for (position, claim, chosen) in claims {
+    let mut together: HashMap<ConnectionId, (Chosen, Vec<Member>)> = HashMap::new();
+    for (position, claim) in claims {
+        let chosen = claim.route.chosen.clone();
         if may_travel(&chosen, &claim.object.request) {
             let id = chosen.0.id;
             let (_, members) = together.entry(id).or_insert_with(|| (chosen, Vec::new()));
             members.push((position, claim));
         } else {
-            calls.push(Call::Single(position, claim, chosen));
+            calls.push(Call::Single(position, claim));
         }
     }
     for (chosen, members) in together.into_values() {
@@ -371,7 +444,7 @@ fn into_calls(claims: Vec<(Position, Email1, Chosen)>) -> Vec<Call> {
             if set.len() > 1 {
                 calls.push(Call::Set(set, chosen, AttemptId::from_uuid(ids::next())));
             } else if let Some((position, claim)) = set.pop() {
-                calls.push(Call::Single(position, claim, chosen));
+                calls.push(Call::Single(position, claim));
             }
         }
     }

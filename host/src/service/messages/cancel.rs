@@ -8,14 +8,16 @@ use onerouter_domain::id::AttemptId;
 use onerouter_domain::idempotency::ProviderKey;
 use onerouter_engine::{CallContext, Outcome};
 
-use super::create::{Chosen, call_deadline};
+use super::create::call_deadline;
 use super::{Answer, CLAIM_MAX, Intent, KEY_KEPT, KeyEnd, Messages, ledger_json};
 use crate::ids;
 use crate::service::caller::{Caller, Origin};
+use crate::service::connections::Chosen;
 use crate::service::kind::Kind;
 use crate::service::object::Object;
 use crate::service::outcome;
 use crate::service::refusal::Refusal;
+use crate::service::routing;
 use crate::store::StoreError;
 use crate::store::WorkKind;
 use crate::store::{AttemptEnd, NewAttempt};
@@ -121,6 +123,8 @@ impl<K: Kind> Messages<K> {
             provider_key: ProviderKey::derive(id, CANCEL, 1).as_str().to_owned(),
             started_at: now,
             batch_id: None,
+            connection_id: object.connection_id,
+            routing: None,
         })
         .await
         .map_err(&failed)?;
@@ -180,6 +184,7 @@ impl<K: Kind> Messages<K> {
         };
         let report = K::cancel(&adapter, &context, &claim.provider_ref).await;
         outcome::log(&connection.provider, "cancel", &report);
+        routing::record(&connection, &report.outcome, self.parts.clock.now());
         let mut object = claim.object;
         let before = object.status;
         let end = AttemptEnd {

@@ -20,9 +20,12 @@ use onerouter_manifest::Manifest;
 use tokio::time::Instant;
 
 use super::cancel::CANCELED;
-use super::create::{CREATED, Chosen, SEND, conclude, provider_key, send_ids};
+use super::claim::{SEND, provider_key, send_ids};
+use super::create::CREATED;
+use super::settle::conclude;
 use super::{Messages, ledger_json};
 use crate::ids;
+use crate::service::connections::Chosen;
 use crate::service::kind::{Kind, Window};
 use crate::service::object::{Object, Reported};
 use crate::service::outcome;
@@ -302,11 +305,14 @@ impl<K: Kind> Messages<K> {
         let content = Self::content(&mut tx, K::uuid(object.id)).await?;
         let connection = tx.find_connection(object.connection_id).await?;
         drop(tx);
-        // The first attempt decides: a repeated one has its key.
-        let Some(first) = attempts
-            .into_iter()
-            .find(|attempt| attempt.operation.starts_with(SEND))
-        else {
+        // The first attempt over this connection decides: a repeated one has its key, and those over
+        // other connections have not sent.
+        let Some(first) = attempts.into_iter().find(|attempt| {
+            attempt.operation.starts_with(SEND)
+                && attempt
+                    .connection_id
+                    .is_none_or(|id| id == object.connection_id)
+        }) else {
             return Ok(None);
         };
         let now = self.parts.clock.now();
@@ -371,6 +377,8 @@ impl<K: Kind> Messages<K> {
             provider_key: provider_key(object).as_str().to_owned(),
             started_at: self.parts.clock.now(),
             batch_id: None,
+            connection_id: connection.id,
+            routing: None,
         })
         .await?;
         tx.commit().await?;
@@ -486,8 +494,8 @@ impl<K: Kind> Messages<K> {
         }
     }
 
-    /// Whether a message that could be taken for this one is being sent at this moment, or was lost too: what is found could
-    /// be its.
+    /// Whether a message that could be taken for this one is being sent at this moment, or was lost
+    /// too: what is found could be its.
     async fn has_twin(
         tx: &mut TenantTx,
         object: &Object<K>,
@@ -503,7 +511,6 @@ impl<K: Kind> Messages<K> {
         if u32::try_from(rows.len()).is_ok_and(|count| count >= TWINS_MAX) {
             return Ok(true);
         }
-        let unknown = K::unknown().to_string();
         Ok(rows.iter().any(|row| {
             // An adapter compares less than the whole request; two messages to one recipient are
             // enough for doubt.
@@ -511,9 +518,7 @@ impl<K: Kind> Messages<K> {
                 serde_json::from_str(&row.request)
                     .is_ok_and(|other| K::same_recipient(&object.request, &other))
             };
-            row.id != K::uuid(object.id)
-                && (row.claimed_until.is_some() || row.status == unknown)
-                && is_alike()
+            row.id != K::uuid(object.id) && is_alike()
         }))
     }
 }

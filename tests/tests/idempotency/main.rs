@@ -1,5 +1,7 @@
 //! Every row of the contract's table of idempotency.
 
+mod expiry;
+
 use std::net::SocketAddr;
 
 use chrono::TimeDelta;

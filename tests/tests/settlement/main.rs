@@ -1,6 +1,9 @@
 //! What becomes of messages whose answer was lost: repeated under the same key, found again, or
 //! left unknown; never sent twice. And how often a provider is asked.
 
+mod repeats;
+mod twins;
+
 use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
@@ -14,13 +17,6 @@ use tokio::task::JoinSet;
 scenarios!(
     a_text_message_is_cut_at_each_point_and_bound_to_what_was_sent,
     an_email_is_cut_at_each_point_and_repeated_under_its_key,
-    two_equal_lost_messages_are_not_told_apart,
-    of_two_equal_lost_messages_with_one_effect_none_takes_it,
-    a_message_that_is_bound_is_not_taken_by_a_lost_twin,
-    a_message_that_is_being_sent_is_not_taken_by_a_lost_twin,
-    a_lost_email_that_is_refused_when_repeated_is_settled_as_failed,
-    a_lost_email_is_not_repeated_when_the_key_is_forgotten,
-    a_lost_email_is_not_repeated_through_another_account,
     a_reader_settles_an_unknown_object,
     looks_get_rarer_and_end_after_a_week,
     work_that_is_leased_is_not_done_twice,
@@ -157,179 +153,6 @@ async fn an_email_is_cut_at_each_point_and_repeated_under_its_key(ground: Ground
         assert_eq!(ledger(&attempts[1])[0]["status"], 200);
         assert_eq!(host.sweep().await, 0);
     }
-}
-
-async fn two_equal_lost_messages_are_not_told_apart(ground: Ground) {
-    let host = ground.host().await;
-    let acme = host.key("test").await;
-    let to = "+14155550123";
-    host.fault(json!({"fault": "reset_after", "provider": "twilio", "method": "POST", "times": 2}))
-        .await;
-    let one = acme.post("/v1/sms", sms(to)).await;
-    let two = acme.post("/v1/sms", sms(to)).await;
-    for _ in 0..6 {
-        advance(&host, TimeDelta::seconds(60));
-        host.sweep().await;
-    }
-    for lost in [&one, &two] {
-        assert_unknown(lost);
-        let path = format!("/v1/sms/{}", lost.text("id"));
-        assert_eq!(stored(&acme, &path).await.text("status"), "unknown");
-        assert_eq!(acme.get(&path).await.text("status"), "unknown");
-    }
-    assert_eq!(host.effects(to).await, 2);
-}
-
-async fn of_two_equal_lost_messages_with_one_effect_none_takes_it(ground: Ground) {
-    let host = ground.host().await;
-    let acme = host.key("test").await;
-    let to = "+14155550123";
-    for fault in ["reset_before", "reset_after"] {
-        host.fault(json!({"fault": fault, "provider": "twilio", "method": "POST"}))
-            .await;
-        let lost = acme.post("/v1/sms", sms(to)).await;
-        assert_unknown(&lost);
-    }
-    for _ in 0..4 {
-        advance(&host, TimeDelta::seconds(60));
-        assert_eq!(host.sweep().await, 2);
-    }
-    assert_eq!(ground.open_ends().await, 2);
-    assert_eq!(host.effects(to).await, 1);
-}
-
-async fn a_message_that_is_bound_is_not_taken_by_a_lost_twin(ground: Ground) {
-    let host = ground.host().await;
-    let acme = host.key("test").await;
-    let to = "+14155550123";
-    let bound = acme.post("/v1/sms", sms(to)).await;
-    assert_eq!(bound.status, 201, "{bound:?}");
-    host.fault(json!({"fault": "reset_before", "provider": "twilio", "method": "POST"}))
-        .await;
-    let lost = acme.post("/v1/sms", sms(to)).await;
-    assert_unknown(&lost);
-    advance(&host, TimeDelta::seconds(3));
-    host.sweep().await;
-    let path = format!("/v1/sms/{}", lost.text("id"));
-    assert_eq!(stored(&acme, &path).await.text("status"), "unknown");
-
-    // A third one that did arrive is the only one that is left over, and in time for both.
-    let third = acme.post("/v1/sms", sms(to)).await;
-    assert_eq!(third.status, 201, "{third:?}");
-    advance(&host, TimeDelta::seconds(10));
-    host.sweep().await;
-    assert_eq!(stored(&acme, &path).await.text("status"), "unknown");
-    assert_eq!(host.effects(to).await, 2);
-}
-
-async fn a_message_that_is_being_sent_is_not_taken_by_a_lost_twin(ground: Ground) {
-    let provider = Provider::start().await;
-    let (host, acme) = ground.host_and(&provider).await;
-    provider.lose_next();
-    let lost = acme.post("/v1/sms", text("Hi")).await;
-    assert_unknown(&lost);
-    host.clock.advance(TimeDelta::seconds(3));
-    provider.hold_reads();
-    let sweeper = host.gateway.parts().sweeper.clone();
-    let looking = tokio::spawn(async move { sweeper.sweep().await.unwrap() });
-    eventually("it is looked for", || async { provider.finds() > 0 }).await;
-    // Now an equal one arrives at the provider, whose answer is still awaited.
-    provider.hold();
-    let twin = {
-        let acme = acme.clone();
-        tokio::spawn(async move { acme.post("/v1/sms", text("Hi")).await })
-    };
-    provider.has("Hi").await;
-    provider.release_reads();
-    assert_eq!(looking.await.unwrap(), 1);
-    provider.release();
-    let twin = twin.await.unwrap();
-    assert_eq!(twin.status, 201, "{twin:?}");
-    let path = format!("/v1/sms/{}", lost.text("id"));
-    assert_eq!(stored(&acme, &path).await.text("status"), "unknown");
-    assert_eq!(provider.effects("Hi"), 1);
-}
-
-async fn a_lost_email_that_is_refused_when_repeated_is_settled_as_failed(ground: Ground) {
-    let host = ground.host().await;
-    let acme = host.key("test").await;
-    let to = "validation_error@refused.test";
-    host.fault(json!({"fault": "reset_before", "provider": "resend", "method": "POST"}))
-        .await;
-    let once = acme.with("Idempotency-Key", "refused later");
-    let lost = once.post("/v1/email", email(to)).await;
-    assert_unknown(&lost);
-    advance(&host, TimeDelta::seconds(3));
-    host.sweep().await;
-    let object = stored(&acme, &format!("/v1/email/{}", lost.text("id"))).await;
-    assert_eq!(object.text("status"), "failed");
-    assert_eq!(object.json["failure"]["provider_code"], "validation_error");
-    let again = once.post("/v1/email", email(to)).await;
-    assert_eq!(again.text("id"), lost.text("id"), "{again:?}");
-    assert_eq!(again.text("status"), "failed");
-    assert_eq!(host.effects(to).await, 0);
-    assert_eq!(host.sweep().await, 0);
-}
-
-async fn a_lost_email_is_not_repeated_when_the_key_is_forgotten(ground: Ground) {
-    let host = ground.host().await;
-    let acme = host.key("test").await;
-    let to = "ada@example.com";
-    host.fault(json!({"fault": "reset_after", "provider": "resend", "method": "POST"}))
-        .await;
-    let lost = acme.post("/v1/email", email(to)).await;
-    assert_unknown(&lost);
-    // Resend knows its keys for 24 hours; the last minutes are not relied on.
-    advance(&host, TimeDelta::hours(24) - TimeDelta::minutes(5));
-    host.sweep().await;
-    let path = format!("/v1/email/{}", lost.text("id"));
-    assert_eq!(acme.get(&path).await.text("status"), "unknown");
-    assert_eq!(host.effects(to).await, 1);
-    assert_eq!(
-        asked(&host, "provider=resend&path_contains=/emails&method=POST")
-            .await
-            .len(),
-        1
-    );
-}
-
-async fn a_lost_email_is_not_repeated_through_another_account(ground: Ground) {
-    let host = ground.host().await;
-    let acme = host.key("test").await;
-    let to = "ada@example.com";
-    host.fault(json!({"fault": "reset_after", "provider": "resend", "method": "POST"}))
-        .await;
-    let lost = acme.post("/v1/email", email(to)).await;
-    assert_unknown(&lost);
-    advance(&host, TimeDelta::seconds(1));
-    let connections = host.sandbox.connections();
-    let resend = connections
-        .iter()
-        .find(|connection| connection.provider == "resend" && connection.environment == "test")
-        .unwrap();
-    // Another key: nothing says that it is the same account, where the first key would be known.
-    let body = json!({
-        "environment": "test",
-        "credentials": {"api_key": "re_sandbox_sending_access_000001"},
-        "settings": resend.settings,
-    });
-    let changed = host
-        .operator()
-        .post("/api/services/email/resend/connect", body)
-        .await;
-    assert!(changed.status < 300, "{changed:?}");
-    for _ in 0..3 {
-        advance(&host, TimeDelta::seconds(60));
-        host.sweep().await;
-    }
-    let path = format!("/v1/email/{}", lost.text("id"));
-    assert_eq!(acme.get(&path).await.text("status"), "unknown");
-    assert_eq!(
-        asked(&host, "provider=resend&path_contains=/emails&method=POST")
-            .await
-            .len(),
-        1
-    );
 }
 
 async fn a_reader_settles_an_unknown_object(ground: Ground) {

@@ -1,0 +1,245 @@
+//! Claims a message: what is committed before anything leaves the house.
+
+use onerouter_domain::code::ErrorCode;
+use onerouter_domain::id::AttemptId;
+use onerouter_domain::idempotency::ProviderKey;
+use onerouter_manifest::Manifest;
+use uuid::Uuid;
+
+use super::{Answer, CLAIM_MAX, Intent, KEY_KEPT, Messages, NewMessage, to_json};
+use crate::ids;
+use crate::service::caller::{Caller, Origin};
+use crate::service::connections::Chosen;
+use crate::service::kind::{Kind, SendIds};
+use crate::service::object::{MessageResult, Object};
+use crate::service::refusal::Refusal;
+use crate::service::routing::{Need, Route};
+use crate::store::NewAttempt;
+use crate::store::NewObject;
+use crate::store::WorkKind;
+use crate::store::{KeyClaim, NewKeyClaim};
+use crate::store::{StoreError, TenantTx};
+
+/// Name of the operation in attempts and provider keys.
+pub(super) const SEND: &str = "send";
+
+/// One e-mail of a batch with its own intent.
+pub type BatchEntry<K> = (Intent, NewMessage<K>);
+
+/// What is committed before anything leaves the house.
+#[derive(Debug, Clone)]
+pub(in crate::service) struct Claim<K: Kind> {
+    pub(in crate::service) caller: Caller,
+    pub(in crate::service) origin: Origin,
+    pub(in crate::service) intent: Intent,
+    pub(in crate::service) object: Object<K>,
+    pub(in crate::service) content: K::Content,
+    pub(in crate::service) attempt: AttemptId,
+    pub(in crate::service) route: Route,
+    /// The caller named the sender; else each connection's setting does.
+    pub(in crate::service) has_own_sender: bool,
+}
+
+/// A claim, the answer of the request that came before, or why there is neither.
+#[derive(Debug)]
+pub(in crate::service) enum Claimed<K: Kind> {
+    Mine(Box<Claim<K>>),
+    Answered(Answer),
+    Refused(Refusal),
+}
+
+impl<K: Kind> Messages<K> {
+    /// Claims the key, then makes the object. An answered twin is answered even if its connection
+    /// is gone; a request that cannot be served leaves nothing behind.
+    ///
+    /// # Errors
+    /// Only what the database is to blame for; the transaction is of no more use then.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "who, what and whereby: a batch claims in one transaction"
+    )]
+    pub(in crate::service) async fn claim(
+        &self,
+        tx: &mut TenantTx,
+        caller: &Caller,
+        origin: &Origin,
+        intent: Intent,
+        id: Uuid,
+        new: NewMessage<K>,
+        route: Result<Route, Refusal>,
+    ) -> Result<Claimed<K>, Refusal> {
+        let failed = Self::store_failed("cannot claim a message");
+        let now = self.parts.clock.now();
+        if let Some(key) = &intent.key {
+            let claim = NewKeyClaim {
+                environment: caller.environment,
+                key: key.clone(),
+                route: intent.route.to_owned(),
+                request_hash: intent.hash,
+                object_id: Some(id),
+                now,
+                expires_at: now + KEY_KEPT,
+            };
+            if let KeyClaim::Existing(row) = tx.claim_key(&claim).await.map_err(&failed)? {
+                return Ok(self
+                    .replay(row, &intent)
+                    .map_or_else(Claimed::Refused, Claimed::Answered));
+            }
+        }
+        let route = match in_time(&new).and(route) {
+            Ok(route) => route,
+            Err(refusal) => {
+                // Others may be claimed in the same transaction, so a rollback is not enough.
+                if let Some(key) = &intent.key {
+                    tx.release_key(caller.environment, key)
+                        .await
+                        .map_err(&failed)?;
+                }
+                return Ok(Claimed::Refused(refusal));
+            }
+        };
+        let (connection, _) = &route.chosen;
+        let mut request = new.request;
+        let has_own_sender = K::sender(&request).is_some();
+        if !has_own_sender {
+            set_sender::<K>(&mut request, &route.chosen);
+        }
+        let object = Object::<K> {
+            id: K::id(id),
+            environment: caller.environment,
+            provider: connection.provider.to_string(),
+            connection_id: connection.id,
+            status: K::queued(),
+            provider_ref: None,
+            request,
+            result: MessageResult::default(),
+            metadata: new.metadata,
+            version: 1,
+            claimed_until: Some(now + CLAIM_MAX),
+            refreshed_at: None,
+            created_at: now,
+            updated_at: now,
+        };
+        let row = NewObject {
+            id,
+            environment: object.environment,
+            kind: K::OBJECT,
+            provider: object.provider.clone(),
+            connection_id: object.connection_id,
+            status: object.status.to_string(),
+            request: to_json(&object.request),
+            content: K::HAS_CONTENT.then(|| to_json(&new.content)),
+            result: to_json(&object.result),
+            metadata: object.metadata.clone(),
+            claimed_until: object.claimed_until,
+            created_at: now,
+        };
+        tx.insert_object(&row).await.map_err(&failed)?;
+        tx.schedule(WorkKind::Settle, id, now + CLAIM_MAX)
+            .await
+            .map_err(&failed)?;
+        Ok(Claimed::Mine(Box::new(Claim {
+            caller: caller.clone(),
+            origin: origin.clone(),
+            intent,
+            object,
+            content: new.content,
+            attempt: AttemptId::from_uuid(ids::next()),
+            route,
+            has_own_sender,
+        })))
+    }
+
+    /// Writes down that the message is about to go over its route's connection.
+    pub(in crate::service) async fn claim_attempt(
+        &self,
+        tx: &mut TenantTx,
+        claim: &Claim<K>,
+    ) -> Result<(), StoreError> {
+        let (connection, adapter) = &claim.route.chosen;
+        let honours_keys = honours_keys(adapter.manifest(), K::SEND_OPERATION);
+        tx.insert_attempt(&NewAttempt {
+            id: claim.attempt,
+            object_id: K::uuid(claim.object.id),
+            operation: SEND.to_owned(),
+            provider_key: if honours_keys {
+                provider_key(&claim.object).as_str().to_owned()
+            } else {
+                String::new()
+            },
+            started_at: self.parts.clock.now(),
+            batch_id: None,
+            connection_id: connection.id,
+            routing: claim.route.reasons(),
+        })
+        .await
+    }
+
+    /// Over which connections a message may go.
+    pub(in crate::service) async fn route(
+        &self,
+        caller: &Caller,
+        id: Uuid,
+        new: &NewMessage<K>,
+    ) -> Result<Route, Refusal> {
+        let need = Need {
+            environment: caller.environment,
+            category: K::CATEGORY,
+            capability: K::SEND,
+            provider: new.provider.as_ref(),
+            has_sender: K::sender(&new.request).is_some(),
+            sender_pointer: K::SENDER_POINTER,
+            recipients: K::recipients(&new.request),
+            metadata: new.metadata.pairs(),
+        };
+        let connections = &self.parts.connections;
+        connections.route(caller.tenant, &need, id.as_u128()).await
+    }
+}
+
+/// Names the connection's sender, where it has one only. Written down, so that a repetition is the
+/// same even if the setting has changed.
+pub(super) fn set_sender<K: Kind>(request: &mut K::Request, (connection, adapter): &Chosen) {
+    let only = connection.only_sender(adapter.manifest());
+    K::set_sender(request, only.map(ToOwned::to_owned));
+}
+
+/// A new message cannot be sent in the past.
+fn in_time<K: Kind>(new: &NewMessage<K>) -> Result<(), Refusal> {
+    match &new.late {
+        Some(late) => Err(Refusal::invalid(vec![late.clone()])),
+        None => Ok(()),
+    }
+}
+
+/// The database was lost while it took a claim: it may have it. Then the claim will be found dead
+/// and settled, by sending it where the provider honours keys; so the caller must not.
+pub(in crate::service) fn lost_claim(error: &StoreError, id: impl ToString) -> Refusal {
+    tracing::error!(%error, "cannot tell whether a claim was committed");
+    Refusal::new(
+        ErrorCode::OutcomeUnknown,
+        "The gateway lost its database while it took this request. Read the object: if it does not exist, nothing was taken. Do not send this again without the same Idempotency-Key.",
+    )
+    .about(id)
+}
+
+/// Whether the provider recognises a repeated request of this operation by our key.
+pub(in crate::service) fn honours_keys(manifest: &Manifest, operation: &str) -> bool {
+    manifest
+        .operations
+        .get(operation)
+        .is_some_and(|rule| rule.idempotency.is_some())
+}
+
+/// The key of a single send: the same over all attempts.
+pub(super) fn provider_key<K: Kind>(object: &Object<K>) -> ProviderKey {
+    ProviderKey::derive(object.id, SEND, 1)
+}
+
+pub(in crate::service) fn send_ids<K: Kind>(object: &Object<K>, attempt: AttemptId) -> SendIds {
+    SendIds {
+        object_id: object.id.to_string(),
+        attempt_id: attempt.to_string(),
+        provider_key: provider_key(object).as_str().to_owned(),
+    }
+}

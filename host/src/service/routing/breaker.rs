@@ -1,0 +1,204 @@
+//! A circuit breaker per connection: a provider that fails again and again is left alone for a
+//! while, so that callers get their answer at once and another connection can serve.
+
+use std::sync::{Mutex, PoisonError};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use onerouter_engine::{NotSent, Outcome};
+
+/// Outcomes are counted within this.
+const WINDOW: TimeDelta = TimeDelta::seconds(30);
+/// Fewer failures than this in a window say nothing about a provider.
+const FAILURES_MIN: u32 = 10;
+/// The breaker opens when at least one in this many calls fails.
+const OPENS_AT_ONE_IN: u32 = 2;
+/// How long an open breaker lets nothing through; after that, one call per such time is a probe.
+const COOL_DOWN: TimeDelta = TimeDelta::seconds(10);
+
+/// What a call says about the health of its provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    /// It answered.
+    Good,
+    /// It did not, or with a failure of its own.
+    Bad,
+    /// The call says nothing about it.
+    Silent,
+}
+
+impl Health {
+    /// What an outcome says.
+    #[must_use]
+    pub fn of<T>(outcome: &Outcome<T>) -> Self {
+        match outcome {
+            Outcome::Accepted(_) | Outcome::Declined(_) => Self::Good,
+            Outcome::Unknown(_) => Self::Bad,
+            Outcome::NotSent(NotSent::Unreachable(_) | NotSent::Fault(_)) => Self::Bad,
+            Outcome::NotSent(NotSent::Adapter(failure)) => {
+                let is_server = failure.http_status.is_some_and(|status| status >= 500);
+                if is_server || failure.code == "provider_unavailable" {
+                    Self::Bad
+                } else {
+                    // A rate limit is an answer, but not one to a request that was served.
+                    Self::Silent
+                }
+            }
+            Outcome::NotSent(
+                NotSent::Overloaded
+                | NotSent::Cancelled
+                | NotSent::Unsupported(_)
+                | NotSent::Invalid(_),
+            ) => Self::Silent,
+        }
+    }
+}
+
+/// Closed until many calls fail; then open, with a probe from time to time.
+#[derive(Debug, Default)]
+pub struct Breaker {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    window_began: DateTime<Utc>,
+    calls: u32,
+    failures: u32,
+    /// While open: when the next probe may go.
+    next_probe: Option<DateTime<Utc>>,
+}
+
+impl Breaker {
+    /// Whether a call may go now. Of an open breaker that is due for a probe, the first one to ask
+    /// may, and has until the next probe to report.
+    pub fn admits(&self, now: DateTime<Utc>) -> bool {
+        self.with(|state| match state.next_probe {
+            None => true,
+            Some(at) if at <= now => {
+                state.next_probe = Some(now + COOL_DOWN);
+                true
+            }
+            Some(_) => false,
+        })
+    }
+
+    /// How long it lets nothing through; none when a call could go.
+    pub fn open_for(&self, now: DateTime<Utc>) -> Option<TimeDelta> {
+        self.with(|state| state.next_probe)
+            .map(|at| at.signed_duration_since(now))
+            .filter(|left| *left > TimeDelta::zero())
+    }
+
+    /// Counts a call. Tells whether the breaker opened with it.
+    pub fn record(&self, health: Health, now: DateTime<Utc>) -> bool {
+        self.with(|state| match (health, state.next_probe) {
+            (Health::Silent, _) => false,
+            (Health::Good, Some(_)) => {
+                *state = State::default();
+                false
+            }
+            (Health::Bad, Some(_)) => {
+                state.next_probe = Some(now + COOL_DOWN);
+                false
+            }
+            (health, None) => {
+                if now.signed_duration_since(state.window_began) > WINDOW {
+                    *state = State {
+                        window_began: now,
+                        ..State::default()
+                    };
+                }
+                state.calls = state.calls.saturating_add(1);
+                if health == Health::Bad {
+                    state.failures = state.failures.saturating_add(1);
+                }
+                let is_bad = state.failures >= FAILURES_MIN
+                    && state.failures.saturating_mul(OPENS_AT_ONE_IN) >= state.calls;
+                if is_bad {
+                    state.next_probe = Some(now + COOL_DOWN);
+                }
+                is_bad
+            }
+        })
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
+        act(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_800_000_000 + seconds, 0).unwrap()
+    }
+
+    fn opened() -> Breaker {
+        let breaker = Breaker::default();
+        let opened: Vec<bool> = (0..FAILURES_MIN)
+            .map(|_| breaker.record(Health::Bad, at(0)))
+            .collect();
+        assert_eq!(opened.iter().filter(|opened| **opened).count(), 1);
+        breaker
+    }
+
+    #[test]
+    fn a_few_failures_or_a_minority_of_them_do_not_open_it() {
+        let breaker = Breaker::default();
+        for _ in 1..FAILURES_MIN {
+            assert!(!breaker.record(Health::Bad, at(0)));
+        }
+        assert!(breaker.admits(at(1)));
+        let breaker = Breaker::default();
+        for _ in 0..100 {
+            breaker.record(Health::Good, at(0));
+        }
+        for _ in 0..50 {
+            assert!(!breaker.record(Health::Bad, at(1)));
+        }
+        assert!(breaker.admits(at(1)));
+    }
+
+    #[test]
+    fn failures_of_an_earlier_window_are_forgotten() {
+        let breaker = Breaker::default();
+        for _ in 1..FAILURES_MIN {
+            breaker.record(Health::Bad, at(0));
+        }
+        assert!(!breaker.record(Health::Bad, at(31)));
+        assert!(breaker.admits(at(31)));
+    }
+
+    #[test]
+    fn an_open_one_lets_one_probe_through_per_cool_down() {
+        let breaker = opened();
+        assert!(!breaker.admits(at(9)));
+        assert_eq!(breaker.open_for(at(9)), Some(TimeDelta::seconds(1)));
+        assert!(breaker.admits(at(10)));
+        assert!(!breaker.admits(at(10)));
+        assert!(!breaker.admits(at(19)));
+        assert!(breaker.admits(at(20)));
+    }
+
+    #[test]
+    fn a_good_probe_closes_it_and_a_bad_one_does_not() {
+        let breaker = opened();
+        assert!(breaker.admits(at(10)));
+        assert!(!breaker.record(Health::Bad, at(12)));
+        assert!(!breaker.admits(at(21)));
+        assert!(breaker.admits(at(22)));
+        breaker.record(Health::Good, at(23));
+        assert!(breaker.admits(at(23)));
+        assert_eq!(breaker.open_for(at(23)), None);
+    }
+
+    #[test]
+    fn a_call_that_says_nothing_changes_nothing() {
+        let breaker = opened();
+        assert!(breaker.admits(at(10)));
+        breaker.record(Health::Silent, at(11));
+        assert!(!breaker.admits(at(12)));
+    }
+}

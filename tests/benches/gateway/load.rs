@@ -1,0 +1,138 @@
+//! A load generator that costs little itself: prepared bytes out, the head of the answer read, its
+//! body skipped.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::numbers::percentile;
+
+/// What is sent, and where to.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    pub(crate) address: SocketAddr,
+    pub(crate) request: Vec<u8>,
+}
+
+impl Target {
+    pub(crate) fn get(address: SocketAddr, path: &str, key: &str) -> Self {
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {key}\r\n\r\n"
+        );
+        Self {
+            address,
+            request: request.into_bytes(),
+        }
+    }
+
+    pub(crate) fn post(address: SocketAddr, path: &str, key: &str, body: &str) -> Self {
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {key}\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        Self {
+            address,
+            request: request.into_bytes(),
+        }
+    }
+}
+
+/// What one run gave.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) requests: usize,
+    pub(crate) per_second: f64,
+    pub(crate) p50_ms: f64,
+    pub(crate) p99_ms: f64,
+}
+
+/// So many connections, each with one request at a time, for so long. Every answer must be a 2xx.
+pub(crate) async fn run(target: &Target, connections: usize, time: Duration) -> Run {
+    let started = Instant::now();
+    let until = started + time;
+    let clients: Vec<_> = (0..connections)
+        .map(|_| {
+            let target = target.clone();
+            tokio::spawn(async move {
+                let mut client = Client::connect(target.address).await;
+                let mut times = Vec::new();
+                while Instant::now() < until {
+                    let began = Instant::now();
+                    client.exchange(&target.request).await;
+                    times.push(began.elapsed().as_secs_f64() * 1e3);
+                }
+                times
+            })
+        })
+        .collect();
+    let mut times = Vec::new();
+    for client in clients {
+        times.extend(client.await.unwrap());
+    }
+    let elapsed = started.elapsed().as_secs_f64();
+    times.sort_by(f64::total_cmp);
+    Run {
+        requests: times.len(),
+        per_second: times.len() as f64 / elapsed,
+        p50_ms: percentile(&times, 0.5),
+        p99_ms: percentile(&times, 0.99),
+    }
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(crate) struct Client {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+}
+
+impl Client {
+    pub(crate) async fn connect(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self {
+            stream,
+            buffer: Vec::with_capacity(16 << 10),
+        }
+    }
+
+    /// Sends a request and reads its answer. Panics unless it is a 2xx with a length.
+    pub(crate) async fn exchange(&mut self, request: &[u8]) {
+        self.stream.write_all(request).await.unwrap();
+        self.buffer.clear();
+        let end = loop {
+            if let Some(end) = end_of_head(&self.buffer) {
+                break end;
+            }
+            let read = self.stream.read_buf(&mut self.buffer).await.unwrap();
+            assert!(read > 0, "{}", String::from_utf8_lossy(&self.buffer));
+        };
+        let head = std::str::from_utf8(&self.buffer[..end]).unwrap();
+        let length = content_length(head).unwrap_or_else(|| panic!("no length in {head}"));
+        let total = end + length;
+        let is_success = head.starts_with("HTTP/1.1 2");
+        while self.buffer.len() < total {
+            let read = self.stream.read_buf(&mut self.buffer).await.unwrap();
+            assert!(read > 0, "the answer was cut");
+        }
+        let text = || String::from_utf8_lossy(&self.buffer);
+        assert!(is_success, "{}", text());
+    }
+}
+
+/// Where the body begins.
+pub(crate) fn end_of_head(bytes: &[u8]) -> Option<usize> {
+    let at = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
+    Some(at + 4)
+}
+
+/// What `Content-Length` says.
+pub(crate) fn content_length(head: &str) -> Option<usize> {
+    head.lines()
+        .filter_map(|line| line.split_once(':'))
+        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
+        .and_then(|(_, value)| value.trim().parse().ok())
+}

@@ -1,0 +1,95 @@
+//! What a request costs, where the time goes, and what the program keeps in memory.
+//!
+//! - `call`: one adapter call by itself
+//! - `writes`: whole requests, beside other gateways in front of the same provider
+//! - `memory`, `starts`: the program as shipped
+//!
+//! `cargo xtask bench` runs all of it, `cargo xtask bench writes` that part. Everything is measured
+//! in rounds, one kind after another, and the first round is thrown away: a busy machine then moves
+//! all of them alike. `docs/performance.md` says how to read it.
+
+mod call;
+mod conditions;
+mod load;
+mod memory;
+mod native;
+mod numbers;
+mod peers;
+mod process;
+mod provider;
+mod roles;
+mod schedule;
+mod writes;
+
+use schedule::Schedule;
+use sqlx::Connection as _;
+
+const POSTGRES_URL: &str = "ONEROUTER_TEST_POSTGRES_URL";
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments
+        .iter()
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .as_slice()
+    {
+        ["role", "gateway", ..] => roles::gateway::serve(&arguments[2..]),
+        ["role", "pass-through", ..] => roles::pass_through::serve(&arguments[2..]),
+        // `cargo test --benches` only checks that it builds.
+        arguments if arguments.contains(&"--bench") => {
+            let filter = arguments.iter().find(|argument| !argument.starts_with('-'));
+            measure(|section| filter.is_none_or(|filter| section.contains(filter)));
+        }
+        _ => {}
+    }
+}
+
+fn measure(wanted: impl Fn(&str) -> bool) {
+    let schedule = Schedule::of_environment();
+    let postgres = std::env::var(POSTGRES_URL).ok();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        if let Some(url) = &postgres {
+            make_durable(url).await;
+        }
+        conditions::print(postgres.as_deref()).await;
+    });
+    if wanted("call") {
+        call::measure(schedule.rounds, schedule.calls);
+    }
+    runtime.block_on(async {
+        if wanted("writes") {
+            writes::measure(&schedule, postgres.is_some()).await;
+        }
+        if wanted("memory") {
+            memory::measure_memory().await;
+        }
+        if wanted("starts") {
+            memory::measure_starts(schedule.rounds).await;
+        }
+    });
+}
+
+/// The tests' server forgets at a crash. A gateway's must not, and what that costs belongs to the
+/// measurement. These are also PostgreSQL's own defaults.
+async fn make_durable(url: &str) {
+    let mut connection = sqlx::PgConnection::connect(url).await.unwrap();
+    for sql in [
+        "alter system set fsync = on",
+        "alter system set full_page_writes = on",
+        "alter system set synchronous_commit = on",
+        "select pg_reload_conf()",
+        // The server reads its configuration when it gets to it.
+        "select pg_sleep(0.5)",
+    ] {
+        let done = sqlx::raw_sql(sql).execute(&mut connection).await;
+        if let Err(error) = done {
+            println!("PostgreSQL keeps its settings: {error}");
+            return;
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! The gateways that are compared, each a process of its own in front of the same provider.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use onerouter_tests::database::TestDatabase;
+use onerouter_tests::harness::{ADMIN_TOKEN, built};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::conditions::tool;
+use crate::load::Target;
+use crate::process::{Process, free_address, listening};
+use crate::provider::{ACCOUNT, HOST, Provider, SENDER, TOKEN};
+use crate::roles;
+
+pub(crate) const BODY: &str = r#"{"to":"+14155550123","body":"Your code is 123456."}"#;
+
+/// A running gateway.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) process: Process,
+    pub(crate) address: SocketAddr,
+    /// An API key, where the gateway knows such a thing.
+    pub(crate) key: String,
+    _folder: TempDir,
+    _database: Option<TestDatabase>,
+}
+
+impl Peer {
+    /// `POST /v1/sms`
+    pub(crate) fn write(&self) -> Target {
+        Target::post(self.address, "/v1/sms", &self.key, BODY)
+    }
+}
+
+/// Where a gateway keeps its rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Database {
+    Sqlite,
+    Postgres,
+}
+
+impl Database {
+    async fn create(self) -> Option<TestDatabase> {
+        match self {
+            Self::Sqlite => None,
+            Self::Postgres => TestDatabase::postgres().await,
+        }
+    }
+}
+
+fn folder() -> TempDir {
+    // Not under /tmp, which may be in memory: commits are to reach a disk.
+    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
+}
+
+/// The program's command, with its data in `data_dir`.
+pub(crate) fn program(
+    address: SocketAddr,
+    data_dir: &Path,
+    plugins_dir: &Path,
+    database_url: Option<&str>,
+    provider: &Provider,
+) -> Command {
+    let mut command = Command::new(built("ONEROUTER_TEST_BIN", "release/onerouter"));
+    command
+        .arg("serve")
+        .env("ONEROUTER_BIND", address.to_string())
+        .env("ONEROUTER_DATA_DIR", data_dir)
+        .env("ONEROUTER_PLUGINS_DIR", plugins_dir)
+        .env("ONEROUTER_ADMIN_TOKEN", ADMIN_TOKEN)
+        .env("ONEROUTER_UPSTREAMS", format!("{HOST}={}", provider.base()))
+        .env("RUST_LOG", "error")
+        .stderr(Stdio::null());
+    if let Some(url) = database_url {
+        command.env("DATABASE_URL", url);
+    }
+    command
+}
+
+pub(crate) fn plugins() -> PathBuf {
+    built("ONEROUTER_TEST_PLUGINS_DIR", "plugins")
+}
+
+/// The program as it is shipped, with everything on.
+pub(crate) async fn shipped(provider: &Provider, database: Database) -> Peer {
+    let (folder, database) = (folder(), database.create().await);
+    let address = free_address();
+    let url = database.as_ref().map(TestDatabase::url);
+    let data_dir = folder.path().join("data");
+    let mut command = program(address, &data_dir, &plugins(), url, provider);
+    let process = Process::start(&mut command);
+    listening(address).await;
+    connect(address, "twilio").await;
+    Peer {
+        process,
+        address,
+        key: key(address).await,
+        _folder: folder,
+        _database: database,
+    }
+}
+
+/// The gateway inside of this program, which can be asked for its stages.
+pub(crate) async fn measured(provider: &Provider, database: Database, native: bool) -> Peer {
+    let (folder, database) = (folder(), database.create().await);
+    let base = provider.base();
+    let settings = roles::gateway::Settings {
+        data_dir: &folder.path().join("data"),
+        plugins_dir: &plugins(),
+        database_url: database.as_ref().map(TestDatabase::url),
+        upstream: (HOST, &base),
+        native,
+    };
+    let mut process = Process::start_talking(&mut settings.command());
+    let address = process.ask(None).parse().unwrap();
+    connect(address, "twilio").await;
+    Peer {
+        process,
+        address,
+        key: key(address).await,
+        _folder: folder,
+        _database: database,
+    }
+}
+
+/// Native code that maps and passes on.
+pub(crate) async fn pass_through(provider: &Provider) -> Peer {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["role", "pass-through", &provider.base()]);
+    let mut process = Process::start_talking(&mut command);
+    let address = process.ask(None).parse().unwrap();
+    listening(address).await;
+    Peer {
+        process,
+        address,
+        key: "none".to_owned(),
+        _folder: folder(),
+        _database: None,
+    }
+}
+
+/// nginx, which passes on without looking; none where it is not installed.
+pub(crate) async fn nginx(provider: &Provider) -> Option<Peer> {
+    let program = tool("ONEROUTER_BENCH_NGINX")?;
+    let folder = folder();
+    let address = free_address();
+    let filled = include_str!("../peers/nginx.conf")
+        .replace("{FOLDER}", &folder.path().display().to_string())
+        .replace("{PORT}", &address.port().to_string())
+        .replace("{PROVIDER}", &provider.address.to_string());
+    let configuration = folder.path().join("nginx.conf");
+    std::fs::write(&configuration, filled).unwrap();
+    let mut command = Command::new(program);
+    command
+        .arg("-c")
+        .arg(&configuration)
+        .arg("-p")
+        .arg(folder.path())
+        .stderr(Stdio::null());
+    let process = Process::start(&mut command);
+    listening(address).await;
+    Some(Peer {
+        process,
+        address,
+        key: "none".to_owned(),
+        _folder: folder,
+        _database: None,
+    })
+}
+
+/// FastAPI on uvicorn with two workers; none where Python is not provided.
+pub(crate) async fn fastapi(provider: &Provider, client: &str) -> Option<Peer> {
+    let python = tool("ONEROUTER_BENCH_PYTHON")?;
+    let address = free_address();
+    let peers = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peers");
+    let mut command = Command::new(python);
+    command
+        .args(["-B", "-m", "uvicorn", "fastapi_gateway:app", "--app-dir"])
+        .arg(&peers)
+        .args(["--port", &address.port().to_string()])
+        .args(["--workers", "2", "--loop", "uvloop", "--http", "httptools"])
+        .args(["--no-access-log", "--log-level", "error"])
+        .env("PROVIDER", provider.base())
+        .env("CLIENT", client);
+    let process = Process::start(&mut command);
+    listening(address).await;
+    // The parent listens before its workers are up.
+    let url = format!("http://{address}/api/health/ready");
+    assert!(http().get(url).send().await.unwrap().status().is_success());
+    Some(Peer {
+        process,
+        address,
+        key: "none".to_owned(),
+        _folder: folder(),
+        _database: None,
+    })
+}
+
+fn http() -> reqwest::Client {
+    reqwest::Client::builder().no_proxy().build().unwrap()
+}
+
+/// A call of the operator's.
+pub(crate) async fn operate(address: SocketAddr, path: &str, body: &Value) -> Value {
+    let answer = http()
+        .post(format!("http://{address}{path}"))
+        .bearer_auth(ADMIN_TOKEN)
+        .json(body)
+        .send()
+        .await
+        .unwrap();
+    let status = answer.status();
+    let text = answer.text().await.unwrap();
+    assert!(status.is_success(), "{path}: {text}");
+    serde_json::from_str(&text).unwrap()
+}
+
+/// Connects the provider, by one of the plugins that know it.
+pub(crate) async fn connect(address: SocketAddr, plugin: &str) {
+    let path = format!("/api/services/sms/{plugin}/connect");
+    let body = json!({
+        "environment": "test",
+        "credentials": {"account_sid": ACCOUNT, "auth_token": TOKEN},
+        "settings": {"from_number": SENDER},
+    });
+    operate(address, &path, &body).await;
+}
+
+/// A key whose limits are checked and never reached.
+pub(crate) async fn key(address: SocketAddr) -> String {
+    let rate = json!({"per_second": 100_000, "burst": 100_000});
+    let body = json!({"name": "bench", "environment": "test", "rate_limit": rate});
+    let key = operate(address, "/api/api-keys", &body).await;
+    key["key"].as_str().unwrap().to_owned()
+}

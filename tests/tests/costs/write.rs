@@ -1,0 +1,176 @@
+//! A whole `POST /v1/sms`, everything on.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use onerouter::config::Config;
+use onerouter::gateway::{Doubles, Gateway};
+use onerouter_sandbox::{Sandbox, SandboxConfig};
+use onerouter_tests::database::TestDatabase;
+use onerouter_tests::harness::{ADMIN_TOKEN, built};
+use serde_json::{Value, json};
+use tokio::runtime::{Builder, Runtime};
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Metadata, Subscriber};
+
+use crate::counting::Meter;
+use crate::within;
+
+/// On the gateway's own threads: not those of SQLite, whose statements run elsewhere.
+const ALLOCATIONS_MAX_SQLITE: u64 = 570;
+const ALLOCATIONS_MAX_POSTGRES: u64 = 600;
+
+/// As the driver reports them. It says nothing of a transaction's beginning, and on SQLite nothing of
+/// its end.
+const STATEMENTS_SQLITE: u64 = 8;
+const STATEMENTS_POSTGRES: u64 = 10;
+
+const WRITES: usize = 31;
+
+static METER: Meter = Meter::new();
+static STATEMENTS: AtomicU64 = AtomicU64::new(0);
+
+/// One test for both databases: they share the counters.
+#[test]
+fn a_write_allocates_and_asks_the_database_no_more_than_it_did() {
+    tracing::subscriber::set_global_default(Statements).unwrap();
+    let (allocations, statements) = costs(None);
+    within(
+        "allocations of a write on SQLite",
+        allocations,
+        ALLOCATIONS_MAX_SQLITE,
+    );
+    within(
+        "statements of a write on SQLite",
+        statements,
+        STATEMENTS_SQLITE,
+    );
+
+    let elsewhere = Builder::new_current_thread().enable_all().build().unwrap();
+    let Some(database) = elsewhere.block_on(TestDatabase::postgres()) else {
+        return;
+    };
+    let (allocations, statements) = costs(Some(database.url()));
+    within(
+        "allocations of a write on PostgreSQL",
+        allocations,
+        ALLOCATIONS_MAX_POSTGRES,
+    );
+    within(
+        "statements of a write on PostgreSQL",
+        statements,
+        STATEMENTS_POSTGRES,
+    );
+}
+
+/// The median of a write's allocations, and the least of its statements: a write that finds the
+/// cached key too old reads it again.
+fn costs(database_url: Option<&str>) -> (u64, u64) {
+    // Provider and client have threads of their own, whose allocations do not count.
+    let elsewhere = runtime(|| ());
+    let gateways = runtime(|| METER.watch_this_thread());
+    let sandbox = elsewhere
+        .block_on(Sandbox::start(SandboxConfig::default()))
+        .unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = Config::in_folder(&folder.path().join("data"));
+    config.admin_token = Some(ADMIN_TOKEN.to_owned().into());
+    config.plugins_dir = built("ONEROUTER_TEST_PLUGINS_DIR", "plugins");
+    if let Some(url) = database_url {
+        url.clone_into(&mut config.database_url);
+    }
+    for (host, base) in sandbox.upstreams() {
+        config.upstreams.set(&host, &base).unwrap();
+    }
+    let doubles = Doubles {
+        without_background: true,
+        ..Doubles::default()
+    };
+    let gateway = gateways.block_on(Gateway::start(&config, doubles)).unwrap();
+    let base = gateway.url();
+    let mut counts = elsewhere.block_on(async {
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let post = async |path: &str, token: &str, body: Value| -> Value {
+            let request = http.post(format!("{base}{path}")).bearer_auth(token);
+            let answer = request.json(&body).send().await.unwrap();
+            assert!(answer.status().is_success(), "{path}: {answer:?}");
+            answer.json().await.unwrap()
+        };
+        let connections = sandbox.connections().into_iter();
+        for connection in connections.filter(|connection| connection.service == "sms") {
+            let path = format!("/api/services/sms/{}/connect", connection.provider);
+            let body = json!({
+                "environment": connection.environment,
+                "credentials": connection.credentials, "settings": connection.settings,
+            });
+            post(&path, ADMIN_TOKEN, body).await;
+        }
+        let rate = json!({"per_second": 1_000, "burst": 1_000});
+        let body = json!({"name": "test", "environment": "test", "rate_limit": rate});
+        let key = post("/api/api-keys", ADMIN_TOKEN, body).await;
+        let key = key["key"].as_str().unwrap().to_owned();
+        let mut counts = Vec::new();
+        for _ in 0..WRITES {
+            let before = (METER.count(), STATEMENTS.load(Relaxed));
+            let body = json!({"to": "+14155550123", "body": "Your code is 123456."});
+            post("/v1/sms", &key, body).await;
+            let after = (METER.count(), STATEMENTS.load(Relaxed));
+            counts.push((after.0 - before.0, after.1 - before.1));
+        }
+        counts
+    });
+    gateways.block_on(gateway.shutdown());
+    elsewhere.block_on(sandbox.shutdown());
+    counts.sort_unstable();
+    let statements = counts.iter().map(|(_, statements)| *statements).min();
+    (counts[WRITES / 2].0, statements.unwrap())
+}
+
+fn runtime(begin: impl Fn() + Send + Sync + 'static) -> Runtime {
+    let mut builder = Builder::new_multi_thread();
+    builder
+        .worker_threads(1)
+        .enable_all()
+        .on_thread_start(begin);
+    builder.build().unwrap()
+}
+
+/// Counts what the database driver says that it runs.
+struct Statements;
+
+impl Subscriber for Statements {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target() == "sqlx::query"
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        STATEMENTS.fetch_add(1, Relaxed);
+        if std::env::var_os("ONEROUTER_SHOW_STATEMENTS").is_some() {
+            event.record(&mut Shown);
+        }
+    }
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
+/// To see which statements they are.
+struct Shown;
+
+impl Visit for Shown {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "summary" {
+            println!("{value:?}");
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! `cargo xtask soak`: what is too large or takes too long for the tests. One function per part;
+//! each prints counts, and the gateway's memory at the start, at its peak and at the end.
+
+mod crowd;
+mod flood;
+mod gateway;
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::workspace::{BUILD_HOST, Workspace};
+use crate::{fuzz, plugins, process};
+
+/// Damaged requests of one run.
+const DAMAGED: u64 = 20_000;
+
+/// What a part has to work with.
+#[derive(Debug)]
+pub(crate) struct Soak<'a> {
+    pub(crate) workspace: &'a Workspace,
+    /// Chooses whatever is chosen at random.
+    pub(crate) seed: u64,
+    /// Of the gateway: `debug` or `release`.
+    pub(crate) profile: &'static str,
+}
+
+/// A name, what it does, and how.
+type Part = (&'static str, &'static str, fn(&Soak<'_>) -> Result<()>);
+
+/// In the order in which they run.
+const PARTS: [Part; 5] = [
+    (
+        "idle",
+        "10,000 idle connections, then more than there is room for",
+        crowd::run,
+    ),
+    ("bodies", "a flood of 100 MB bodies", flood::run),
+    ("damaged", "hostile requests, damaged at random", damaged),
+    (
+        "openapi",
+        "requests that follow the OpenAPI document, and break it",
+        fuzz::openapi,
+    ),
+    ("fuzz", "the fuzz targets", fuzz::targets),
+];
+
+/// What the command line asks for.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SoakArgs {
+    /// Only this part
+    #[arg(long, value_name = "NAME")]
+    only: Option<String>,
+    /// Repeat an earlier run
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Use the unoptimised gateway, which is built faster
+    #[arg(long)]
+    debug: bool,
+}
+
+/// `cargo xtask soak`.
+pub(crate) fn run(workspace: &Workspace, args: &SoakArgs) -> Result<ExitCode> {
+    let chosen: Vec<_> = PARTS
+        .iter()
+        .filter(|(name, _, _)| args.only.as_deref().is_none_or(|only| only == *name))
+        .collect();
+    let names = PARTS.map(|(name, _, _)| name).join(", ");
+    ensure!(!chosen.is_empty(), "no such part; there are {names}");
+    let soak = Soak {
+        workspace,
+        seed: args.seed.unwrap_or_else(|| RandomState::new().hash_one(0)),
+        profile: if args.debug { "debug" } else { "release" },
+    };
+    plugins::build(workspace)?;
+    let mut build = workspace.cargo();
+    build.args(BUILD_HOST);
+    if !args.debug {
+        build.arg("--release");
+    }
+    process::run(&mut build)?;
+
+    let mut failed = Vec::new();
+    for (name, what, part) in chosen {
+        eprintln!("soak: {name}: {what}; seed {}", soak.seed);
+        if let Err(error) = part(&soak) {
+            eprintln!("soak: {name} failed: {error:#}");
+            failed.push(*name);
+        }
+    }
+    ensure!(
+        failed.is_empty(),
+        "failed: {}; repeat with --seed {}",
+        failed.join(", "),
+        soak.seed
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The test of the same kind, with more of them.
+fn damaged(soak: &Soak<'_>) -> Result<()> {
+    let mut cargo = soak.workspace.cargo();
+    cargo
+        .args(["test", "--workspace", "--test", "edge", "--"])
+        .args(["damaged_requests", "--nocapture"])
+        .env("ONEROUTER_SOAK_ROUNDS", DAMAGED.to_string())
+        .env("ONEROUTER_SOAK_SEED", soak.seed.to_string());
+    process::run(&mut cargo).context("damaged requests")
+}
