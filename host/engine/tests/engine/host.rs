@@ -66,10 +66,19 @@ impl Host {
         name: &str,
         script: impl Fn(&Received) -> Reply + Send + Sync + 'static,
     ) -> Self {
+        Self::loading(config, fixture(name), script).await
+    }
+
+    /// With a component that is no fixture.
+    pub(crate) async fn loading(
+        config: EngineConfig,
+        component: Bytes,
+        script: impl Fn(&Received) -> Reply + Send + Sync + 'static,
+    ) -> Self {
         let provider = Provider::start(script).await;
         let base = format!("http://{}", provider.address);
         let engine = Engine::new(config, egress(&base)).unwrap();
-        let adapter = engine.load(fixture(name)).await.unwrap();
+        let adapter = engine.load(component).await.unwrap();
         Self {
             engine,
             adapter,
@@ -107,7 +116,11 @@ pub(crate) async fn sabotage(
 
 pub(crate) fn egress(base: &str) -> Arc<Egress> {
     let mut upstreams = Upstreams::default();
-    for host in ["api.saboteur.example", "api.acme-texts.example"] {
+    for host in [
+        "api.saboteur.example",
+        "api.acme-texts.example",
+        "api.acme-post.example",
+    ] {
         upstreams.set(host, base).unwrap();
     }
     let config = EgressConfig {

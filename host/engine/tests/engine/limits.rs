@@ -1,4 +1,4 @@
-//! Hostile guests, and the neighbours who must not notice.
+//! Slots, the queue for them, and calls that share nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,12 +6,12 @@ use std::time::Duration;
 use onerouter_egress::{Egress, EgressConfig, Resolve, Resolving};
 use onerouter_engine::wit::sms::Message;
 use onerouter_engine::{
-    CallContext, CallReport, Engine, EngineConfig, FaultKind, LogSource, NotSent, Outcome, Ticker,
+    CallContext, CallReport, Engine, EngineConfig, FaultKind, NotSent, Outcome, Ticker,
     UnknownReason,
 };
 use tokio::time::Instant;
 
-use crate::host::{Host, config, connection, fixture, request, sabotage};
+use crate::host::{Host, config, connection, fixture, request};
 use crate::provider::{Received, Reply};
 
 fn created(_: &Received) -> Reply {
@@ -26,30 +26,9 @@ fn fault<T: std::fmt::Debug>(report: &CallReport<T>) -> FaultKind {
     }
 }
 
-/// Runs a call on another thread and makes the guests' clock tick until it ends.
-async fn ticking(host: Arc<Host>, text: &'static str) -> CallReport<Message> {
-    let engine = host.engine.clone();
-    let call = spawn(host, text);
-    while !call.is_finished() {
-        engine.tick();
-        tokio::task::yield_now().await;
-    }
-    call.await.unwrap()
-}
-
 #[expect(clippy::disallowed_methods, reason = "the test waits for the task")]
 fn spawn(host: Arc<Host>, text: &'static str) -> tokio::task::JoinHandle<CallReport<Message>> {
     tokio::spawn(async move { host.send(text).await })
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_loop_ends_with_its_cpu_budget() {
-    let host = Arc::new(Host::new("saboteur", created).await);
-    let report = ticking(Arc::clone(&host), "loop").await;
-    assert_eq!(fault(&report), FaultKind::CpuBudget);
-    // 100 ms in ticks of 5 ms, and the one that was too many.
-    assert_eq!(report.guest_cpu_ticks, 21);
-    assert_eq!(host.engine.free_slots(), 8);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -60,24 +39,6 @@ async fn the_ticker_of_its_own_ends_a_loop_too() {
     };
     let host = Host::with(config, "saboteur", created).await;
     assert_eq!(fault(&host.send("loop").await), FaultKind::CpuBudget);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_loop_ends_with_its_wall_clock_time() {
-    let host = Arc::new(Host::new("saboteur", created).await);
-    let context = host.context_for(Duration::from_millis(50));
-    let engine = host.engine.clone();
-    let deadline = context.deadline;
-    #[expect(clippy::disallowed_methods, reason = "the test waits for the task")]
-    let call = tokio::spawn(async move { host.adapter.sms_send(&context, &request("loop")).await });
-    // Nothing ticks before the deadline: the CPU budget is not touched.
-    tokio::time::sleep_until(deadline).await;
-    while !call.is_finished() {
-        engine.tick();
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-    let report = call.await.unwrap();
-    assert_eq!(fault(&report), FaultKind::WallTimeout);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -100,51 +61,6 @@ async fn neighbours_work_while_others_loop() {
     for call in loops {
         assert_eq!(fault(&call.await.unwrap()), FaultKind::CpuBudget);
     }
-}
-
-#[tokio::test]
-async fn memory_ends_at_its_limit() {
-    let (report, host) = sabotage("alloc", created).await;
-    assert_eq!(fault(&report), FaultKind::Memory);
-    assert!(report.memory_peak <= 16 << 20, "{}", report.memory_peak);
-    let after = host.send("hello").await;
-    assert!(matches!(after.outcome, Outcome::Accepted(_)));
-}
-
-#[tokio::test]
-async fn recursion_ends_in_a_trap() {
-    let (report, _host) = sabotage("recursion", created).await;
-    assert_eq!(fault(&report), FaultKind::Trap);
-}
-
-#[tokio::test]
-async fn requests_are_counted() {
-    let (report, host) = sabotage("many-requests", |_| Reply::Answer(200, "{}".to_owned())).await;
-    assert_eq!(report.ledger.len(), 8);
-    assert_eq!(host.provider.received().len(), 8);
-    assert!(
-        matches!(report.outcome, Outcome::NotSent(_)),
-        "{:?}",
-        report.outcome
-    );
-}
-
-#[tokio::test]
-async fn a_flood_of_log_lines_is_cut_and_counted() {
-    let (report, _host) = sabotage("log-flood", created).await;
-    assert!(
-        matches!(report.outcome, Outcome::Accepted(_)),
-        "{:?}",
-        report.outcome
-    );
-    let bytes: usize = report
-        .logs
-        .iter()
-        .filter(|line| line.source == LogSource::Adapter)
-        .map(|line| line.message.len())
-        .sum();
-    assert_eq!(bytes, 16 << 10);
-    assert_eq!(report.logs_dropped, 996);
 }
 
 #[tokio::test]

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use onerouter_engine::{Adapters, Engine, EngineConfig, LoadError, MacKey, Outcome};
-use onerouter_manifest::{Capability, Manifest, UnpackError, unpack};
-use wasmparser::{Parser, Payload};
+use onerouter_manifest::{Capability, Manifest, unpack};
 
 use crate::host::{Host, config, egress, fixture};
+use crate::packing::repacked;
 use crate::provider::Reply;
 
 fn engine(cache_dir: Option<&Path>, key: u8) -> Engine {
@@ -21,29 +21,10 @@ fn engine(cache_dir: Option<&Path>, key: u8) -> Engine {
 }
 
 /// The same component under another version.
-fn repacked(name: &str, version: &str) -> Bytes {
-    let packed = fixture(name);
-    let mut manifest = unpack(&packed).unwrap().manifest;
-    manifest.version = version.parse().unwrap();
-    onerouter_manifest::pack(&without_manifest(&packed), manifest)
-        .unwrap()
-        .into()
-}
-
-/// The manifest is the last section: everything before it.
-fn without_manifest(packed: &[u8]) -> Vec<u8> {
-    let others = Parser::new(0).parse_all(packed).filter_map(|payload| {
-        let payload = payload.unwrap();
-        let is_manifest = matches!(
-            &payload,
-            Payload::CustomSection(section) if section.name() == onerouter_manifest::SECTION
-        );
-        payload
-            .as_section()
-            .filter(|_| !is_manifest)
-            .map(|(_, range)| range.end)
-    });
-    packed.get(..others.max().unwrap()).unwrap().to_vec()
+fn versioned(name: &str, version: &str) -> Bytes {
+    repacked(&fixture(name), |manifest| {
+        manifest.version = version.parse().unwrap();
+    })
 }
 
 #[tokio::test]
@@ -61,58 +42,6 @@ async fn an_adapter_says_what_it_is() {
     );
     assert!(adapter.can(Capability::SmsLookup) && !adapter.can(Capability::Email));
     assert_eq!(adapter.digest().len(), 64);
-}
-
-#[tokio::test]
-async fn what_is_no_adapter_is_refused_with_its_reason() {
-    let engine = engine(None, 1);
-    let good = fixture("acme-texts");
-    let refused = async |bytes: &[u8]| {
-        engine
-            .load(Bytes::copy_from_slice(bytes))
-            .await
-            .unwrap_err()
-    };
-
-    assert!(matches!(refused(b"").await, LoadError::Unpack(_)));
-    assert!(matches!(refused(b"not wasm").await, LoadError::Unpack(_)));
-    assert!(matches!(
-        refused(b"(component)").await,
-        LoadError::Unpack(_)
-    ));
-    assert!(matches!(
-        refused(b"\0asm\x01\0\0\0").await,
-        LoadError::Unpack(_)
-    ));
-    assert!(matches!(
-        refused(&without_manifest(&good)).await,
-        LoadError::Unpack(UnpackError::Missing)
-    ));
-    assert!(matches!(
-        refused(&vec![0; (32 << 20) + 1]).await,
-        LoadError::TooLarge
-    ));
-    for length in (8..good.len()).step_by(997) {
-        let error = refused(&good[..length]).await;
-        assert!(
-            matches!(error, LoadError::Unpack(_) | LoadError::Compile(_)),
-            "{error}"
-        );
-    }
-}
-
-#[tokio::test]
-async fn precompiled_code_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    engine(Some(folder.path()), 1)
-        .load(fixture("acme-texts"))
-        .await
-        .unwrap();
-    let file = fs::read(only_file(folder.path())).unwrap();
-    // Without the seal it is what wasmtime would load.
-    let code = Bytes::copy_from_slice(&file[40..]);
-    let error = engine(None, 1).load(code).await.unwrap_err();
-    assert!(matches!(error, LoadError::Precompiled), "{error}");
 }
 
 fn only_file(folder: &Path) -> PathBuf {
@@ -174,9 +103,9 @@ async fn a_bad_entry_is_compiled_anew_and_replaced() {
 async fn a_folder_is_loaded_and_the_highest_version_counts() {
     let folder = tempfile::tempdir().unwrap();
     for (name, bytes) in [
-        ("a-old.wasm", repacked("acme-texts", "1.2.0")),
-        ("b-new.wasm", repacked("acme-texts", "1.10.0")),
-        ("c-same.wasm", repacked("acme-texts", "1.10.0")),
+        ("a-old.wasm", versioned("acme-texts", "1.2.0")),
+        ("b-new.wasm", versioned("acme-texts", "1.10.0")),
+        ("c-same.wasm", versioned("acme-texts", "1.10.0")),
         ("d-other.wasm", fixture("saboteur")),
         ("e-bad.wasm", Bytes::from_static(b"nothing")),
         ("readme.txt", Bytes::from_static(b"not looked at")),
@@ -228,7 +157,7 @@ async fn an_install_replaces_and_calls_under_way_keep_what_they_took() {
 
     let newer = host
         .engine
-        .load(repacked("acme-texts", "2.0.0"))
+        .load(versioned("acme-texts", "2.0.0"))
         .await
         .unwrap();
     let before = adapters.install(newer).unwrap();
@@ -251,6 +180,6 @@ async fn an_install_replaces_and_calls_under_way_keep_what_they_took() {
 
 #[test]
 fn a_manifest_survives_packing() {
-    let manifest: Manifest = unpack(&repacked("acme-texts", "3.0.0")).unwrap().manifest;
+    let manifest: Manifest = unpack(&versioned("acme-texts", "3.0.0")).unwrap().manifest;
     assert_eq!(manifest.version.to_string(), "3.0.0");
 }

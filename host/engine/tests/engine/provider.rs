@@ -2,7 +2,9 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -34,6 +36,10 @@ pub(crate) enum Reply {
     AnswerWith(u16, (&'static str, String), String),
     /// These bytes, and then the end of the connection.
     Cut(&'static str),
+    /// The first text, then the second one again and again.
+    Endless(&'static str, &'static str),
+    /// This text, then a space each second.
+    Trickle(&'static str),
     /// Nothing, for ever.
     Hang,
 }
@@ -50,6 +56,7 @@ pub(crate) struct Provider {
     pub(crate) address: SocketAddr,
     received: Arc<Mutex<Vec<Received>>>,
     count: watch::Receiver<usize>,
+    connections: Arc<AtomicUsize>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -68,9 +75,12 @@ impl Provider {
         let (counter, count) = watch::channel(0);
         let script: Arc<Script> = Arc::new(script);
         let log = Arc::clone(&received);
+        let connections = Arc::new(AtomicUsize::new(0));
+        let accepted = Arc::clone(&connections);
         let task = tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
+                accepted.fetch_add(1, Ordering::SeqCst);
                 let connection = Connection {
                     stream,
                     log: Arc::clone(&log),
@@ -84,12 +94,18 @@ impl Provider {
             address,
             received,
             count,
+            connections,
             task,
         }
     }
 
     pub(crate) fn received(&self) -> Vec<Received> {
         self.received.lock().unwrap().clone()
+    }
+
+    /// How many connections were made, with a request or without.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
     }
 
     /// The only request that came.
@@ -127,6 +143,19 @@ impl Connection {
                         .await?;
                 }
                 Reply::Cut(bytes) => return self.stream.write_all(bytes.as_bytes()).await,
+                Reply::Endless(start, again) => {
+                    self.stream.write_all(start.as_bytes()).await?;
+                    loop {
+                        self.stream.write_all(again.as_bytes()).await?;
+                    }
+                }
+                Reply::Trickle(start) => {
+                    self.stream.write_all(start.as_bytes()).await?;
+                    loop {
+                        tokio::time::sleep(Duration::from_secs(1)).await;
+                        self.stream.write_all(b" ").await?;
+                    }
+                }
                 Reply::Hang => {
                     // Until the other side gives up.
                     self.stream.read_u8().await?;
