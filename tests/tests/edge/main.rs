@@ -1,0 +1,9 @@
+//! What strangers may do to the gateway with bytes alone: nonsense, slowness, size and number.
+
+mod bodies;
+mod crowds;
+mod hostile;
+mod mutated;
+mod pipelined;
+mod raw;
+mod slow;
