@@ -1,6 +1,7 @@
 //! The fields of API keys and tenants.
 
 use onerouter_tests::harness::{Harness, Setup};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::cases::refuses;
@@ -98,4 +99,23 @@ async fn times_are_cut_to_microseconds() {
     // 64 bits would hold later ones, but the stores and four digits of a year do not.
     let body = json!({"name": "k", "environment": "test", "expires_at": "+10000-01-01T00:00:00Z"});
     assert_eq!(operator.post("/api/api-keys", body).await.status, 422);
+}
+
+/// JSON knows no integers, and a schema's `integer` means any number without a fraction.
+#[tokio::test]
+async fn a_whole_number_may_be_written_with_a_fraction_of_zeros() {
+    let host = start().await;
+    let operator = host.operator();
+    for (given, status) in [("3.0", 201), ("3.000", 201), ("3.001", 422), ("0.0", 422)] {
+        let body = format!(
+            r#"{{"name":"k","environment":"test","rate_limit":{{"per_second":{given},"burst":5}}}}"#
+        );
+        let made = operator
+            .send(Method::POST, "/api/api-keys", Some(body.into_bytes()))
+            .await;
+        assert_eq!(made.status, status, "{given}: {made:?}");
+        if status == 201 {
+            assert_eq!(made.json["rate_limit"]["per_second"], 3);
+        }
+    }
 }
