@@ -1,5 +1,6 @@
 //! The commands of the `onerouter` program. Data goes to standard output, talk to standard error.
 
+mod core_dump;
 mod dev;
 mod doctor;
 mod manage;
@@ -120,9 +121,10 @@ enum Command {
 pub async fn run() -> anyhow::Result<()> {
     let cli = Cli::parse();
     let global = cli.global;
-    // The commands that serve choose their own.
+    // The commands that serve choose their own log and moment.
     if !matches!(cli.command, Command::Serve(_) | Command::Dev(_)) {
         terminal::start_log("error");
+        core_dump::forbid()?;
     }
     match cli.command {
         Command::Serve(args) => serve::run(&global, args).await,

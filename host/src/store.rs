@@ -9,8 +9,10 @@
 //!   tells PostgreSQL.
 //! - One file per table: `tenants`, `api_keys`, `connections`, `data_keys`, `objects`, `attempts`,
 //!   `idempotency_keys`, `events`, `call_logs`, `due_work`, `routing_policies`.
-//! - `statement` and `backend`: how one text reaches two drivers. `connect`, `dead_connection`,
-//!   `migration`, `error`.
+//! - `claims` and `settlements`: all that is written of one message before it is sent and after, in
+//!   one round trip to PostgreSQL.
+//! - `statement` and `backend`: how one text reaches two drivers. `connect`, `kept`,
+//!   `dead_connection`, `migration`, `error`.
 //!
 //! Times that are written must have been cut by [`onerouter_domain::time::cut`], so that both give
 //! back what they were given. A connection is never held while anything else is waited for.
@@ -19,6 +21,7 @@ mod api_keys;
 mod attempts;
 mod backend;
 mod call_logs;
+mod claims;
 mod connect;
 mod connections;
 mod data_keys;
@@ -27,9 +30,11 @@ mod due_work;
 mod error;
 mod events;
 mod idempotency_keys;
+mod kept;
 mod migration;
 mod objects;
 mod routing_policies;
+mod settlements;
 mod statement;
 mod tenant_tx;
 mod tenants;
@@ -37,15 +42,17 @@ mod tenants;
 use std::fmt;
 use std::time::Duration;
 
-use sqlx::{Executor as _, PgPool, SqlSafeStr as _, SqlitePool};
+use sqlx::{Executor as _, SqlSafeStr as _, SqlitePool};
 
 use backend::{Backend, Pools};
 use error::During as _;
-use statement::Statement;
+use kept::Kept;
+use statement::{Joined, Statement};
 
 pub use api_keys::{ApiKeyRow, KeyUse, NewApiKey};
 pub use attempts::{AttemptEnd, AttemptRow, NewAttempt};
 pub use call_logs::NewCallLog;
+pub use claims::MessageClaim;
 pub use connections::{
     ConnectionGroup, ConnectionRow, ConnectionSlot, ConnectionWrite, NewConnection,
 };
@@ -57,6 +64,7 @@ pub use idempotency_keys::{IdempotencyRow, KeyClaim, KeyState, NewKeyClaim};
 pub use migration::SchemaState;
 pub use objects::{NewObject, ObjectFilter, ObjectKind, ObjectMove, ObjectRow, ObjectUpdate};
 pub use routing_policies::{RoutingPolicyRow, RoutingSlot};
+pub use settlements::{MessageSettlement, RequestEnd, SettledRequest};
 pub use tenant_tx::TenantTx;
 pub use tenants::{DEFAULT_TENANT, TenantRow};
 
@@ -113,7 +121,7 @@ pub struct Store {
 
 #[derive(Debug, Clone)]
 enum Db {
-    Postgres(PgPool),
+    Postgres(Kept),
     Sqlite {
         /// One connection: SQLite has one writer at a time, and here they queue in order.
         write: SqlitePool,
@@ -129,7 +137,9 @@ impl Store {
     /// The URL names no database, or the file cannot be opened.
     pub async fn connect(config: &StoreConfig) -> Result<Self, StoreError> {
         let db = match connect::parse(&config.url)? {
-            connect::Target::Postgres(options) => Db::Postgres(connect::postgres(*options, config)),
+            connect::Target::Postgres(options) => {
+                Db::Postgres(Kept::new(connect::postgres(*options, config)))
+            }
             connect::Target::Sqlite(options) => {
                 let (write, read) = connect::sqlite(*options, config).await?;
                 Db::Sqlite { write, read }
@@ -168,13 +178,28 @@ impl Store {
             }
             .during(name)?;
         }
+        for (name, joined) in joined_statements() {
+            match self.pools_to_read() {
+                Backend::Postgres(pool) => pool
+                    .prepare(joined.postgres.into_sql_str())
+                    .await
+                    .map(drop)
+                    .during(name)?,
+                Backend::Sqlite(pool) => {
+                    for statement in joined.sqlite {
+                        let prepared = pool.prepare(statement.sqlite.into_sql_str()).await;
+                        prepared.map(drop).during(name)?;
+                    }
+                }
+            }
+        }
         Ok(())
     }
 
     /// Waits for transactions to end and closes every connection.
     pub async fn close(&self) {
         match &self.db {
-            Db::Postgres(pool) => pool.close().await,
+            Db::Postgres(kept) => kept.close().await,
             Db::Sqlite { write, read } => {
                 read.close().await;
                 write.close().await;
@@ -184,14 +209,14 @@ impl Store {
 
     fn pools_to_read(&self) -> Pools<'_> {
         match &self.db {
-            Db::Postgres(pool) => Backend::Postgres(pool),
+            Db::Postgres(kept) => Backend::Postgres(kept.pool()),
             Db::Sqlite { read, .. } => Backend::Sqlite(read),
         }
     }
 
     fn pools_to_write(&self) -> Pools<'_> {
         match &self.db {
-            Db::Postgres(pool) => Backend::Postgres(pool),
+            Db::Postgres(kept) => Backend::Postgres(kept.pool()),
             Db::Sqlite { write, .. } => Backend::Sqlite(write),
         }
     }
@@ -221,9 +246,41 @@ fn statements() -> impl Iterator<Item = (&'static str, Statement)> {
     .copied()
 }
 
+fn joined_statements() -> impl Iterator<Item = (&'static str, Joined)> {
+    [claims::JOINED, settlements::JOINED]
+        .into_iter()
+        .flatten()
+        .copied()
+}
+
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+
+    /// What a text writes: `insert into objects`, …
+    fn writes(text: &str) -> BTreeSet<String> {
+        let words: Vec<_> = text.split_whitespace().collect();
+        words
+            .windows(3)
+            .filter_map(|words| match (words[0], words[1]) {
+                ("insert", "into") | ("delete", "from") => Some(words.join(" ")),
+                ("update", table) if words[2] == "set" => Some(format!("update {table}")),
+                _ => None,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_joined_statement_writes_what_its_parts_write() {
+        for (name, joined) in joined_statements() {
+            let parts = joined.sqlite.iter().map(|part| writes(part.sqlite));
+            let parts: BTreeSet<_> = parts.flatten().collect();
+            assert!(!parts.is_empty(), "{name}");
+            assert_eq!(writes(joined.postgres), parts, "{name}");
+        }
+    }
 
     /// SQLite tells how it would run a statement without any rows; PostgreSQL's plans depend on
     /// them, but the indexes are the same.

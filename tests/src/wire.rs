@@ -29,6 +29,7 @@ pub struct Wire {
 struct Inner {
     server: String,
     open: AtomicUsize,
+    round_trips: AtomicUsize,
     snares: Mutex<Vec<Arc<Snare>>>,
     cut: broadcast::Sender<()>,
 }
@@ -95,6 +96,7 @@ impl Wire {
         let inner = Arc::new(Inner {
             server,
             open: AtomicUsize::new(0),
+            round_trips: AtomicUsize::new(0),
             snares: Mutex::default(),
             cut: broadcast::Sender::new(1),
         });
@@ -125,6 +127,11 @@ impl Wire {
     /// Connections that are open.
     pub fn open(&self) -> usize {
         self.inner.open.load(Ordering::SeqCst)
+    }
+
+    /// How often a client has asked for an answer and waited, on whatever connection.
+    pub fn round_trips(&self) -> usize {
+        self.inner.round_trips.load(Ordering::SeqCst)
     }
 
     /// Cuts every connection, and waits until all are cut.
@@ -216,6 +223,10 @@ impl Inner {
         loop {
             let kind = client.read_u8().await?;
             let message = read_rest(&mut client, vec![kind]).await?;
+            // The server answers a simple query, and everything up to a Sync.
+            if matches!(kind, b'Q' | b'S') {
+                self.round_trips.fetch_add(1, Ordering::SeqCst);
+            }
             if let Some((point, statements)) = conversation.hear(kind, &message[5..])
                 && let Some(snare) = self.take(point, &statements)
             {

@@ -3,7 +3,7 @@
 //! A provider may echo what it was sent: in an error text, a debug header, a login page. Secrets
 //! are looked for as they are and in every form in which software writes them: percent-encoded,
 //! as a form field, JSON-escaped, HTML-escaped, in hex, and in base64 at each of its three
-//! alignments, in both alphabets. JSON escapes and percent-encodings are also undone first,
+//! alignments, in both alphabets. JSON escapes and percent-encodings are also undone first, several times,
 //! because each character may be escaped or not.
 //!
 //! The common case, in which nothing is found, is one pass with a vectorised search.
@@ -70,10 +70,15 @@ impl Scrubber {
         let thorough = self.thorough.as_ref()?;
         let mut found = Vec::new();
         self.search(thorough, bytes, None, &mut found);
-        if bytes.contains(&b'\\') {
-            let view = View::of(bytes).undo(json_escape);
+        // Three times: a dump of a JSON request in an error text, itself in a JSON answer.
+        let mut view = View::of(bytes);
+        for _ in 0..3 {
+            if !view.bytes.contains(&b'\\') {
+                break;
+            }
+            view = view.undo(json_escape);
             self.search(thorough, &view.bytes, Some(&view), &mut found);
-            self.search_percent(thorough, view, &mut found);
+            self.search_percent(thorough, view.clone(), &mut found);
         }
         self.search_percent(thorough, View::of(bytes), &mut found);
         (!found.is_empty()).then(|| blot(bytes, found))
@@ -248,6 +253,7 @@ fn blot(bytes: &[u8], mut found: Vec<Range<usize>>) -> Vec<u8> {
 }
 
 /// Bytes with encodings undone, and where each of them comes from.
+#[derive(Clone)]
 struct View<'b> {
     bytes: Cow<'b, [u8]>,
     /// Start of each byte in the original, and the original's end behind the last; none while the

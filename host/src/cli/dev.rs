@@ -14,7 +14,7 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::serve::StopSignal;
-use super::{Global, load, terminal};
+use super::{Global, core_dump, load, terminal};
 use crate::config::{Config, Deployment, Flags};
 use crate::gateway::{Doubles, Gateway};
 use crate::service::caller::Operator;
@@ -66,6 +66,7 @@ pub(super) async fn run(global: &Global, args: DevArgs) -> anyhow::Result<()> {
     let admin_token = config.admin_token.clone().unwrap_or_else(random_token);
     config.admin_token = Some(admin_token.clone());
     let gateway = Gateway::start(&config, Doubles::default()).await?;
+    core_dump::forbid()?;
     let operator = Operator {
         tenant: DEFAULT_TENANT,
     };

@@ -5,7 +5,7 @@ use std::io;
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{Global, load, terminal};
+use super::{Global, core_dump, load, terminal};
 use crate::config::{Config, Flags};
 use crate::gateway::{Doubles, Gateway};
 
@@ -25,6 +25,7 @@ pub(super) async fn run(global: &Global, args: ServeArgs) -> anyhow::Result<()> 
     warn_of_what_is_not_there_yet(&config);
     let mut stop = StopSignal::listen()?;
     let gateway = Gateway::start(&config, Doubles::default()).await?;
+    core_dump::forbid()?;
     terminal::say(&format!("onerouter listens on {}", gateway.url()));
     stop.wait().await;
     terminal::say("finishing what is in flight");

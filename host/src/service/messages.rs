@@ -10,6 +10,7 @@ mod batch;
 mod cancel;
 mod claim;
 mod create;
+mod failover;
 mod read;
 mod settle;
 mod settlement;
@@ -264,7 +265,20 @@ impl<K: Kind> Messages<K> {
         status_before: Option<K::Status>,
         now: DateTime<Utc>,
     ) -> Result<bool, StoreError> {
-        let update = ObjectUpdate {
+        if !tx.update_object(&Self::update(object, now)).await? {
+            return Ok(false);
+        }
+        Self::count_up(object, now);
+        if status_before != Some(object.status) {
+            let data = shown(K::present(object, None));
+            tx.insert_event(&Self::event(object, data)).await?;
+        }
+        Ok(true)
+    }
+
+    /// What is written of an object's next version.
+    fn update(object: &Object<K>, now: DateTime<Utc>) -> ObjectUpdate {
+        ObjectUpdate {
             id: K::uuid(object.id),
             expected_version: object.version,
             status: object.status.to_string(),
@@ -273,26 +287,26 @@ impl<K: Kind> Messages<K> {
             claimed_until: object.claimed_until,
             refreshed_at: object.refreshed_at,
             updated_at: now,
-        };
-        if !tx.update_object(&update).await? {
-            return Ok(false);
         }
+    }
+
+    /// The object is at its next version, as its row is.
+    const fn count_up(object: &mut Object<K>, now: DateTime<Utc>) {
         object.version = object.version.saturating_add(1);
         object.updated_at = now;
-        if status_before != Some(object.status) {
-            let data = K::present(object, None);
-            tx.insert_event(&NewEvent {
-                id: EventId::from_uuid(ids::next()),
-                environment: object.environment,
-                event_type: format!("{}.{}", K::NAME, object.status),
-                object_id: K::uuid(object.id),
-                object_version: object.version,
-                data: String::from_utf8_lossy(&data).into_owned(),
-                created_at: now,
-            })
-            .await?;
+    }
+
+    /// The event about an object's version.
+    fn event(object: &Object<K>, data: String) -> NewEvent {
+        NewEvent {
+            id: EventId::from_uuid(ids::next()),
+            environment: object.environment,
+            event_type: format!("{}.{}", K::NAME, object.status),
+            object_id: K::uuid(object.id),
+            object_version: object.version,
+            data,
+            created_at: object.updated_at,
         }
-        Ok(true)
     }
 
     fn store_failed(during: &'static str) -> impl Fn(StoreError) -> Refusal {
@@ -303,6 +317,11 @@ impl<K: Kind> Messages<K> {
 /// Our own types always are JSON.
 fn to_json(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).unwrap_or_else(|_| "{}".to_owned())
+}
+
+/// A document as text. Our own are UTF-8.
+fn shown(document: Vec<u8>) -> String {
+    String::from_utf8(document).unwrap_or_default()
 }
 
 /// What a call sent, for the attempt's row: methods, hosts and statuses, no bodies.

@@ -16,7 +16,7 @@ use chrono::{DateTime, Utc};
 use onerouter_domain::code::ErrorCode;
 use onerouter_domain::environment::Environment;
 use onerouter_domain::id::{ConnectionId, TenantId};
-use onerouter_engine::{Adapter, Adapters, Outcome};
+use onerouter_engine::{Adapter, Adapters, NotSent, Outcome};
 use onerouter_manifest::{Capability, Category, PluginId};
 
 use self::breaker::Health;
@@ -79,10 +79,10 @@ impl Route {
         self.reasons.clone()
     }
 
-    /// Goes on to the next connection whose breaker admits a call.
+    /// Goes on to the next connection whose breaker is not open.
     pub fn advance(&mut self, now: DateTime<Utc>) -> bool {
         while let Some(next) = self.others.pop_front() {
-            if next.0.breaker.admits(now) {
+            if next.0.breaker.open_for(now).is_none() {
                 self.chosen = next;
                 return true;
             }
@@ -108,30 +108,37 @@ impl Connections {
             .await?;
         let now = self.clock.now();
         let policy = served.policy();
-        let mut weighed = served.weigh(&self.adapters, need, now);
-        loop {
-            let decision = served.decide(policy, &weighed, need, seed);
-            if let Some((id, reason)) = hindered(&decision, &weighed) {
-                return Err(served.refusal_of(id, reason, need, now));
-            }
-            let mut ways = decision
-                .candidates
-                .iter()
-                .filter_map(|target| served.way(target.connection_id, &weighed));
-            let Some(chosen) = ways.next() else {
-                return Err(served.refusal(&decision, need, now));
-            };
-            if chosen.0.breaker.admits(now) {
-                return Ok(Route {
-                    chosen,
-                    others: ways.collect(),
-                    reasons: reasons(&decision),
-                });
-            }
-            // Due for a probe, but another call is it.
-            drop(ways);
-            for one in weighed.iter_mut().filter(|one| one.id == chosen.0.id) {
-                one.hindrance = Some(SkipReason::Unavailable);
+        let weighed = served.weigh(&self.adapters, need, now);
+        let decision = served.decide(policy, &weighed, need, seed);
+        if let Some((id, reason)) = hindered(&decision, &weighed) {
+            return Err(served.refusal_of(id, reason, need, now));
+        }
+        let mut ways = decision
+            .candidates
+            .iter()
+            .filter_map(|target| served.way(target.connection_id, &weighed));
+        match ways.next() {
+            Some(chosen) => Ok(Route {
+                chosen,
+                others: ways.collect(),
+                reasons: reasons(&decision),
+            }),
+            None => Err(served.refusal(&decision, need, now)),
+        }
+    }
+
+    /// Whether an opened connection is what its row says now. When nobody can tell, it is not.
+    pub(super) async fn is_current(&self, tenant: TenantId, opened: &Connection) -> bool {
+        let row = async {
+            let mut tx = self.store.begin_read(tenant).await?;
+            tx.find_connection(opened.id).await
+        };
+        match row.await {
+            Ok(row) => row
+                .is_some_and(|row| row.deleted_at.is_none() && row.updated_at == opened.updated_at),
+            Err(error) => {
+                tracing::warn!(%error, connection.id = %opened.id, "cannot look at a connection");
+                false
             }
         }
     }
@@ -391,6 +398,12 @@ fn nobody(decision: &Decision, need: &Need<'_>) -> Refusal {
         ),
     };
     Refusal::new(ErrorCode::NoConnection, detail)
+}
+
+/// Asks a connection's breaker right before a call: why it is not made, where another one is the
+/// probe.
+pub(super) fn hold_back(connection: &Connection, now: DateTime<Utc>) -> Option<NotSent> {
+    (!connection.breaker.admits(now)).then_some(NotSent::Unreachable(None))
 }
 
 /// Tells a connection's breaker what a call said about the health of its provider.

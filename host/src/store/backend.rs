@@ -10,9 +10,11 @@ use serde::de::DeserializeOwned;
 use sqlx::postgres::{PgRow, Postgres};
 use sqlx::sqlite::{Sqlite, SqliteRow};
 use sqlx::types::Json;
-use sqlx::{Decode, PgConnection, PgPool, PgTransaction, Row as _, SqliteConnection, SqlitePool};
+use sqlx::{Decode, PgConnection, PgPool, Row as _, SqliteConnection, SqlitePool};
 use sqlx::{SqliteTransaction, Type};
 use uuid::Uuid;
+
+use super::kept::KeptTransaction;
 
 /// One thing of PostgreSQL's or its counterpart of SQLite's.
 #[derive(Debug, Clone, Copy)]
@@ -22,7 +24,7 @@ pub(super) enum Backend<P, S> {
 }
 
 pub(super) type Pools<'a> = Backend<&'a PgPool, &'a SqlitePool>;
-pub(super) type Transaction = Backend<PgTransaction<'static>, SqliteTransaction<'static>>;
+pub(super) type Transaction = Backend<KeptTransaction, SqliteTransaction<'static>>;
 pub(super) type Connection<'a> = Backend<&'a mut PgConnection, &'a mut SqliteConnection>;
 
 /// What a statement runs on. A tenant's transaction has the same two functions.
@@ -181,6 +183,16 @@ macro_rules! execute {
     };
 }
 
+/// Runs a joined statement on PostgreSQL, and gives the number of rows that its last part touched.
+macro_rules! execute_joined {
+    ($on:expr, $executor:ident, $statement:expr, [$($value:expr),* $(,)?]) => {{
+        let query =
+            $crate::store::backend::bound!(sqlx::Postgres, $statement, postgres, [$($value),*]);
+        let result = query.execute($executor).await.map(|done| done.rows_affected());
+        $on.noted(result)
+    }};
+}
+
 /// The first row, if there is one.
 macro_rules! fetch_optional {
     ($on:expr, $statement:expr, [$($value:expr),* $(,)?]) => {
@@ -205,4 +217,4 @@ macro_rules! fetch_all {
     };
 }
 
-pub(super) use {bound, execute, fetch_all, fetch_optional, run};
+pub(super) use {bound, execute, execute_joined, fetch_all, fetch_optional, run};

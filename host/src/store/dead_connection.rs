@@ -14,7 +14,7 @@ impl Store {
         F: Future<Output = Result<T, sqlx::Error>>,
     {
         let most = match &self.db {
-            Db::Postgres(pool) => pool.options().get_max_connections(),
+            Db::Postgres(kept) => kept.max(),
             Db::Sqlite { .. } => 0,
         };
         past_dead_connections(most, run).await

@@ -110,7 +110,15 @@ pub enum KeyClaim {
 
 /// Between the insert and the look at what was in its way, that may have been released or claimed
 /// anew. More often in a row than this is no accident.
-const CLAIM_ATTEMPTS: u32 = 3;
+pub(super) const CLAIM_ATTEMPTS: u32 = 3;
+
+/// A key that was claimed and released again and again.
+pub(super) const fn restless_key() -> StoreError {
+    StoreError::Unavailable {
+        operation: "claim an idempotency key",
+        source: sqlx::Error::RowNotFound,
+    }
+}
 
 macro_rules! columns {
     () => {
@@ -176,23 +184,30 @@ impl TenantTx {
             if self.insert_claim(claim).await? {
                 return Ok(KeyClaim::New);
             }
-            let Some(row) = self.find_key(claim.environment, &claim.key).await? else {
-                continue;
-            };
-            if !row.is_expired(claim.now) {
-                return Ok(KeyClaim::Existing(row));
-            }
-            if self.replace_claim(claim).await? {
-                return Ok(KeyClaim::New);
+            if let Some(found) = self.look_at_taken_key(claim).await? {
+                return Ok(found);
             }
         }
-        Err(StoreError::Unavailable {
-            operation: "claim an idempotency key",
-            source: sqlx::Error::RowNotFound,
-        })
+        Err(restless_key())
     }
 
-    async fn insert_claim(&mut self, claim: &NewKeyClaim) -> Result<bool, StoreError> {
+    /// What stands in the way of a claim: a row, or an expired one, which the claim replaces. None
+    /// when it is gone meanwhile.
+    pub(super) async fn look_at_taken_key(
+        &mut self,
+        claim: &NewKeyClaim,
+    ) -> Result<Option<KeyClaim>, StoreError> {
+        let Some(row) = self.find_key(claim.environment, &claim.key).await? else {
+            return Ok(None);
+        };
+        if !row.is_expired(claim.now) {
+            return Ok(Some(KeyClaim::Existing(row)));
+        }
+        let is_replaced = self.replace_claim(claim).await?;
+        Ok(is_replaced.then_some(KeyClaim::New))
+    }
+
+    pub(super) async fn insert_claim(&mut self, claim: &NewKeyClaim) -> Result<bool, StoreError> {
         let tenant = self.tenant().uuid();
         execute!(
             self,

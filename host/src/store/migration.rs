@@ -37,7 +37,7 @@ impl Store {
     /// [`StoreError::Migrate`]: one failed, or one that was applied has been changed since.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         match &self.db {
-            Db::Postgres(pool) => migrate_postgres(pool.connect_options().as_ref()).await,
+            Db::Postgres(kept) => migrate_postgres(kept.pool().connect_options().as_ref()).await,
             Db::Sqlite { write, .. } => migrate_sqlite(write).await,
         }
     }
@@ -66,7 +66,8 @@ impl Store {
     pub async fn schema_state(&self) -> Result<SchemaState, StoreError> {
         const OPERATION: &str = "read the schema's version";
         let (migrator, applied) = match &self.db {
-            Db::Postgres(pool) => {
+            Db::Postgres(kept) => {
+                let pool = kept.pool();
                 let exists: bool =
                     sqlx::query_scalar("select to_regclass('_sqlx_migrations') is not null")
                         .fetch_one(pool)

@@ -1,4 +1,5 @@
-//! A statement: one text for both databases, or one for each where their dialects differ.
+//! A statement: one text for both databases, or one for each where their dialects differ, or one
+//! for PostgreSQL where SQLite needs several.
 
 /// The text of a statement.
 #[derive(Debug, Clone, Copy)]
@@ -25,6 +26,22 @@ impl Statement {
             "both texts must have the same parameters"
         );
         highest
+    }
+}
+
+/// What PostgreSQL does in one statement, and SQLite, whose `with` cannot write, in several: each
+/// statement costs a round trip to a server, and nothing within one process.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Joined {
+    pub(super) postgres: &'static str,
+    /// Those that do the same, in order. Some run only where there is something to write.
+    pub(super) sqlite: &'static [Statement],
+}
+
+impl Joined {
+    /// How many values are to be bound on PostgreSQL.
+    pub(super) const fn parameters(&self) -> usize {
+        highest_parameter(self.postgres)
     }
 }
 
@@ -57,14 +74,25 @@ const fn highest_parameter(text: &str) -> usize {
 /// The statements of a file, each a constant, and `STATEMENTS`, by which all of them can be tried.
 macro_rules! statements {
     ($($(#[$doc:meta])* $name:ident = $statement:expr;)+) => {
-        $($(#[$doc])* const $name: $crate::store::statement::Statement = $statement;)+
+        $($(#[$doc])* pub(in crate::store) const $name: $crate::store::statement::Statement =
+            $statement;)+
 
         pub(in crate::store) const STATEMENTS: &[(&str, $crate::store::statement::Statement)] =
             &[$((concat!(module_path!(), "::", stringify!($name)), $name),)+];
     };
 }
 
-pub(super) use statements;
+/// The same for [`Joined`] ones: `JOINED`.
+macro_rules! joined_statements {
+    ($($(#[$doc:meta])* $name:ident = $statement:expr;)+) => {
+        $($(#[$doc])* const $name: $crate::store::statement::Joined = $statement;)+
+
+        pub(in crate::store) const JOINED: &[(&str, $crate::store::statement::Joined)] =
+            &[$((concat!(module_path!(), "::", stringify!($name)), $name),)+];
+    };
+}
+
+pub(super) use {joined_statements, statements};
 
 #[cfg(test)]
 mod tests {

@@ -1,11 +1,12 @@
 //! The transaction of a tenant: the only way to a tenant's data.
 
 use onerouter_domain::id::TenantId;
-use sqlx::{AssertSqlSafe, PgPool, SqlitePool};
+use sqlx::SqlitePool;
 
 use super::backend::{Backend, Connection, Transaction};
 use super::dead_connection::past_dead_connections;
 use super::error::During as _;
+use super::kept::Kept;
 use super::{Db, Store, StoreError};
 
 /// A transaction in which only one tenant's rows are seen and written.
@@ -32,7 +33,7 @@ impl Store {
     /// [`StoreError::Unavailable`]: no connection came free in time, or none can be made.
     pub async fn begin(&self, tenant: TenantId) -> Result<TenantTx, StoreError> {
         let transaction = match &self.db {
-            Db::Postgres(pool) => begin_postgres(pool, "begin", tenant).await,
+            Db::Postgres(kept) => begin_postgres(kept, "begin", tenant).await,
             // At once with the lock for writing: one that is asked for halfway may be refused.
             Db::Sqlite { write, .. } => begin_sqlite(write, "begin immediate").await,
         };
@@ -46,7 +47,7 @@ impl Store {
     /// As [`Store::begin`].
     pub async fn begin_read(&self, tenant: TenantId) -> Result<TenantTx, StoreError> {
         let transaction = match &self.db {
-            Db::Postgres(pool) => begin_postgres(pool, "begin read only", tenant).await,
+            Db::Postgres(kept) => begin_postgres(kept, "begin read only", tenant).await,
             Db::Sqlite { read, .. } => begin_sqlite(read, "begin").await,
         };
         TenantTx::begun(tenant, transaction)
@@ -90,7 +91,7 @@ impl TenantTx {
     /// What a statement runs on.
     pub(super) fn executors(&mut self) -> Connection<'_> {
         match &mut self.transaction {
-            Backend::Postgres(transaction) => Backend::Postgres(&mut **transaction),
+            Backend::Postgres(transaction) => Backend::Postgres(transaction.connection()),
             Backend::Sqlite(transaction) => Backend::Sqlite(&mut **transaction),
         }
     }
@@ -105,17 +106,16 @@ impl TenantTx {
 /// Beginning and naming the tenant take one round trip. A server that was restarted leaves dead
 /// connections in the pool, which are noticed here: nothing has been done yet.
 async fn begin_postgres(
-    pool: &PgPool,
+    kept: &Kept,
     begin: &'static str,
     tenant: TenantId,
 ) -> Result<Transaction, sqlx::Error> {
-    past_dead_connections(pool.options().get_max_connections(), || {
-        // The text of a UUID holds nothing that SQL could misread.
-        let statement = format!(
-            "{begin}; select set_config('onerouter.tenant', '{}', true)",
+    past_dead_connections(kept.max(), || {
+        // The text of a UUID holds nothing that SQL could misread. `set` answers without a row.
+        kept.begin(format!(
+            "{begin}; set local onerouter.tenant = '{}'",
             tenant.uuid()
-        );
-        pool.begin_with(AssertSqlSafe(statement))
+        ))
     })
     .await
     .map(Backend::Postgres)

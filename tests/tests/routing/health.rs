@@ -18,12 +18,20 @@ const COOL_DOWN: Duration = Duration::from_secs(10);
 
 scenarios!(
     a_provider_that_keeps_failing_is_passed_over_until_a_probe_succeeds,
+    what_is_not_sent_again_is_no_probe,
+    a_message_that_breaks_the_plugin_leaves_the_connection_open,
     without_another_connection_callers_are_told_to_wait,
     a_connection_that_nobody_can_read_leaves_the_others,
 );
 
-async fn fail(acme: &Client, message: Value) {
+/// The next message has its effect, and an answer that does not tell.
+fn break_down(provider: &Provider) {
+    provider.answer_next(500, "{}");
+}
+
+async fn fail(provider: &Provider, acme: &Client, message: Value) {
     for _ in 0..FAILURES {
+        break_down(provider);
         acme.post("/v1/sms", message.clone()).await;
     }
 }
@@ -40,9 +48,9 @@ async fn a_provider_that_keeps_failing_is_passed_over_until_a_probe_succeeds(gro
     let provider = Provider::start().await;
     let (host, acme) = ground.host_and(&provider).await;
     let [saboteur, _] = saboteur_first(&host.operator()).await;
-    fail(&acme, message("trap-before")).await;
+    fail(&provider, &acme, message("down")).await;
     assert_eq!(served(&host, &acme, "Hi").await, (1, "twilio".to_owned()));
-    assert_eq!(provider.posted().len(), 0);
+    assert_eq!(provider.effects("Hi"), 0);
     let simulated = host.operator().post(SIMULATE, json!({})).await;
     let skipped = &simulated.json["skipped"][0];
     assert_eq!(
@@ -52,22 +60,57 @@ async fn a_provider_that_keeps_failing_is_passed_over_until_a_probe_succeeds(gro
 
     // One probe after the cool-down; it fails, and the next one is due a cool-down later.
     host.pass(COOL_DOWN);
-    assert_eq!(
-        served(&host, &acme, "trap-before").await,
-        (2, "twilio".to_owned())
-    );
+    break_down(&provider);
+    let lost = acme.post("/v1/sms", message("probe")).await;
+    assert_eq!((lost.status, lost.code()), (504, "outcome_unknown"));
+    assert_eq!(provider.effects("probe"), 1);
     assert_eq!(served(&host, &acme, "Hi").await, (1, "twilio".to_owned()));
     host.pass(COOL_DOWN);
     assert_eq!(served(&host, &acme, "Hi").await, (1, "saboteur".to_owned()));
     assert_eq!(served(&host, &acme, "Hi").await, (1, "saboteur".to_owned()));
 }
 
+async fn what_is_not_sent_again_is_no_probe(ground: Ground) {
+    let provider = Provider::start().await;
+    let (host, acme) = ground.host_and(&provider).await;
+    saboteur_first(&host.operator()).await;
+    let once = acme.with("Idempotency-Key", "before");
+    assert_eq!(once.post("/v1/sms", message("before")).await.status, 201);
+    fail(&provider, &acme, message("down")).await;
+    host.pass(COOL_DOWN);
+    for _ in 0..5 {
+        let replayed = once.post("/v1/sms", message("before")).await;
+        assert_eq!(replayed.header("idempotent-replayed"), Some("true"));
+        let late = acme
+            .post(
+                "/v1/sms",
+                json!({"to": "+14155550123", "body": "Hi", "send_at": "2020-01-01T00:00:00Z"}),
+            )
+            .await;
+        assert_eq!(late.status, 422, "{late:?}");
+    }
+    assert_eq!(served(&host, &acme, "Hi").await, (1, "saboteur".to_owned()));
+}
+
+async fn a_message_that_breaks_the_plugin_leaves_the_connection_open(ground: Ground) {
+    let provider = Provider::start().await;
+    let (_host, acme) = ground.host_and(&provider).await;
+    let mut poison = message("trap-before");
+    poison["provider"] = json!("saboteur");
+    for _ in 0..2 * FAILURES {
+        assert_eq!(acme.post("/v1/sms", poison.clone()).await.status, 502);
+    }
+    poison["body"] = json!("Hi");
+    let sent = acme.post("/v1/sms", poison).await;
+    assert_eq!(sent.status, 201, "{sent:?}");
+}
+
 async fn without_another_connection_callers_are_told_to_wait(ground: Ground) {
     let provider = Provider::start().await;
     let (host, acme) = ground.host_and(&provider).await;
-    let mut named = message("trap-before");
+    let mut named = message("down");
     named["provider"] = json!("saboteur");
-    fail(&acme, named.clone()).await;
+    fail(&provider, &acme, named.clone()).await;
     named["body"] = json!("Hi");
     let once = acme.with("Idempotency-Key", "patience");
     let objects = ground.count("objects").await;
@@ -80,7 +123,7 @@ async fn without_another_connection_callers_are_told_to_wait(ground: Ground) {
     assert_eq!(refused.json["retryable"], true);
     let wait: u64 = refused.header("retry-after").unwrap().parse().unwrap();
     assert!((1..=11).contains(&wait), "{wait}");
-    assert_eq!(provider.posted().len(), 0);
+    assert_eq!(provider.effects("Hi"), 0);
     assert_eq!(
         ground.count("objects").await,
         objects,

@@ -79,6 +79,10 @@ async fn a_rule_decides_for_what_it_fits(ground: Ground) {
     named["body"] = json!("trap-before");
     let refused = acme.post("/v1/sms", named).await;
     assert_eq!((refused.status, refused.code()), (502, "plugin_fault"));
+    let mut elsewhere = to("+447700900123");
+    elsewhere["provider"] = json!("twilio");
+    let refused = acme.post("/v1/sms", elsewhere).await;
+    assert_eq!((refused.status, refused.code()), (422, "no_connection"));
     let simulated = operator
         .post(SIMULATE, json!({"to": "+447700900123"}))
         .await;

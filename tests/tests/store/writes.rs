@@ -1,17 +1,26 @@
 //! What a write of the API does: claim in one transaction, settle in another.
 
+use chrono::{DateTime, Utc};
 use onerouter::store::{
-    AttemptEnd, AttemptRow, DEFAULT_TENANT, KeyClaim, NewAttempt, NewCallLog, NewEvent,
-    NewKeyClaim, ObjectUpdate, Store, WorkKind,
+    AttemptEnd, AttemptRow, DEFAULT_TENANT, KeyClaim, KeyState, MessageClaim, MessageSettlement,
+    NewAttempt, NewCallLog, NewEvent, NewKeyClaim, NewObject, ObjectUpdate, RequestEnd,
+    SettledRequest, Store, TenantTx, WorkKind,
 };
 use onerouter_domain::environment::Environment;
 use onerouter_domain::id::{AttemptId, EventId, RequestId};
+use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use crate::{connection_id, moment, object, on_both_databases, seconds};
 
 on_both_databases!(
     a_write_is_claimed_and_settled,
+    a_message_without_a_key_is_claimed_and_settled,
+    a_message_whose_key_is_taken_is_not_written,
+    a_message_takes_over_an_expired_key,
+    a_settlement_of_another_version_writes_nothing,
+    a_request_ends_as_its_message_is_settled,
+    everybody_of_a_crowd_gets_a_connection,
     a_shared_attempt_is_listed_for_each_object,
 );
 
@@ -28,93 +37,278 @@ fn attempt(object_id: Uuid) -> NewAttempt {
     }
 }
 
-async fn a_write_is_claimed_and_settled(store: Store) {
+fn claim(key: Option<&str>) -> MessageClaim {
     let object = object(connection_id());
-    let attempt = attempt(object.id);
-    let claim = NewKeyClaim {
-        environment: Environment::Test,
-        key: "a".to_owned(),
-        route: "POST /v1/sms".to_owned(),
-        request_hash: [7; 32],
-        object_id: Some(object.id),
-        now: moment(),
-        expires_at: moment() + seconds(60),
-    };
-    let mut tx = store.begin(DEFAULT_TENANT).await.unwrap();
-    assert_eq!(tx.claim_key(&claim).await.unwrap(), KeyClaim::New);
-    tx.insert_object(&object).await.unwrap();
-    tx.insert_attempt(&attempt).await.unwrap();
-    tx.schedule(WorkKind::Settle, object.id, moment() + seconds(30))
-        .await
-        .unwrap();
-    tx.commit().await.unwrap();
+    MessageClaim {
+        key: key.map(|key| NewKeyClaim {
+            environment: Environment::Test,
+            key: key.to_owned(),
+            route: "POST /v1/sms".to_owned(),
+            request_hash: [7; 32],
+            object_id: Some(object.id),
+            now: moment(),
+            expires_at: moment() + seconds(60),
+        }),
+        attempt: Some(attempt(object.id)),
+        due_at: moment() + seconds(30),
+        object: NewObject {
+            content: Some(r#"{"text":"Hi"}"#.to_owned()),
+            ..object
+        },
+    }
+}
 
-    let end = AttemptEnd {
-        id: attempt.id,
-        outcome: "accepted".to_owned(),
-        detail: Some(r#"{"requests":[]}"#.to_owned()),
-        ended_at: moment() + seconds(1),
-    };
-    let update = ObjectUpdate {
-        id: object.id,
-        expected_version: 1,
-        status: "sent".to_owned(),
-        provider_ref: Some("SM1".to_owned()),
-        result: "{}".to_owned(),
-        claimed_until: None,
-        refreshed_at: None,
-        updated_at: moment() + seconds(1),
-    };
-    let event = NewEvent {
-        id: EventId::from_uuid(Uuid::now_v7()),
-        environment: Environment::Test,
-        event_type: "sms.sent".to_owned(),
-        object_id: object.id,
-        object_version: 2,
-        data: "{}".to_owned(),
-        created_at: moment() + seconds(1),
-    };
-    let call = NewCallLog {
-        id: RequestId::from_uuid(Uuid::now_v7()),
-        environment: Environment::Test,
-        api_key_id: None,
-        method: "POST".to_owned(),
-        route: "/v1/sms".to_owned(),
-        status: 201,
-        duration_us: 1_000_000,
-        object_id: Some(object.id),
-        provider: Some("acme".to_owned()),
-        code: None,
-        created_at: moment(),
-    };
+async fn claimed(store: &Store, claim: &MessageClaim) -> KeyClaim {
     let mut tx = store.begin(DEFAULT_TENANT).await.unwrap();
-    assert!(tx.update_object(&update).await.unwrap());
-    assert!(tx.finish_attempt(&end).await.unwrap());
-    assert!(!tx.finish_attempt(&end).await.unwrap());
-    assert!(
-        tx.finish_key(Environment::Test, "a", 201, b"{}", moment())
-            .await
-            .unwrap()
+    let claimed = tx.claim_message(claim).await.unwrap();
+    tx.commit().await.unwrap();
+    claimed
+}
+
+/// What settles the first version of a claim's message.
+struct Settling {
+    object: ObjectUpdate,
+    attempt: AttemptEnd,
+    event: NewEvent,
+    call_log: NewCallLog,
+}
+
+impl Settling {
+    fn of(claim: &MessageClaim) -> Self {
+        let (object_id, at) = (claim.object.id, moment() + seconds(1));
+        Self {
+            object: ObjectUpdate {
+                id: object_id,
+                expected_version: 1,
+                status: "sent".to_owned(),
+                provider_ref: Some("SM1".to_owned()),
+                result: "{}".to_owned(),
+                claimed_until: None,
+                refreshed_at: None,
+                updated_at: at,
+            },
+            attempt: AttemptEnd {
+                id: claim.attempt.as_ref().unwrap().id,
+                outcome: "accepted".to_owned(),
+                detail: Some(r#"{"requests":[]}"#.to_owned()),
+                ended_at: at,
+            },
+            event: NewEvent {
+                id: EventId::from_uuid(Uuid::now_v7()),
+                environment: Environment::Test,
+                event_type: "sms.sent".to_owned(),
+                object_id,
+                object_version: 2,
+                data: "{}".to_owned(),
+                created_at: at,
+            },
+            call_log: NewCallLog {
+                id: RequestId::from_uuid(Uuid::now_v7()),
+                environment: Environment::Test,
+                api_key_id: None,
+                method: "POST".to_owned(),
+                route: "/v1/sms".to_owned(),
+                status: 201,
+                duration_us: 1_000_000,
+                object_id: Some(object_id),
+                provider: Some("acme".to_owned()),
+                code: None,
+                created_at: at,
+            },
+        }
+    }
+
+    async fn write(&self, tx: &mut TenantTx, key: Option<&str>, end: RequestEnd) -> bool {
+        let settlement = MessageSettlement {
+            object: &self.object,
+            attempt: Some(&self.attempt),
+            event: &self.event,
+            request: SettledRequest {
+                environment: Environment::Test,
+                key,
+                end,
+            },
+            call_log: &self.call_log,
+        };
+        tx.settle_message(&settlement).await.unwrap()
+    }
+}
+
+fn answered() -> RequestEnd {
+    RequestEnd::Answered {
+        status: 201,
+        body: "{}".into(),
+        kept_until: moment() + seconds(90),
+    }
+}
+
+async fn key_state(tx: &mut TenantTx, key: &str) -> Option<KeyState> {
+    let row = tx.find_key(Environment::Test, key).await.unwrap();
+    row.map(|row| row.state)
+}
+
+/// What is due a minute later.
+async fn due(store: &Store) -> Vec<(Uuid, DateTime<Utc>)> {
+    let now = moment() + seconds(60);
+    let leased = store.lease_due(WorkKind::Settle, now, now, 9).await;
+    let due = leased.unwrap().into_iter();
+    due.map(|work| (work.object_id, work.at)).collect()
+}
+
+async fn a_write_is_claimed_and_settled(store: Store) {
+    let claim = claim(Some("a"));
+    assert_eq!(claimed(&store, &claim).await, KeyClaim::New);
+    assert_eq!(due(&store).await, [(claim.object.id, claim.due_at)]);
+    let settling = Settling::of(&claim);
+    let mut tx = store.begin(DEFAULT_TENANT).await.unwrap();
+    let id = claim.object.id;
+    assert_eq!(
+        tx.find_object_content(id).await.unwrap(),
+        claim.object.content
     );
-    tx.insert_event(&event).await.unwrap();
-    tx.insert_call_log(&call).await.unwrap();
-    assert!(tx.finish_work(WorkKind::Settle, object.id).await.unwrap());
+    assert_eq!(key_state(&mut tx, "a").await, Some(KeyState::Running));
+    assert!(settling.write(&mut tx, Some("a"), answered()).await);
+    assert!(!tx.finish_attempt(&settling.attempt).await.unwrap());
+    assert!(!tx.finish_work(WorkKind::Settle, id).await.unwrap());
     tx.commit().await.unwrap();
 
     let mut tx = store.begin_read(DEFAULT_TENANT).await.unwrap();
+    let attempt = claim.attempt.unwrap();
     let expected = AttemptRow {
         id: attempt.id,
-        object_id: object.id,
+        object_id: id,
         operation: attempt.operation,
         provider_key: attempt.provider_key,
-        outcome: Some(end.outcome),
-        detail: end.detail,
+        outcome: Some(settling.attempt.outcome),
+        detail: settling.attempt.detail,
         started_at: moment(),
-        ended_at: Some(end.ended_at),
+        ended_at: Some(settling.attempt.ended_at),
         batch_id: None,
         connection_id: Some(attempt.connection_id),
     };
-    assert_eq!(tx.list_attempts(object.id).await.unwrap(), [expected]);
+    assert_eq!(tx.list_attempts(id).await.unwrap(), [expected]);
+    let key = tx.find_key(Environment::Test, "a").await.unwrap().unwrap();
+    assert_eq!((key.state, key.status), (KeyState::Done, Some(201)));
+    assert_eq!(key.body.as_deref(), Some(b"{}".as_slice()));
+    assert_eq!(key.expires_at, moment() + seconds(90));
+    let object = tx.find_object_of_any_kind(id).await.unwrap().unwrap();
+    assert_eq!((object.version, object.status.as_str()), (2, "sent"));
+    assert_eq!(object.provider_ref.as_deref(), Some("SM1"));
+}
+
+async fn a_message_without_a_key_is_claimed_and_settled(store: Store) {
+    let claims = [claim(None), claim(None)];
+    for claim in &claims {
+        assert_eq!(claimed(&store, claim).await, KeyClaim::New);
+    }
+    let mut tx = store.begin(DEFAULT_TENANT).await.unwrap();
+    let settling = Settling::of(&claims[0]);
+    assert!(settling.write(&mut tx, None, answered()).await);
+    tx.commit().await.unwrap();
+    assert_eq!(due(&store).await, [(claims[1].object.id, claims[1].due_at)]);
+}
+
+async fn a_message_whose_key_is_taken_is_not_written(store: Store) {
+    let first = claim(Some("a"));
+    assert_eq!(claimed(&store, &first).await, KeyClaim::New);
+    let second = claim(Some("a"));
+    let KeyClaim::Existing(row) = claimed(&store, &second).await else {
+        panic!("two claims of one key")
+    };
+    assert_eq!(row.object_id, Some(first.object.id));
+    let id = second.object.id;
+    let mut tx = store.begin_read(DEFAULT_TENANT).await.unwrap();
+    assert_eq!(tx.find_object_of_any_kind(id).await.unwrap(), None);
+    assert_eq!(tx.find_object_content(id).await.unwrap(), None);
+    assert_eq!(tx.list_attempts(id).await.unwrap(), []);
+    drop(tx);
+    assert_eq!(due(&store).await, [(first.object.id, first.due_at)]);
+}
+
+async fn a_message_takes_over_an_expired_key(store: Store) {
+    let first = claim(Some("a"));
+    claimed(&store, &first).await;
+    let mut tx = store.begin(DEFAULT_TENANT).await.unwrap();
+    let settling = Settling::of(&first);
+    assert!(settling.write(&mut tx, Some("a"), answered()).await);
+    tx.commit().await.unwrap();
+    let mut second = claim(Some("a"));
+    second.key.as_mut().unwrap().now = moment() + seconds(90);
+    assert_eq!(claimed(&store, &second).await, KeyClaim::New);
+    assert_eq!(due(&store).await, [(second.object.id, second.due_at)]);
+    let mut tx = store.begin_read(DEFAULT_TENANT).await.unwrap();
+    let row = tx.find_key(Environment::Test, "a").await.unwrap().unwrap();
+    assert_eq!(row.object_id, Some(second.object.id));
+    assert_eq!(row.state, KeyState::Running);
+}
+
+async fn a_settlement_of_another_version_writes_nothing(store: Store) {
+    let claim = claim(Some("a"));
+    claimed(&store, &claim).await;
+    let mut settling = Settling::of(&claim);
+    settling.object.expected_version = 2;
+    let ask_at = moment() + seconds(2);
+    for end in [
+        answered(),
+        RequestEnd::Released,
+        RequestEnd::Unknown { ask_at },
+    ] {
+        let mut tx = store.begin(DEFAULT_TENANT).await.unwrap();
+        assert!(!settling.write(&mut tx, Some("a"), end).await);
+        tx.commit().await.unwrap();
+    }
+    let mut tx = store.begin(DEFAULT_TENANT).await.unwrap();
+    let attempts = tx.list_attempts(claim.object.id).await.unwrap();
+    assert_eq!(attempts[0].outcome, None);
+    assert_eq!(key_state(&mut tx, "a").await, Some(KeyState::Running));
+    // Else their ids would be taken.
+    tx.insert_event(&settling.event).await.unwrap();
+    tx.insert_call_log(&settling.call_log).await.unwrap();
+    drop(tx);
+    assert_eq!(due(&store).await, [(claim.object.id, claim.due_at)]);
+}
+
+async fn a_request_ends_as_its_message_is_settled(store: Store) {
+    let ask_at = moment() + seconds(2);
+    let (released, unknown) = (claim(Some("released")), claim(Some("unknown")));
+    for (claim, key, end) in [
+        (&released, "released", RequestEnd::Released),
+        (&unknown, "unknown", RequestEnd::Unknown { ask_at }),
+    ] {
+        claimed(&store, claim).await;
+        let mut tx = store.begin(DEFAULT_TENANT).await.unwrap();
+        let settling = Settling::of(claim);
+        assert!(settling.write(&mut tx, Some(key), end).await);
+        tx.commit().await.unwrap();
+    }
+    let mut tx = store.begin_read(DEFAULT_TENANT).await.unwrap();
+    assert_eq!(key_state(&mut tx, "released").await, None);
+    assert_eq!(key_state(&mut tx, "unknown").await, Some(KeyState::Unknown));
+    drop(tx);
+    assert_eq!(due(&store).await, [(unknown.object.id, ask_at)]);
+}
+
+/// More than there are connections, with statements in between that take one for themselves, and
+/// with every third transaction given up.
+async fn everybody_of_a_crowd_gets_a_connection(store: Store) {
+    let mut crowd = JoinSet::new();
+    for number in 0..60 {
+        let store = store.clone();
+        crowd.spawn(async move {
+            let mut tx = store.begin(DEFAULT_TENANT).await.unwrap();
+            tx.claim_message(&claim(None)).await.unwrap();
+            if number % 3 == 0 {
+                drop(tx);
+            } else {
+                tx.commit().await.unwrap();
+            }
+            store.ping().await.unwrap();
+        });
+    }
+    crowd.join_all().await;
+    let now = moment() + seconds(60);
+    let due = store.lease_due(WorkKind::Settle, now, now, 99).await;
+    assert_eq!(due.unwrap().len(), 40);
 }
 
 async fn a_shared_attempt_is_listed_for_each_object(store: Store) {

@@ -11,6 +11,7 @@ use onerouter_engine::{
     Adapter, CallReport, Engine, EngineConfig, FaultKind, NotSent, Outcome, PluginFault,
     UnknownReason,
 };
+use tokio::sync::oneshot::error::TryRecvError;
 use tokio::task::JoinHandle;
 
 use crate::host::{Host, config, fixture, request};
@@ -69,16 +70,32 @@ impl Neighbours {
     /// Makes a hostile call, and honest ones until it has ended. The guests' clock moves by one tick
     /// for each honest call, and not otherwise.
     ///
-    /// Needs a runtime of several threads: until the next tick a loop has its thread to itself.
+    /// The hostile call has a thread and a runtime of its own: until the next tick a loop keeps its
+    /// thread, and on a shared one also whatever that thread was to run next.
     pub(crate) async fn call(&self, text: &'static str) -> Ended {
-        let call = self.start(text);
+        let host = Arc::clone(&self.host);
+        let (done, mut ended) = tokio::sync::oneshot::channel();
+        let thread = std::thread::spawn(move || {
+            let mut runtime = tokio::runtime::Builder::new_current_thread();
+            let call = async {
+                let context = host.context_for(Duration::from_secs(3_600));
+                host.adapter.sms_send(&context, &request(text)).await
+            };
+            let report = runtime.enable_all().build().unwrap().block_on(call);
+            done.send(report).unwrap();
+        });
         let mut meanwhile = 0;
-        while !call.is_finished() {
+        let report = loop {
+            match ended.try_recv() {
+                Ok(report) => break report,
+                Err(TryRecvError::Empty) => {}
+                Err(TryRecvError::Closed) => panic!("{:?}", thread.join()),
+            }
             self.host.engine.tick();
             self.serve().await;
             meanwhile += 1;
-        }
-        let report = call.await.unwrap();
+        };
+        thread.join().unwrap();
         self.at_peace().await;
         Ended { report, meanwhile }
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use onerouter_domain::code::ErrorCode;
 use onerouter_domain::id::{ConnectionId, TenantId};
 use onerouter_engine::{Adapter, ConnectionContext, Credentials};
@@ -25,6 +26,8 @@ pub struct Connection {
     pub provider: PluginId,
     /// What an adapter's call needs.
     pub context: Arc<ConnectionContext>,
+    /// When its credentials and settings were written.
+    pub updated_at: DateTime<Utc>,
     /// Knows whether its provider is failing. New credentials start anew.
     pub breaker: Breaker,
 }
@@ -162,6 +165,7 @@ impl Connections {
         Ok(Arc::new(Connection {
             id: row.id,
             provider: provider_of(row)?,
+            updated_at: row.updated_at,
             breaker: Breaker::default(),
             context: Arc::new(ConnectionContext {
                 environment: row.environment,

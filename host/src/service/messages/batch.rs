@@ -2,20 +2,25 @@
 //! travel together share one attempt, one provider call and one key toward the provider, and are
 //! only ever repeated as the same set.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use futures_util::StreamExt as _;
-use futures_util::stream;
+use futures_util::stream::FuturesUnordered;
 use onerouter_domain::environment::Environment;
 use onerouter_domain::id::{AttemptId, ConnectionId, EmailId, RequestId, TenantId};
 use onerouter_domain::idempotency::ProviderKey;
 use onerouter_engine::wit::email as wit;
 use onerouter_engine::{CallContext, CallReport, ItemRefusal, Outcome};
 use onerouter_manifest::{BatchRule, Capability, Category, Manifest};
+use tokio::time::Instant;
 
-use super::claim::{BatchEntry, Claim, Claimed, honours_keys, lost_claim, send_ids};
-use super::create::{call_deadline, forget_fence};
+use super::claim::{
+    AttemptWritten, BatchEntry, Claim, Claimed, honours_keys, lost_claim, send_ids,
+};
+use super::create::call_deadline;
+use super::failover::{count, count_up, forget_fence};
+use super::settle::AGAIN_AFTER;
 use super::settlement::{backoff, key_is_open, needs_settling};
 use super::{Answer, Messages, ledger_json};
 use crate::ids;
@@ -36,14 +41,15 @@ const SEND_BATCH_OPERATION: &str = "email.send_batch";
 /// Provider calls of one request that run at the same time.
 const CALLS_MAX: usize = 8;
 
-type Email1 = Box<Claim<Email>>;
+type EmailClaim = Box<Claim<Email>>;
 type Position = usize;
-type Member = (Position, Email1);
+type Member = (Position, EmailClaim);
+type SetOutcome = Outcome<Vec<Result<wit::Message, ItemRefusal>>>;
 type Outcomes = Vec<(Position, Result<Answer, Refusal>)>;
 
 /// What one provider call carries.
 enum Call {
-    Single(Position, Email1),
+    Single(Position, EmailClaim),
     /// Over the connection that all of them have in common.
     Set(Vec<Member>, Chosen, AttemptId),
 }
@@ -56,6 +62,15 @@ impl Call {
                 .iter()
                 .map(|(position, claim)| (*position, claim.object.id))
                 .collect(),
+        }
+    }
+}
+
+impl Call {
+    fn claims(&mut self) -> Vec<&mut Claim<Email>> {
+        match self {
+            Self::Single(_, claim) => vec![claim],
+            Self::Set(members, ..) => members.iter_mut().map(|(_, claim)| &mut **claim).collect(),
         }
     }
 }
@@ -109,7 +124,16 @@ impl Messages<Email> {
             .map_err(&failed)?;
         for (position, id, intent, new, route) in wanted {
             let claimed = self
-                .claim(&mut tx, caller, origin, intent, id, new, route)
+                .claim(
+                    &mut tx,
+                    caller,
+                    origin,
+                    intent,
+                    id,
+                    new,
+                    route,
+                    AttemptWritten::Later,
+                )
                 .await?;
             match claimed {
                 Claimed::Mine(mut claim) => {
@@ -130,7 +154,12 @@ impl Messages<Email> {
             .await
             .map_err(&failed)?;
         match tx.commit().await {
-            Ok(()) => answers.extend(self.run(calls).await),
+            Ok(()) => {
+                answers.extend(self.run(calls).await.into_iter().map(|(position, answer)| {
+                    let at = || format!("/emails/{position}");
+                    (position, answer.map_err(|refusal| refusal.inside(&at())))
+                }))
+            }
             Err(error) => {
                 for (position, id) in calls.iter().flat_map(Call::members) {
                     answers.push((position, Err(lost_claim(&error, id))));
@@ -186,50 +215,90 @@ impl Messages<Email> {
         }
     }
 
-    /// Makes the calls, and those that others follow with: what one connection has not sent goes
-    /// over the next one.
+    /// Makes the calls, and those that follow from them: what one connection has not sent goes over
+    /// the next one.
     async fn run(&self, calls: Vec<Call>) -> Outcomes {
         let mut outcomes = Vec::new();
-        let mut calls = calls;
-        while !calls.is_empty() {
-            let running = calls.into_iter().map(|call| {
-                let this = self.clone();
-                async move {
-                    match call {
-                        Call::Single(position, claim) => {
-                            (vec![(position, this.send(*claim).await)], Vec::new())
-                        }
-                        Call::Set(members, chosen, attempt) => {
-                            this.send_set(members, chosen, attempt).await
-                        }
-                    }
-                }
-            });
-            let ended: Vec<(Outcomes, Vec<Call>)> = stream::iter(running)
-                .buffer_unordered(CALLS_MAX)
-                .collect()
-                .await;
-            calls = Vec::new();
-            for (settled, next) in ended {
-                outcomes.extend(settled);
-                calls.extend(next);
+        let mut waiting: VecDeque<Call> = calls.into();
+        let mut running = FuturesUnordered::new();
+        loop {
+            while running.len() < CALLS_MAX
+                && let Some(call) = waiting.pop_front()
+            {
+                running.push(self.make(call));
             }
+            let Some((settled, following)) = running.next().await else {
+                return outcomes;
+            };
+            outcomes.extend(settled);
+            waiting.extend(following);
         }
-        outcomes
+    }
+
+    async fn make(&self, call: Call) -> (Outcomes, Vec<Call>) {
+        match call {
+            Call::Single(position, claim) => {
+                (vec![(position, self.send(*claim).await)], Vec::new())
+            }
+            Call::Set(members, chosen, attempt) => self.send_set(members, chosen, attempt).await,
+        }
     }
 
     async fn send_set(
         &self,
         members: Vec<Member>,
-        (connection, adapter): Chosen,
+        chosen: Chosen,
         attempt: AttemptId,
     ) -> (Outcomes, Vec<Call>) {
-        let Some((_, first)) = members.first() else {
-            return (Vec::new(), Vec::new());
+        let (outcome, end) = self.call_set(&members, &chosen, attempt).await;
+        let outcomes = by_member(outcome, members.len());
+        let (mut rest, mut next, mut left) = (Vec::new(), Vec::new(), Vec::new());
+        for ((position, claim), outcome) in members.into_iter().zip(outcomes) {
+            match self.next_way(&claim, &outcome).await {
+                Some(moved) => {
+                    next.push((position, Box::new(moved)));
+                    left.push(((position, claim), outcome));
+                }
+                None => rest.push(((position, claim), outcome)),
+            }
+        }
+        // First what ends here, so that a crash leaves nothing of it to be asked about.
+        let mut settled = self.settle_members(rest, &chosen, &end).await;
+        let following = match self.fail_over_set(next, &end).await {
+            Ok(calls) => calls,
+            Err(error) => {
+                tracing::error!(%error, attempt.id = %end.id, "cannot fail over a set");
+                for ((_, claim), _) in &mut left {
+                    forget_fence(claim);
+                }
+                settled.extend(self.settle_members(left, &chosen, &end).await);
+                Vec::new()
+            }
         };
+        (settled, following)
+    }
+
+    async fn call_set(
+        &self,
+        members: &[Member],
+        (connection, adapter): &Chosen,
+        attempt: AttemptId,
+    ) -> (SetOutcome, AttemptEnd) {
+        let now = self.parts.clock.now();
+        let first = members.first();
+        if let Some(reason) = routing::hold_back(connection, now) {
+            let outcome = Outcome::NotSent(reason);
+            let end = AttemptEnd {
+                id: attempt,
+                outcome: outcome::name(&outcome).to_owned(),
+                detail: None,
+                ended_at: now,
+            };
+            return (outcome, end);
+        }
         let context = CallContext {
             connection: Arc::clone(&connection.context),
-            deadline: call_deadline(&first.origin),
+            deadline: first.map_or_else(Instant::now, |(_, claim)| call_deadline(&claim.origin)),
         };
         let requests: Vec<_> = members
             .iter()
@@ -240,79 +309,76 @@ impl Messages<Email> {
             .email_send_batch(&context, &requests, key.as_str())
             .await;
         outcome::log(&connection.provider, SEND_BATCH_OPERATION, &report);
-        routing::record(&connection, &report.outcome, self.parts.clock.now());
+        routing::record(connection, &report.outcome, self.parts.clock.now());
         let end = self.set_end(attempt, &report);
-        let (moved, rest) = self
-            .fail_over_members(
-                members
-                    .into_iter()
-                    .zip(by_member(report.outcome, requests.len()))
-                    .collect(),
-                &end,
-            )
-            .await;
-        let mut positions = Vec::with_capacity(rest.len());
-        let mut settling = Vec::with_capacity(rest.len());
-        for ((position, claim), outcome) in rest {
+        (report.outcome, end)
+    }
+
+    async fn settle_members(
+        &self,
+        members: Vec<(Member, Outcome<Reported<Email>>)>,
+        (connection, _): &Chosen,
+        end: &AttemptEnd,
+    ) -> Outcomes {
+        let mut positions = Vec::with_capacity(members.len());
+        let mut settling = Vec::with_capacity(members.len());
+        for ((position, claim), outcome) in members {
             positions.push(position);
             settling.push((*claim, outcome));
         }
-        let answers = self.settle(settling, &connection.provider, &end).await;
-        (positions.into_iter().zip(answers).collect(), moved)
+        let answers = self.settle(settling, &connection.provider, end).await;
+        positions.into_iter().zip(answers).collect()
     }
 
-    /// Hands over to their next connections what a set has not sent; the others, and those that
-    /// have no other connection, end here.
-    async fn fail_over_members(
+    /// Hands members of a set over to their next connections, also if the database is gone for a
+    /// moment: the calls that follow.
+    async fn fail_over_set(
         &self,
-        members: Vec<(Member, Outcome<Reported<Email>>)>,
-        end: &AttemptEnd,
-    ) -> (Vec<Call>, Vec<(Member, Outcome<Reported<Email>>)>) {
-        let mut next = Vec::new();
-        let mut left = Vec::new();
-        let mut rest = Vec::new();
-        for ((position, claim), outcome) in members {
-            match self.next_way(&claim, &outcome) {
-                Some(moved) => {
-                    next.push((position, Box::new(moved)));
-                    left.push(((position, claim), outcome));
-                }
-                None => rest.push(((position, claim), outcome)),
-            }
-        }
-        if next.is_empty() {
-            return (Vec::new(), rest);
-        }
-        match self.hand_over_all(next, end).await {
-            Ok(calls) => (calls, rest),
-            Err(error) => {
-                tracing::error!(%error, attempt.id = %end.id, "cannot fail over a set");
-                rest.extend(left.into_iter().map(|((position, mut claim), outcome)| {
-                    forget_fence(&mut claim);
-                    ((position, claim), outcome)
-                }));
-                (Vec::new(), rest)
-            }
-        }
-    }
-
-    async fn hand_over_all(
-        &self,
-        mut next: Vec<Member>,
+        next: Vec<Member>,
         end: &AttemptEnd,
     ) -> Result<Vec<Call>, StoreError> {
-        let Some(tenant) = next.first().map(|(_, claim)| claim.caller.tenant) else {
-            return Ok(Vec::new());
+        let mut calls = into_calls(next);
+        let mut pauses = AGAIN_AFTER.into_iter();
+        let mut is_repeated = false;
+        loop {
+            let error = match self.write_fail_over_set(&mut calls, end, is_repeated).await {
+                Err(error @ StoreError::Unavailable { .. }) => error,
+                Err(error) => return Err(error),
+                Ok(()) => break,
+            };
+            let Some(pause) = pauses.next() else {
+                return Err(error);
+            };
+            is_repeated = true;
+            tokio::time::sleep(pause).await;
+        }
+        for claim in calls.iter_mut().flat_map(Call::claims) {
+            count_up(claim);
+            count(claim);
+        }
+        Ok(calls)
+    }
+
+    async fn write_fail_over_set(
+        &self,
+        calls: &mut [Call],
+        end: &AttemptEnd,
+        is_repeated: bool,
+    ) -> Result<(), StoreError> {
+        let Some(first) = calls.iter_mut().flat_map(Call::claims).next() else {
+            return Ok(());
         };
-        let mut tx = self.parts.store.begin(tenant).await?;
+        let mut tx = self.parts.store.begin(first.caller.tenant).await?;
+        // All of them are handed over in one transaction, or none.
+        if is_repeated && self.is_handed_over(&mut tx, first).await? {
+            return Ok(());
+        }
         tx.finish_attempt(end).await?;
-        for (_, claim) in &mut next {
+        for claim in calls.iter_mut().flat_map(Call::claims) {
             self.hand_over(&mut tx, claim).await?;
         }
-        let mut calls = into_calls(next);
-        self.claim_calls(&mut tx, &mut calls).await?;
-        tx.commit().await?;
-        Ok(calls)
+        self.claim_calls(&mut tx, calls).await?;
+        tx.commit().await
     }
 
     fn set_end<T>(&self, attempt: AttemptId, report: &CallReport<T>) -> AttemptEnd {
@@ -355,6 +421,13 @@ impl Messages<Email> {
                 // A set that is no longer whole cannot be repeated.
                 return Ok(());
             };
+            if first
+                .connection_id
+                .is_some_and(|id| id != row.connection_id)
+            {
+                // A member went over another connection, and is no longer what was sent here.
+                return Ok(());
+            }
             members.push((Object::<Email>::from_row(row)?, content));
         }
         drop(tx);
@@ -400,10 +473,7 @@ impl Messages<Email> {
 }
 
 /// What the call as a whole, or its answer for each member, means for each member.
-fn by_member(
-    outcome: Outcome<Vec<Result<wit::Message, ItemRefusal>>>,
-    count: usize,
-) -> Vec<Outcome<Reported<Email>>> {
+fn by_member(outcome: SetOutcome, count: usize) -> Vec<Outcome<Reported<Email>>> {
     match outcome {
         Outcome::Accepted(items) => items
             .into_iter()

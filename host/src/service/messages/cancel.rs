@@ -17,7 +17,6 @@ use crate::service::kind::Kind;
 use crate::service::object::Object;
 use crate::service::outcome;
 use crate::service::refusal::Refusal;
-use crate::service::routing;
 use crate::store::StoreError;
 use crate::store::WorkKind;
 use crate::store::{AttemptEnd, NewAttempt};
@@ -184,7 +183,6 @@ impl<K: Kind> Messages<K> {
         };
         let report = K::cancel(&adapter, &context, &claim.provider_ref).await;
         outcome::log(&connection.provider, "cancel", &report);
-        routing::record(&connection, &report.outcome, self.parts.clock.now());
         let mut object = claim.object;
         let before = object.status;
         let end = AttemptEnd {

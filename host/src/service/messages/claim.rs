@@ -14,10 +14,8 @@ use crate::service::kind::{Kind, SendIds};
 use crate::service::object::{MessageResult, Object};
 use crate::service::refusal::Refusal;
 use crate::service::routing::{Need, Route};
-use crate::store::NewAttempt;
-use crate::store::NewObject;
-use crate::store::WorkKind;
-use crate::store::{KeyClaim, NewKeyClaim};
+use crate::store::{IdempotencyRow, KeyClaim, NewKeyClaim};
+use crate::store::{MessageClaim, NewAttempt, NewObject};
 use crate::store::{StoreError, TenantTx};
 
 /// Name of the operation in attempts and provider keys.
@@ -48,8 +46,17 @@ pub(in crate::service) enum Claimed<K: Kind> {
     Refused(Refusal),
 }
 
+/// When a message's attempt is written down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::service) enum AttemptWritten {
+    /// With the claim: it goes alone.
+    WithClaim,
+    /// Later in the transaction, when it is known what it goes with.
+    Later,
+}
+
 impl<K: Kind> Messages<K> {
-    /// Claims the key, then makes the object. An answered twin is answered even if its connection
+    /// Claims the key and makes the object. An answered twin is answered even if its connection
     /// is gone; a request that cannot be served leaves nothing behind.
     ///
     /// # Errors
@@ -67,36 +74,22 @@ impl<K: Kind> Messages<K> {
         id: Uuid,
         new: NewMessage<K>,
         route: Result<Route, Refusal>,
+        attempt: AttemptWritten,
     ) -> Result<Claimed<K>, Refusal> {
         let failed = Self::store_failed("cannot claim a message");
         let now = self.parts.clock.now();
-        if let Some(key) = &intent.key {
-            let claim = NewKeyClaim {
-                environment: caller.environment,
-                key: key.clone(),
-                route: intent.route.to_owned(),
-                request_hash: intent.hash,
-                object_id: Some(id),
-                now,
-                expires_at: now + KEY_KEPT,
-            };
-            if let KeyClaim::Existing(row) = tx.claim_key(&claim).await.map_err(&failed)? {
-                return Ok(self
-                    .replay(row, &intent)
-                    .map_or_else(Claimed::Refused, Claimed::Answered));
-            }
-        }
+        let key = intent.key.as_ref().map(|key| NewKeyClaim {
+            environment: caller.environment,
+            key: key.clone(),
+            route: intent.route.to_owned(),
+            request_hash: intent.hash,
+            object_id: Some(id),
+            now,
+            expires_at: now + KEY_KEPT,
+        });
         let route = match in_time(&new).and(route) {
             Ok(route) => route,
-            Err(refusal) => {
-                // Others may be claimed in the same transaction, so a rollback is not enough.
-                if let Some(key) = &intent.key {
-                    tx.release_key(caller.environment, key)
-                        .await
-                        .map_err(&failed)?;
-                }
-                return Ok(Claimed::Refused(refusal));
-            }
+            Err(refusal) => return self.refuse(tx, key, &intent, refusal).await,
         };
         let (connection, _) = &route.chosen;
         let mut request = new.request;
@@ -134,11 +127,7 @@ impl<K: Kind> Messages<K> {
             claimed_until: object.claimed_until,
             created_at: now,
         };
-        tx.insert_object(&row).await.map_err(&failed)?;
-        tx.schedule(WorkKind::Settle, id, now + CLAIM_MAX)
-            .await
-            .map_err(&failed)?;
-        Ok(Claimed::Mine(Box::new(Claim {
+        let claim = Box::new(Claim {
             caller: caller.clone(),
             origin: origin.clone(),
             intent,
@@ -147,7 +136,44 @@ impl<K: Kind> Messages<K> {
             attempt: AttemptId::from_uuid(ids::next()),
             route,
             has_own_sender,
-        })))
+        });
+        let written = MessageClaim {
+            key,
+            object: row,
+            due_at: now + CLAIM_MAX,
+            attempt: (attempt == AttemptWritten::WithClaim).then(|| self.new_attempt(&claim)),
+        };
+        match tx.claim_message(&written).await.map_err(failed)? {
+            KeyClaim::New => Ok(Claimed::Mine(claim)),
+            KeyClaim::Existing(row) => Ok(self.claimed_before(row, &claim.intent)),
+        }
+    }
+
+    fn claimed_before(&self, row: IdempotencyRow, intent: &Intent) -> Claimed<K> {
+        self.replay(row, intent)
+            .map_or_else(Claimed::Refused, Claimed::Answered)
+    }
+
+    /// Answers a request that cannot be served: by its twin's answer, or with the reason.
+    async fn refuse(
+        &self,
+        tx: &mut TenantTx,
+        key: Option<NewKeyClaim>,
+        intent: &Intent,
+        refusal: Refusal,
+    ) -> Result<Claimed<K>, Refusal> {
+        let failed = Self::store_failed("cannot claim a message");
+        let Some(key) = key else {
+            return Ok(Claimed::Refused(refusal));
+        };
+        if let KeyClaim::Existing(row) = tx.claim_key(&key).await.map_err(&failed)? {
+            return Ok(self.claimed_before(row, intent));
+        }
+        // Others may be claimed in the same transaction, so a rollback is not enough.
+        tx.release_key(key.environment, &key.key)
+            .await
+            .map_err(&failed)?;
+        Ok(Claimed::Refused(refusal))
     }
 
     /// Writes down that the message is about to go over its route's connection.
@@ -156,9 +182,13 @@ impl<K: Kind> Messages<K> {
         tx: &mut TenantTx,
         claim: &Claim<K>,
     ) -> Result<(), StoreError> {
+        tx.insert_attempt(&self.new_attempt(claim)).await
+    }
+
+    fn new_attempt(&self, claim: &Claim<K>) -> NewAttempt {
         let (connection, adapter) = &claim.route.chosen;
         let honours_keys = honours_keys(adapter.manifest(), K::SEND_OPERATION);
-        tx.insert_attempt(&NewAttempt {
+        NewAttempt {
             id: claim.attempt,
             object_id: K::uuid(claim.object.id),
             operation: SEND.to_owned(),
@@ -171,8 +201,7 @@ impl<K: Kind> Messages<K> {
             batch_id: None,
             connection_id: connection.id,
             routing: claim.route.reasons(),
-        })
-        .await
+        }
     }
 
     /// Over which connections a message may go.

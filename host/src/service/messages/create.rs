@@ -1,28 +1,25 @@
 //! Sends a message: the whole way of one write.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use onerouter_domain::id::AttemptId;
-use onerouter_engine::{CallContext, NotSent, Outcome};
+use onerouter_engine::{CallContext, Outcome};
 use onerouter_stages::Stage;
 use tokio::time::Instant;
 
-use super::claim::{Claim, Claimed, lost_claim, send_ids, set_sender};
-use super::{Answer, Intent, Messages, NewMessage, SETTLE_RESERVE, ledger_json, to_json};
+use super::claim::{AttemptWritten, Claim, Claimed, lost_claim, send_ids};
+use super::failover::forget_fence;
+use super::{Answer, Intent, Messages, NewMessage, SETTLE_RESERVE, ledger_json};
 use crate::ids;
 use crate::service::caller::{Caller, Origin};
 use crate::service::kind::Kind;
+use crate::service::object::Reported;
 use crate::service::outcome;
 use crate::service::refusal::Refusal;
 use crate::service::routing;
-use crate::store::{AttemptEnd, ObjectMove};
-use crate::store::{StoreError, TenantTx};
+use crate::store::AttemptEnd;
 
 /// The answer to a create that worked.
 pub(super) const CREATED: u16 = 201;
-/// A call that has less time than this left is not handed to another connection.
-const FAIL_OVER_MIN: Duration = Duration::from_secs(1);
 
 impl<K: Kind> Messages<K> {
     /// Sends a message, once per key.
@@ -61,14 +58,22 @@ impl<K: Kind> Messages<K> {
             .await
             .map_err(&failed)?;
         let claimed = self
-            .claim(&mut tx, caller, origin, intent, id, new, route)
+            .claim(
+                &mut tx,
+                caller,
+                origin,
+                intent,
+                id,
+                new,
+                route,
+                AttemptWritten::WithClaim,
+            )
             .await?;
         let claim = match claimed {
             Claimed::Answered(answer) => return Ok(answer),
             Claimed::Refused(refusal) => return Err(refusal),
             Claimed::Mine(claim) => claim,
         };
-        self.claim_attempt(&mut tx, &claim).await.map_err(&failed)?;
         if let Err(error) = tx.commit().await {
             return Err(lost_claim(&error, claim.object.id));
         }
@@ -92,32 +97,15 @@ impl<K: Kind> Messages<K> {
     /// the next one of the route.
     pub(in crate::service) async fn send(&self, mut claim: Claim<K>) -> Result<Answer, Refusal> {
         loop {
-            let (connection, adapter) = claim.route.chosen.clone();
-            let context = CallContext {
-                connection: Arc::clone(&connection.context),
-                deadline: call_deadline(&claim.origin),
-            };
-            let ids = send_ids(&claim.object, claim.attempt);
-            Stage::Adapter.begin();
-            let report = K::send(
-                &adapter,
-                &context,
-                ids,
-                &claim.object.request,
-                &claim.content,
-            )
-            .await;
-            Stage::Settle.begin();
-            let now = self.parts.clock.now();
-            outcome::log(&connection.provider, K::SEND_OPERATION, &report);
-            routing::record(&connection, &report.outcome, now);
+            let (connection, _) = claim.route.chosen.clone();
+            let (outcome, detail) = self.call(&claim).await;
             let end = AttemptEnd {
                 id: claim.attempt,
-                outcome: outcome::name(&report.outcome).to_owned(),
-                detail: Some(ledger_json(&report.ledger, None)),
-                ended_at: now,
+                outcome: outcome::name(&outcome).to_owned(),
+                detail,
+                ended_at: self.parts.clock.now(),
             };
-            if let Some(next) = self.next_way(&claim, &report.outcome) {
+            if let Some(next) = self.next_way(&claim, &outcome).await {
                 match self.fail_over(next, &end).await {
                     Ok(moved) => {
                         claim = moved;
@@ -130,7 +118,7 @@ impl<K: Kind> Messages<K> {
                 }
             }
             let settled = self
-                .settle(vec![(claim, report.outcome)], &connection.provider, &end)
+                .settle(vec![(claim, outcome)], &connection.provider, &end)
                 .await;
             return settled
                 .into_iter()
@@ -139,89 +127,26 @@ impl<K: Kind> Messages<K> {
         }
     }
 
-    /// The claim as it goes on over the next connection of its route; none when it has to end here.
-    pub(super) fn next_way<T>(&self, claim: &Claim<K>, outcome: &Outcome<T>) -> Option<Claim<K>> {
-        let Outcome::NotSent(reason) = outcome else {
-            return None;
+    /// Calls the adapter of the claim's connection: the outcome, and the ledger for the attempt's
+    /// row.
+    async fn call(&self, claim: &Claim<K>) -> (Outcome<Reported<K>>, Option<String>) {
+        let (connection, adapter) = &claim.route.chosen;
+        if let Some(reason) = routing::hold_back(connection, self.parts.clock.now()) {
+            return (Outcome::NotSent(reason), None);
+        }
+        let context = CallContext {
+            connection: Arc::clone(&connection.context),
+            deadline: call_deadline(&claim.origin),
         };
-        let time_left = call_deadline(&claim.origin).saturating_duration_since(Instant::now());
-        if !another_may_do_better(reason) || time_left < FAIL_OVER_MIN {
-            return None;
-        }
-        let mut next = claim.clone();
-        if !next.route.advance(self.parts.clock.now()) {
-            return None;
-        }
-        next.attempt = AttemptId::from_uuid(ids::next());
-        let (connection, _) = &next.route.chosen;
-        next.object.provider = connection.provider.to_string();
-        next.object.connection_id = connection.id;
-        if !next.has_own_sender {
-            set_sender::<K>(&mut next.object.request, &next.route.chosen);
-        }
-        Some(next)
-    }
-
-    async fn fail_over(
-        &self,
-        mut next: Claim<K>,
-        end: &AttemptEnd,
-    ) -> Result<Claim<K>, StoreError> {
-        let mut tx = self.parts.store.begin(next.caller.tenant).await?;
-        tx.finish_attempt(end).await?;
-        self.hand_over(&mut tx, &mut next).await?;
-        self.claim_attempt(&mut tx, &next).await?;
-        tx.commit().await?;
-        Ok(next)
-    }
-
-    /// Writes down over which connection a message goes from now on.
-    pub(super) async fn hand_over(
-        &self,
-        tx: &mut TenantTx,
-        next: &mut Claim<K>,
-    ) -> Result<(), StoreError> {
-        let now = self.parts.clock.now();
-        let object = &mut next.object;
-        let is_moved = tx
-            .move_object(&ObjectMove {
-                id: K::uuid(object.id),
-                expected_version: object.version,
-                provider: object.provider.clone(),
-                connection_id: object.connection_id,
-                request: to_json(&object.request),
-                updated_at: now,
-            })
-            .await?;
-        if !is_moved {
-            return Err(StoreError::unreadable(
-                "an object that changed during its claim",
-            ));
-        }
-        object.version = object.version.saturating_add(1);
-        object.updated_at = now;
-        tracing::info!(object.id = %object.id, provider = %object.provider, "goes over another connection");
-        metrics::counter!("onerouter_failovers_total", "provider" => object.provider.clone())
-            .increment(1);
-        Ok(())
-    }
-}
-
-/// After a hand-over of which nobody knows whether it was written, another version is no proof that
-/// the settlement was: without the claim's time the settlement does not take it for one.
-pub(super) const fn forget_fence<K: Kind>(claim: &mut Claim<K>) {
-    claim.object.claimed_until = None;
-}
-
-/// Whether another connection may send what this one has not. A request that breaks a rule breaks
-/// it elsewhere too, and a gateway that is full is full for all.
-const fn another_may_do_better(reason: &NotSent) -> bool {
-    match reason {
-        NotSent::Adapter(_)
-        | NotSent::Unreachable(_)
-        | NotSent::Fault(_)
-        | NotSent::Unsupported(_) => true,
-        NotSent::Overloaded | NotSent::Cancelled | NotSent::Invalid(_) => false,
+        let ids = send_ids(&claim.object, claim.attempt);
+        let (request, content) = (&claim.object.request, &claim.content);
+        Stage::Adapter.begin();
+        let report = K::send(adapter, &context, ids, request, content).await;
+        Stage::Settle.begin();
+        outcome::log(&connection.provider, K::SEND_OPERATION, &report);
+        routing::record(connection, &report.outcome, self.parts.clock.now());
+        let detail = ledger_json(&report.ledger, None);
+        (report.outcome, Some(detail))
     }
 }
 

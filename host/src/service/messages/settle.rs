@@ -9,19 +9,20 @@ use onerouter_manifest::PluginId;
 
 use super::claim::Claim;
 use super::create::CREATED;
-use super::{Answer, KeyEnd, Messages};
+use super::settlement::FIRST_TRY_AFTER;
+use super::{Answer, KEY_KEPT, KeyEnd, Messages, shown};
 use crate::service::kind::Kind;
 use crate::service::object::{MessageResult, Object, Reported};
 use crate::service::outcome;
 use crate::service::refusal::Refusal;
-use crate::store::AttemptEnd;
-use crate::store::NewCallLog;
-use crate::store::WorkKind;
+use crate::store::{AttemptEnd, NewCallLog};
+use crate::store::{MessageSettlement, RequestEnd, SettledRequest};
 use crate::store::{StoreError, constraint};
 
-/// Pauses before another try to settle, while the database is away: for a failover of a connection,
+/// Pauses before another try to write what a call has come to, while the database is away: for a failover of a connection,
 /// not of a server. After that the claim is left to the sweeper.
-const SETTLE_AGAIN_AFTER: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(400)];
+pub(super) const AGAIN_AFTER: [Duration; 2] =
+    [Duration::from_millis(50), Duration::from_millis(400)];
 
 impl<K: Kind> Messages<K> {
     /// Settles what one call made of its messages, in one transaction.
@@ -125,12 +126,28 @@ impl<K: Kind> Messages<K> {
         let fences = fences(settled);
         // One time for all tries: the answer stays the same to the byte.
         let now = self.parts.clock.now();
-        let mut pauses = SETTLE_AGAIN_AFTER.into_iter();
+        let mut pauses = AGAIN_AFTER.into_iter();
         let mut is_repeated = false;
         loop {
-            let error = match self.write_settlement(settled, end, now, is_repeated).await {
+            let error = match self.write_settlement(settled, end, now).await {
+                Ok(Written::All(answers)) => return Ok(answers),
+                Ok(Written::Changed { claimed_until }) => {
+                    restore(settled, &fences);
+                    // While the claim lasts, nobody else writes: it was us, and only the word of
+                    // the commit was lost.
+                    if is_repeated
+                        && claimed_until.is_some_and(|until| until > self.parts.clock.now())
+                    {
+                        return Ok(self.written_before(settled, now));
+                    }
+                    // The claim was found dead while its call still ran, which the margin is to
+                    // prevent.
+                    return Err(StoreError::unreadable(
+                        "an object that changed during its claim",
+                    ));
+                }
                 Err(error @ StoreError::Unavailable { .. }) => error,
-                result => return result,
+                Err(error) => return Err(error),
             };
             let Some(pause) = pauses.next() else {
                 return Err(error);
@@ -147,48 +164,46 @@ impl<K: Kind> Messages<K> {
         settled: &mut [Settled<K>],
         end: &AttemptEnd,
         now: DateTime<Utc>,
-        is_repeated: bool,
-    ) -> Result<Vec<Result<Answer, Refusal>>, StoreError> {
+    ) -> Result<Written, StoreError> {
         let mut answers = Vec::with_capacity(settled.len());
         let Some((first, _)) = settled.first() else {
-            return Ok(answers);
+            return Ok(Written::All(answers));
         };
         let mut tx = self.parts.store.begin(first.caller.tenant).await?;
-        tx.finish_attempt(end).await?;
+        let attempt = if settled.len() == 1 {
+            Some(end)
+        } else {
+            tx.finish_attempt(end).await?;
+            None
+        };
         for (claim, concluded) in settled.iter_mut() {
-            let object = &mut claim.object;
-            let id = K::uuid(object.id);
-            let claimed_until = object.claimed_until.take();
-            if !Self::write(&mut tx, object, None, now).await? {
-                // While the claim lasts, nobody else writes: it was us, and only the word of the
-                // commit was lost.
-                if is_repeated && claimed_until.is_some_and(|until| until > self.parts.clock.now())
-                {
-                    drop(tx);
-                    return Ok(self.written_before(settled, now));
-                }
-                // The claim was found dead while its call still ran, which the margin is to prevent.
-                return Err(StoreError::unreadable(
-                    "an object that changed during its claim",
-                ));
-            }
+            let claimed_until = claim.object.claimed_until.take();
+            let update = Self::update(&claim.object, now);
+            Self::count_up(&mut claim.object, now);
             let (answer, key_end) = self.render(claim, concluded);
-            let key = claim.intent.key.as_deref();
-            Self::end_key(&mut tx, claim.object.environment, key, &key_end, now).await?;
-            match key_end {
-                KeyEnd::Unknown => {
-                    let soon = now + super::settlement::FIRST_TRY_AFTER;
-                    tx.schedule(WorkKind::Settle, id, soon).await?;
-                }
-                KeyEnd::Keep(..) | KeyEnd::Release => {
-                    tx.finish_work(WorkKind::Settle, id).await?;
-                }
+            let data = match &answer {
+                // Without a large part, what happened to it is what the client is told.
+                Ok(answer) if !K::HAS_CONTENT => shown(answer.body.to_vec()),
+                _ => shown(K::present(&claim.object, None)),
+            };
+            let settlement = MessageSettlement {
+                object: &update,
+                attempt,
+                event: &Self::event(&claim.object, data),
+                request: SettledRequest {
+                    environment: claim.object.environment,
+                    key: claim.intent.key.as_deref(),
+                    end: request_end(key_end, now),
+                },
+                call_log: &call_log(claim, &answer, now),
+            };
+            if !tx.settle_message(&settlement).await? {
+                return Ok(Written::Changed { claimed_until });
             }
-            tx.insert_call_log(&call_log(claim, &answer, now)).await?;
             answers.push(answer);
         }
         tx.commit().await?;
-        Ok(answers)
+        Ok(Written::All(answers))
     }
 
     /// The answers of a settlement that was written at `now` by a try that was not told so.
@@ -207,6 +222,29 @@ impl<K: Kind> Messages<K> {
                 self.render(claim, concluded).0
             })
             .collect()
+    }
+}
+
+/// What came of a try to settle.
+enum Written {
+    All(Vec<Result<Answer, Refusal>>),
+    /// Nothing was written: an object that was claimed until then is no longer what it was.
+    Changed {
+        claimed_until: Option<DateTime<Utc>>,
+    },
+}
+
+fn request_end(end: KeyEnd, now: DateTime<Utc>) -> RequestEnd {
+    match end {
+        KeyEnd::Keep(status, body) => RequestEnd::Answered {
+            status,
+            body,
+            kept_until: now + KEY_KEPT,
+        },
+        KeyEnd::Release => RequestEnd::Released,
+        KeyEnd::Unknown => RequestEnd::Unknown {
+            ask_at: now + FIRST_TRY_AFTER,
+        },
     }
 }
 

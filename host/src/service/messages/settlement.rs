@@ -13,6 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use onerouter_domain::code::ErrorCode;
+use onerouter_domain::failure::Failure;
 use onerouter_domain::id::{AttemptId, ConnectionId, TenantId};
 use onerouter_domain::time;
 use onerouter_engine::{CallContext, Outcome, Refusal, RefusalKind};
@@ -66,6 +68,9 @@ const WORD_ON_THE_FIRST: [&str; 8] = [
     "content_filtered",
 ];
 
+/// As [`outcome::name`] has it.
+const NOT_SENT: &str = "not_sent";
+
 /// Whether the refusal of a repeated request is the first one's too.
 fn settles<K: Kind>(object: &Object<K>, refusal: &Refusal, now: DateTime<Utc>) -> bool {
     let failure = &refusal.failure;
@@ -117,6 +122,7 @@ impl<K: Kind> Messages<K> {
         }
     }
 
+    /// Has it looked at later, unless somebody else has settled it meanwhile.
     async fn again(
         &self,
         tenant: TenantId,
@@ -124,8 +130,12 @@ impl<K: Kind> Messages<K> {
         at: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         let mut tx = self.parts.store.begin(tenant).await?;
-        tx.schedule(WorkKind::Settle, K::uuid(object.id), at)
-            .await?;
+        if let Some(object) = Self::lock(&mut tx, object).await?
+            && needs_settling(&object)
+        {
+            let id = K::uuid(object.id);
+            tx.schedule(WorkKind::Settle, id, at).await?;
+        }
         tx.commit().await
     }
 
@@ -315,6 +325,9 @@ impl<K: Kind> Messages<K> {
         }) else {
             return Ok(None);
         };
+        if first.outcome.as_deref() == Some(NOT_SENT) {
+            return self.conclude_not_sent(tenant, object).await;
+        }
         let now = self.parts.clock.now();
         if !connection.is_some_and(|row| was_unchanged_since(&row, first.started_at)) {
             // Perhaps another account, which does not know the first one's key.
@@ -338,6 +351,48 @@ impl<K: Kind> Messages<K> {
                 .await;
         }
         self.look_up(tenant, object, &first, chosen).await
+    }
+
+    /// The call is known to have sent nothing, and only that was not written into the object: it
+    /// was cut off on its way to another connection.
+    async fn conclude_not_sent(
+        &self,
+        tenant: TenantId,
+        object: &Object<K>,
+    ) -> Result<Option<Object<K>>, StoreError> {
+        let now = self.parts.clock.now();
+        let mut tx = self.parts.store.begin(tenant).await?;
+        let Some(mut object) = Self::lock(&mut tx, object).await? else {
+            return Ok(None);
+        };
+        if !needs_settling(&object) || object.provider_ref.is_some() {
+            return Ok(Some(object));
+        }
+        if object.claimed_until.is_some_and(|until| until > now) {
+            return Ok(None);
+        }
+        let before = object.status;
+        object.claimed_until = None;
+        object.status = K::failed();
+        object.result.failure = Some(Failure {
+            code: ErrorCode::ProviderUnavailable.as_str().to_owned(),
+            message:
+                "Nothing was sent: the gateway was cut off before it could try another connection."
+                    .to_owned(),
+            retryable: true,
+            provider_code: None,
+            provider_message: None,
+        });
+        if !Self::write(&mut tx, &mut object, Some(before), now).await? {
+            return Ok(None);
+        }
+        let id = K::uuid(object.id);
+        for key in tx.list_keys_by_object(id).await? {
+            tx.release_key(key.environment, &key.key).await?;
+        }
+        tx.finish_work(WorkKind::Settle, id).await?;
+        tx.commit().await?;
+        Ok(Some(object))
     }
 
     async fn reread(

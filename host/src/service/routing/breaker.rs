@@ -4,7 +4,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use onerouter_engine::{NotSent, Outcome};
+use onerouter_engine::{NotSent, Outcome, UnknownReason};
 
 /// Outcomes are counted within this.
 const WINDOW: TimeDelta = TimeDelta::seconds(30);
@@ -32,8 +32,14 @@ impl Health {
     pub fn of<T>(outcome: &Outcome<T>) -> Self {
         match outcome {
             Outcome::Accepted(_) | Outcome::Declined(_) => Self::Good,
-            Outcome::Unknown(_) => Self::Bad,
-            Outcome::NotSent(NotSent::Unreachable(_) | NotSent::Fault(_)) => Self::Bad,
+            // A plugin that breaks down, perhaps over one odd message, says nothing of its provider.
+            Outcome::Unknown(unknown) => match unknown.reason {
+                UnknownReason::Fault(_) => Self::Silent,
+                UnknownReason::Adapter
+                | UnknownReason::Unanswered
+                | UnknownReason::Contradicted => Self::Bad,
+            },
+            Outcome::NotSent(NotSent::Unreachable(_)) => Self::Bad,
             Outcome::NotSent(NotSent::Adapter(failure)) => {
                 let is_server = failure.http_status.is_some_and(|status| status >= 500);
                 if is_server || failure.code == "provider_unavailable" {
@@ -44,7 +50,8 @@ impl Health {
                 }
             }
             Outcome::NotSent(
-                NotSent::Overloaded
+                NotSent::Fault(_)
+                | NotSent::Overloaded
                 | NotSent::Cancelled
                 | NotSent::Unsupported(_)
                 | NotSent::Invalid(_),
@@ -66,6 +73,8 @@ struct State {
     failures: u32,
     /// While open: when the next probe may go.
     next_probe: Option<DateTime<Utc>>,
+    /// A probe went and has not reported yet.
+    is_probing: bool,
 }
 
 impl Breaker {
@@ -76,6 +85,7 @@ impl Breaker {
             None => true,
             Some(at) if at <= now => {
                 state.next_probe = Some(now + COOL_DOWN);
+                state.is_probing = true;
                 true
             }
             Some(_) => false,
@@ -92,13 +102,21 @@ impl Breaker {
     /// Counts a call. Tells whether the breaker opened with it.
     pub fn record(&self, health: Health, now: DateTime<Utc>) -> bool {
         self.with(|state| match (health, state.next_probe) {
+            (Health::Silent, Some(_)) if state.is_probing => {
+                // The probe has told nothing: the next call is one.
+                state.is_probing = false;
+                state.next_probe = Some(now);
+                false
+            }
             (Health::Silent, _) => false,
             (Health::Good, Some(_)) => {
                 *state = State::default();
                 false
             }
+            // When the next probe may go was set with this one; calls that were under way when the
+            // breaker opened change nothing.
             (Health::Bad, Some(_)) => {
-                state.next_probe = Some(now + COOL_DOWN);
+                state.is_probing = false;
                 false
             }
             (health, None) => {
@@ -187,18 +205,31 @@ mod tests {
         let breaker = opened();
         assert!(breaker.admits(at(10)));
         assert!(!breaker.record(Health::Bad, at(12)));
-        assert!(!breaker.admits(at(21)));
-        assert!(breaker.admits(at(22)));
+        assert!(!breaker.admits(at(19)));
+        assert!(breaker.admits(at(20)));
         breaker.record(Health::Good, at(23));
         assert!(breaker.admits(at(23)));
         assert_eq!(breaker.open_for(at(23)), None);
     }
 
     #[test]
-    fn a_call_that_says_nothing_changes_nothing() {
+    fn a_probe_that_says_nothing_gives_its_turn_back() {
         let breaker = opened();
+        breaker.record(Health::Silent, at(1));
+        assert!(!breaker.admits(at(9)), "it was no probe");
         assert!(breaker.admits(at(10)));
-        breaker.record(Health::Silent, at(11));
+        assert!(!breaker.admits(at(11)));
+        breaker.record(Health::Silent, at(12));
+        assert!(breaker.admits(at(12)));
         assert!(!breaker.admits(at(12)));
+    }
+
+    #[test]
+    fn calls_that_were_under_way_when_it_opened_do_not_prolong_it() {
+        let breaker = opened();
+        for second in 1..9 {
+            breaker.record(Health::Bad, at(second));
+        }
+        assert!(breaker.admits(at(10)));
     }
 }

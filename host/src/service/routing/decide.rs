@@ -93,9 +93,11 @@ pub fn decide(
             .is_none_or(|provider| provider == candidate.provider)
     };
     let named = |id: ConnectionId| order.iter().find(|target| target.connection_id == id);
-    // A provider that the caller names counts for more than an order that knows nothing of it.
+    // A provider that the caller names counts for more than an order that knows nothing of it, but
+    // not for more than a rule.
     let use_order = !order.is_empty()
-        && (question.provider.is_none()
+        && (rule.is_some()
+            || question.provider.is_none()
             || candidates
                 .iter()
                 .any(|candidate| wanted(candidate) && named(candidate.id).is_some()));
@@ -362,6 +364,29 @@ mod tests {
         assert_eq!(tried(&decision), [id(3), id(2)]);
         let decision = decide(Some((&policy, 1)), &candidates, &named("one"));
         assert_eq!(tried(&decision), [id(1), id(4)]);
+    }
+
+    #[test]
+    fn a_rule_is_final_for_a_named_provider_too() {
+        let policy = Policy {
+            order: Vec::new(),
+            rules: vec![Rule {
+                name: "uk".to_owned(),
+                when: Condition {
+                    to_prefixes: vec!["+44".to_owned()],
+                    ..Condition::default()
+                },
+                order: vec![target(1, 1, 100)],
+            }],
+            failover: true,
+        };
+        let candidates = [able(1, "one"), able(2, "two")];
+        let named = Question {
+            provider: Some("two"),
+            ..ask("+447700900123", 7)
+        };
+        let decision = decide(Some((&policy, 1)), &candidates, &named);
+        assert_eq!(tried(&decision), []);
     }
 
     #[test]
