@@ -37,6 +37,10 @@ const DURATION_BUCKETS: [f64; 14] = [
 /// How often idle connections to providers are looked at.
 const EGRESS_SWEEP_EVERY: Duration = Duration::from_secs(10);
 
+/// How often what histograms were given is counted into their buckets. Until then each sample takes
+/// memory of its own, whether or not anybody reads the metrics.
+const METRICS_UPKEEP_EVERY: Duration = Duration::from_secs(5);
+
 /// Why a gateway does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -204,12 +208,16 @@ impl Gateway {
         let server = TaskTracker::new();
         let mut running = vec![server.spawn(listener.serve(router, stop.clone()))];
         if let Some(listener) = metrics_listener {
-            let router = metrics_router(metrics);
+            let router = metrics_router(metrics.clone());
             running.push(server.spawn(listener.serve(router, stop.clone())));
         }
         if !doubles.without_background {
             running.push(server.spawn(sweeper.clone().run(stop.clone())));
-            running.push(server.spawn(close_idle_connections(egress, stop.clone())));
+            // Without traffic nobody looks at connections that have been idle for too long.
+            let sweep = move || egress.sweep();
+            running.push(server.spawn(repeat(EGRESS_SWEEP_EVERY, stop.clone(), sweep)));
+            let upkeep = move || metrics.run_upkeep();
+            running.push(server.spawn(repeat(METRICS_UPKEEP_EVERY, stop.clone(), upkeep)));
         }
         let parts = GatewayParts {
             store,
@@ -270,13 +278,13 @@ impl Gateway {
     }
 }
 
-/// Without traffic nobody looks at connections that have been idle for too long.
-async fn close_idle_connections(egress: Arc<Egress>, stop: CancellationToken) {
-    let mut ticks = tokio::time::interval(EGRESS_SWEEP_EVERY);
+/// Small work, again and again until `stop`.
+async fn repeat(every: Duration, stop: CancellationToken, work: impl Fn()) {
+    let mut ticks = tokio::time::interval(every);
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
-            _ = ticks.tick() => egress.sweep(),
+            _ = ticks.tick() => work(),
         }
     }
 }

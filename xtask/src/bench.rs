@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
+use crate::postgres::Commits;
 use crate::testing::Environment;
 use crate::workspace::{BUILD_HOST, Workspace};
 use crate::{debian, plugins, process, python};
@@ -66,7 +67,8 @@ pub(crate) fn run(
     if let Some(nginx) = nginx {
         bench.env("ONEROUTER_BENCH_NGINX", nginx);
     }
-    let status = Environment::provide(workspace, profile.folder())?.run(&mut bench)?;
+    let environment = Environment::provide(workspace, profile.folder(), Commits::Durable)?;
+    let status = environment.run(&mut bench)?;
     Ok(process::exit_code(status))
 }
 

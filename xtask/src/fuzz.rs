@@ -5,13 +5,17 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::soak::Soak;
+use crate::soak::{self, Soak};
 use crate::{process, python};
 
 /// Of one target. Its corpus grows from run to run, so that nothing is lost by stopping.
 const TARGET_SECONDS: u64 = 120;
 /// Of the requests that follow the OpenAPI document.
 const OPENAPI_SECONDS: u64 = 900;
+/// libFuzzer needs a nightly compiler, whatever the project is pinned to. Always the same: a run is
+/// repeated with what it was made with, and next night's compiler breaks nothing.
+const NIGHTLY: &str = "nightly-2026-05-20";
+const CARGO_FUZZ: &str = "0.13.2";
 /// A target that takes longer for one input has hung.
 const INPUT_SECONDS: u64 = 20;
 
@@ -61,37 +65,50 @@ pub(crate) fn targets(soak: &Soak<'_>) -> Result<()> {
 
 /// The test of the same kind, for longer and from another seed.
 pub(crate) fn openapi(soak: &Soak<'_>) -> Result<()> {
-    let mut cargo = soak.workspace.cargo();
-    cargo
-        .args(["test", "--workspace", "--test", "openapi_fuzz", "--"])
-        .arg("--nocapture")
-        .env(
+    let variables = [
+        (
             python::SCHEMATHESIS_VARIABLE,
-            python::schemathesis(soak.workspace)?,
-        )
-        .env("ONEROUTER_TEST_PLUGINS_DIR", soak.workspace.plugins())
-        .env("ONEROUTER_TEST_FIXTURES_DIR", soak.workspace.fixtures())
-        .env("ONEROUTER_FUZZ_SECONDS", OPENAPI_SECONDS.to_string())
-        .env("ONEROUTER_FUZZ_SEED", soak.seed.to_string());
-    process::run(&mut cargo).context("requests that follow the OpenAPI document")
+            python::schemathesis(soak.workspace)?.into(),
+        ),
+        (
+            "ONEROUTER_TEST_PLUGINS_DIR",
+            soak.workspace.plugins().into(),
+        ),
+        (
+            "ONEROUTER_TEST_FIXTURES_DIR",
+            soak.workspace.fixtures().into(),
+        ),
+        ("ONEROUTER_FUZZ_SECONDS", OPENAPI_SECONDS.to_string().into()),
+        ("ONEROUTER_FUZZ_SEED", soak.seed.to_string().into()),
+    ];
+    soak::test(
+        soak.workspace,
+        python::SCHEMATHESIS_TEST_FILE,
+        python::SCHEMATHESIS_TEST,
+        &variables,
+    )
+    .context("requests that follow the OpenAPI document")
 }
 
-/// libFuzzer needs a nightly compiler, whatever the project is pinned to.
 fn ensure_cargo_fuzz() -> Result<()> {
     if !process::succeeds(nightly_cargo().arg("--version")) {
-        eprintln!("xtask: adding the nightly toolchain, which fuzz targets are compiled with");
-        process::run(Command::new("rustup").args([
-            "toolchain",
-            "install",
-            "nightly",
-            "--profile",
-            "minimal",
-        ]))
-        .context("fuzzing needs `rustup toolchain install nightly`")?;
+        eprintln!("xtask: adding {NIGHTLY}, which fuzz targets are compiled with");
+        process::run(
+            Command::new("rustup")
+                .args(["toolchain", "install", NIGHTLY])
+                .args(["--profile", "minimal"]),
+        )
+        .with_context(|| format!("fuzzing needs `rustup toolchain install {NIGHTLY}`"))?;
     }
-    if !process::succeeds(&mut fuzz("--version")) {
-        eprintln!("xtask: installing cargo-fuzz");
-        process::run(nightly_cargo().args(["install", "--locked", "cargo-fuzz"]))?;
+    let is_installed = process::read(&mut fuzz("--version"))
+        .is_ok_and(|version| version == format!("cargo-fuzz {CARGO_FUZZ}"));
+    if !is_installed {
+        eprintln!("xtask: installing cargo-fuzz {CARGO_FUZZ}");
+        process::run(
+            nightly_cargo()
+                .args(["install", "--locked", "cargo-fuzz"])
+                .args(["--version", CARGO_FUZZ]),
+        )?;
     }
     Ok(())
 }
@@ -105,7 +122,7 @@ fn fuzz(command: &str) -> Command {
 fn nightly_cargo() -> Command {
     let mut cargo = Command::new("rustup");
     cargo
-        .args(["run", "nightly", "cargo"])
+        .args(["run", NIGHTLY, "cargo"])
         // Of the toolchain and the build that run us.
         .env_remove("CARGO")
         .env_remove("RUSTC")

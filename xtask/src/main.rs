@@ -7,11 +7,13 @@
 //! - [`postgres`], [`debian`]: the throw-away database server, and installing one
 //! - [`python`]: programs in Python that the tests run
 //! - [`testing`]: tests, and the environment they run in
+//! - [`apart`]: running them where cargo-nextest is not installed
 //! - [`soak`], [`fuzz`]: what is too large or takes too long for the tests
 //! - [`bench`], [`dev`], [`lint`]: the commands of the same names
 
 #![expect(clippy::print_stderr, reason = "a tool that talks to people")]
 
+mod apart;
 mod bench;
 mod debian;
 mod dev;
@@ -72,7 +74,8 @@ enum Command {
         /// Run `cargo xtask lint` first (stands before the other arguments)
         #[arg(long)]
         lint: bool,
-        /// Passed on to the test runner (cargo-nextest if installed, else `cargo test`)
+        /// Passed on to the test runner (cargo-nextest if installed, else `cargo test`, which is made
+        /// to run each test in a process of its own too)
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
@@ -107,6 +110,15 @@ ONEROUTER_BENCH_ROUNDS, ONEROUTER_BENCH_SECONDS and ONEROUTER_BENCH_CALLS make i
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
         command: Vec<OsString>,
     },
+    /// What cargo runs in the place of a test program, where cargo-nextest is not installed
+    #[command(name = apart::COMMAND, hide = true)]
+    RunTestsApart {
+        /// The test program
+        program: OsString,
+        /// Which of its tests
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -118,6 +130,7 @@ fn main() -> ExitCode {
         Command::Lint => lint::run(&workspace),
         Command::Bench { profile, filter } => bench::run(&workspace, profile, filter.as_deref()),
         Command::Soak(args) => soak::run(&workspace, &args),
+        Command::RunTestsApart { program, args } => apart::run(&program, &args),
         Command::Postgres { command } => testing::with_environment(&workspace, &command),
     });
     outcome.unwrap_or_else(|error| {

@@ -18,15 +18,29 @@ const SERVICE_USER: &str = "postgres";
 /// The port is chosen before the server binds it, so another program can take it in between.
 const START_ATTEMPTS: u32 = 3;
 
-/// Nothing in it outlives the run, so nothing has to survive a crash.
 const SETTINGS: &str = "
-fsync = off
-full_page_writes = off
-synchronous_commit = off
 max_connections = 200
 listen_addresses = '127.0.0.1'
 timezone = 'UTC'
 ";
+
+/// What a commit waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Commits {
+    /// Nothing: none of it outlives the run, so none has to survive a crash.
+    Forgetful,
+    /// The disk, as a gateway's must: what that costs belongs to a measurement.
+    Durable,
+}
+
+impl Commits {
+    const fn settings(self) -> &'static str {
+        match self {
+            Self::Forgetful => "fsync = off\nfull_page_writes = off\nsynchronous_commit = off\n",
+            Self::Durable => "fsync = on\nfull_page_writes = on\nsynchronous_commit = on\n",
+        }
+    }
+}
 
 /// A running server. Dropping it stops it and removes its files.
 #[derive(Debug)]
@@ -37,7 +51,7 @@ pub(crate) struct Postgres {
 
 impl Postgres {
     /// Starts a server, after installing PostgreSQL where it is missing and that is possible.
-    pub(crate) fn start() -> Result<Self> {
+    pub(crate) fn start(commits: Commits) -> Result<Self> {
         let programs = Programs::find_or_install()?;
         let folder = programs.create_folder()?;
         let data = folder.join("data");
@@ -48,7 +62,11 @@ impl Postgres {
             .append(true)
             .open(data.join("postgresql.conf"))?;
         let sockets = folder.display();
-        writeln!(settings, "{SETTINGS}unix_socket_directories = '{sockets}'")?;
+        let commits = commits.settings();
+        writeln!(
+            settings,
+            "{SETTINGS}{commits}unix_socket_directories = '{sockets}'"
+        )?;
         let port = programs.start_server(&data, &folder.join("log"))?;
         Ok(Self {
             port,

@@ -1,6 +1,6 @@
 //! Python programs that tests and benchmarks run, each set of them in an environment below the target folder.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -18,13 +18,32 @@ const INSTALLED: &str = "installed.txt";
 
 /// Where the test looks for the program.
 pub(crate) const SCHEMATHESIS_VARIABLE: &str = "ONEROUTER_TEST_SCHEMATHESIS";
+/// The only test that does, and its file.
+pub(crate) const SCHEMATHESIS_TEST_FILE: &str = "openapi_fuzz";
+pub(crate) const SCHEMATHESIS_TEST: &str =
+    "no_request_that_the_document_allows_or_forbids_gets_another_answer_than_it_says";
+
+const SCHEMATHESIS: &str = "bin/schemathesis";
 
 /// The program that holds the gateway against its OpenAPI document.
 pub(crate) fn schemathesis(workspace: &Workspace) -> Result<PathBuf> {
-    let lock = workspace.root.join("tests/schemathesis/requirements.txt");
-    let folder = workspace.target.join("python/schemathesis");
+    let (folder, lock) = of_schemathesis(workspace);
     provide(&folder, &lock).context("Schemathesis, which the test openapi_fuzz runs")?;
-    Ok(folder.join("bin/schemathesis"))
+    Ok(folder.join(SCHEMATHESIS))
+}
+
+/// The same, if it is there already.
+pub(crate) fn find_schemathesis(workspace: &Workspace) -> Option<PathBuf> {
+    let (folder, lock) = of_schemathesis(workspace);
+    let wanted = fs::read_to_string(lock).ok()?;
+    is_provided(&folder, &wanted).then(|| folder.join(SCHEMATHESIS))
+}
+
+fn of_schemathesis(workspace: &Workspace) -> (PathBuf, PathBuf) {
+    (
+        workspace.target.join("python/schemathesis"),
+        workspace.root.join("tests/schemathesis/requirements.txt"),
+    )
 }
 
 /// The interpreter of the gateways that benchmarks compare with.
@@ -35,10 +54,18 @@ pub(crate) fn peers(workspace: &Workspace) -> Result<PathBuf> {
     Ok(folder.join(PYTHON))
 }
 
-/// An environment with what the lock names and nothing else. One of the same lock is used again.
+/// An environment with what the lock names and nothing else. One of the same lock is used again,
+/// and nothing is asked of the network for it. Of several runs at the same time, one installs.
 fn provide(folder: &Path, lock: &Path) -> Result<()> {
     let wanted =
         fs::read_to_string(lock).with_context(|| format!("cannot read {}", lock.display()))?;
+    let turn = folder.with_extension("lock");
+    if let Some(parent) = folder.parent() {
+        fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
+    }
+    let turn = File::create(&turn).with_context(|| format!("cannot write {}", turn.display()))?;
+    // Until this function returns.
+    turn.lock().context("cannot wait for other runs")?;
     if is_provided(folder, &wanted) {
         return Ok(());
     }
@@ -102,5 +129,20 @@ mod tests {
         std::os::unix::fs::symlink("/bin/true", &python).unwrap();
         assert!(is_provided(folder, "a==1"));
         assert!(!is_provided(folder, "a==2"));
+    }
+    #[test]
+    fn what_is_there_is_not_installed_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let lock = folder.path().join("requirements.txt");
+        fs::write(&lock, "a==1").unwrap();
+        let environment = folder.path().join("python/a");
+        fs::create_dir_all(environment.join("bin")).unwrap();
+        fs::write(environment.join(INSTALLED), "a==1").unwrap();
+        std::os::unix::fs::symlink("/bin/true", environment.join(PYTHON)).unwrap();
+
+        provide(&environment, &lock).unwrap();
+        // A new environment would have another interpreter.
+        let python = fs::read_link(environment.join(PYTHON)).unwrap();
+        assert_eq!(python, Path::new("/bin/true"));
     }
 }

@@ -5,6 +5,7 @@ mod crowd;
 mod flood;
 mod gateway;
 
+use std::ffi::OsString;
 use std::hash::{BuildHasher as _, RandomState};
 use std::process::ExitCode;
 
@@ -100,11 +101,38 @@ pub(crate) fn run(workspace: &Workspace, args: &SoakArgs) -> Result<ExitCode> {
 
 /// The test of the same kind, with more of them.
 fn damaged(soak: &Soak<'_>) -> Result<()> {
-    let mut cargo = soak.workspace.cargo();
-    cargo
-        .args(["test", "--workspace", "--test", "edge", "--"])
-        .args(["damaged_requests", "--nocapture"])
-        .env("ONEROUTER_SOAK_ROUNDS", DAMAGED.to_string())
-        .env("ONEROUTER_SOAK_SEED", soak.seed.to_string());
-    process::run(&mut cargo).context("damaged requests")
+    let variables = [
+        ("ONEROUTER_SOAK_ROUNDS", DAMAGED.to_string().into()),
+        ("ONEROUTER_SOAK_SEED", soak.seed.to_string().into()),
+    ];
+    let name = "mutated::damaged_requests_are_answered_whole_or_not_at_all";
+    test(soak.workspace, "edge", name, &variables).context("damaged requests")
+}
+
+/// Runs one test. That there is none of this name, since it was renamed, is an error: without it a
+/// part would pass by doing nothing.
+pub(crate) fn test(
+    workspace: &Workspace,
+    file: &str,
+    name: &str,
+    variables: &[(&str, OsString)],
+) -> Result<()> {
+    let cargo = || {
+        let mut cargo = workspace.cargo();
+        cargo.args(["test", "--workspace", "--test", file]);
+        cargo
+    };
+    process::run(cargo().arg("--no-run"))?;
+    let chosen = ["--", "--exact", name];
+    let listed = process::read(cargo().args(chosen).args(["--list", "--format", "terse"]))?;
+    ensure!(
+        listed == format!("{name}: test"),
+        "the test {name} of {file} is not there, or not once: {listed:?}"
+    );
+    process::run(
+        cargo()
+            .args(chosen)
+            .arg("--nocapture")
+            .envs(variables.iter().cloned()),
+    )
 }

@@ -8,11 +8,14 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::postgres::Postgres;
+use crate::postgres::{Commits, Postgres};
 use crate::workspace::{Workspace, without_cargo_run};
-use crate::{lint, plugins, process, python, toolchain};
+use crate::{apart, lint, plugins, process, python, toolchain};
 
 const POSTGRES_URL: &str = "ONEROUTER_TEST_POSTGRES_URL";
+
+/// Of the tests through the API.
+const TESTS_PACKAGE: &str = "onerouter-tests";
 
 /// `cargo xtask test`. Arguments narrow it down to those tests and nothing else.
 pub(crate) fn run(workspace: &Workspace, with_lint: bool, args: &[OsString]) -> Result<ExitCode> {
@@ -38,14 +41,15 @@ pub(crate) fn run(workspace: &Workspace, with_lint: bool, args: &[OsString]) -> 
     let built = start.elapsed();
 
     let start = Instant::now();
-    let environment = Environment::provide(workspace, "debug")?;
+    let mut environment = Environment::provide(workspace, "debug", Commits::Forgetful)?;
+    environment.add_schemathesis(workspace, may_run_schemathesis(args));
     let mut test = |name: &'static str, cargo: &mut Command| -> Result<()> {
         if !environment.run(cargo)?.success() {
             failed.push(name);
         }
         Ok(())
     };
-    test("tests", &mut runner(workspace, args))?;
+    test("tests", &mut runner(workspace, args)?)?;
     if everything {
         let options = ["test", "--no-fail-fast"];
         test(
@@ -75,18 +79,21 @@ pub(crate) fn with_environment(workspace: &Workspace, words: &[OsString]) -> Res
     let mut command = Command::new(program);
     command.args(args);
     without_cargo_run(&mut command);
-    let status = Environment::provide(workspace, "debug")?.run(&mut command)?;
+    let mut environment = Environment::provide(workspace, "debug", Commits::Forgetful)?;
+    environment.add_schemathesis(workspace, names_schemathesis(words));
+    let status = environment.run(&mut command)?;
     Ok(process::exit_code(status))
 }
 
 /// The tests of the whole workspace, unless the arguments choose a package.
-fn runner(workspace: &Workspace, args: &[OsString]) -> Command {
-    let mut cargo = workspace.cargo();
-    if toolchain::has_subcommand(workspace, "nextest") {
+fn runner(workspace: &Workspace, args: &[OsString]) -> Result<Command> {
+    let mut cargo = if toolchain::has_subcommand(workspace, "nextest") {
+        let mut cargo = workspace.cargo();
         cargo.args(["nextest", "run"]);
+        cargo
     } else {
-        cargo.arg("test");
-    }
+        apart::test_command(workspace, args)?
+    };
     if args.is_empty() {
         // One run shows everything that is broken.
         cargo.arg("--no-fail-fast");
@@ -95,7 +102,7 @@ fn runner(workspace: &Workspace, args: &[OsString]) -> Command {
         cargo.arg("--workspace");
     }
     cargo.args(args);
-    cargo
+    Ok(cargo)
 }
 
 fn chooses_package(args: &[OsString]) -> bool {
@@ -103,6 +110,28 @@ fn chooses_package(args: &[OsString]) -> bool {
         .take_while(|arg| *arg != "--")
         .filter_map(|arg| arg.to_str())
         .any(|arg| arg.starts_with("-p") || arg.starts_with("--package"))
+}
+
+/// Whether the test that needs Schemathesis can be among those. Arguments that choose packages leave
+/// it in; any other has to name it.
+fn may_run_schemathesis(args: &[OsString]) -> bool {
+    let mut args_left = args.iter().filter_map(|arg| arg.to_str());
+    let mut may = true;
+    while let Some(arg) = args_left.next() {
+        match arg {
+            "-p" | "--package" => may &= args_left.next() == Some(TESTS_PACKAGE),
+            "--workspace" | "--no-fail-fast" => {}
+            _ => return names_schemathesis(args),
+        }
+    }
+    may
+}
+
+fn names_schemathesis(args: &[OsString]) -> bool {
+    args.iter().filter_map(|arg| arg.to_str()).any(|arg| {
+        let is_part_of_its_name = !arg.is_empty() && python::SCHEMATHESIS_TEST.contains(arg);
+        is_part_of_its_name || arg.contains(python::SCHEMATHESIS_TEST_FILE)
+    })
 }
 
 /// What tests and benchmarks find in their environment. The server in it stops with this value.
@@ -113,25 +142,20 @@ pub(crate) struct Environment {
 }
 
 impl Environment {
-    pub(crate) fn provide(workspace: &Workspace, profile: &str) -> Result<Self> {
+    pub(crate) fn provide(workspace: &Workspace, profile: &str, commits: Commits) -> Result<Self> {
         let mut variables = vec![
             ("ONEROUTER_TEST_BIN", workspace.host_program(profile).into()),
             ("ONEROUTER_TEST_PLUGINS_DIR", workspace.plugins().into()),
             ("ONEROUTER_TEST_FIXTURES_DIR", workspace.fixtures().into()),
         ];
-        // One test needs it, and says so where it is missing.
-        match python::schemathesis(workspace) {
-            Ok(program) => variables.push((python::SCHEMATHESIS_VARIABLE, program.into())),
-            Err(error) => eprintln!("xtask: {error:#}"),
-        }
         // Tests run in the folder of their package, so a relative path would lead elsewhere.
         if let Some(specs) = env::var_os("ONEROUTER_PROVIDER_SPECS") {
             variables.push(("ONEROUTER_PROVIDER_SPECS", path::absolute(specs)?.into()));
         }
-        // A server that the caller has already provided is inherited.
+        // A server that the caller has already provided is inherited, as it is.
         let postgres = match env::var_os(POSTGRES_URL) {
             Some(_) => None,
-            None => Some(Postgres::start()?),
+            None => Some(Postgres::start(commits)?),
         };
         if let Some(postgres) = &postgres {
             variables.push((POSTGRES_URL, postgres.url().into()));
@@ -140,6 +164,22 @@ impl Environment {
             variables,
             _postgres: postgres,
         })
+    }
+
+    /// Installed only where it is needed: that takes a minute, and the network. The test says so
+    /// where it is missing.
+    fn add_schemathesis(&mut self, workspace: &Workspace, is_needed: bool) {
+        let program = if is_needed {
+            python::schemathesis(workspace)
+                .inspect_err(|error| eprintln!("xtask: {error:#}"))
+                .ok()
+        } else {
+            python::find_schemathesis(workspace)
+        };
+        if let Some(program) = program {
+            let variable = (python::SCHEMATHESIS_VARIABLE, program.into());
+            self.variables.push(variable);
+        }
     }
 
     pub(crate) fn run(&self, command: &mut Command) -> Result<ExitStatus> {
@@ -159,5 +199,20 @@ mod tests {
         assert!(chooses(&["money", "--package=onerouter-domain"]));
         assert!(!chooses(&["money", "--", "-p"]));
         assert!(!chooses(&[]));
+    }
+    #[test]
+    fn schemathesis_is_installed_only_for_runs_that_may_have_its_test() {
+        let may = |args: &[&str]| {
+            may_run_schemathesis(&args.iter().map(OsString::from).collect::<Vec<_>>())
+        };
+        assert!(may(&[]));
+        assert!(may(&["--no-fail-fast"]));
+        assert!(may(&["-p", "onerouter-tests"]));
+        assert!(may(&["--test", "openapi_fuzz"]));
+        assert!(may(&["-E", "binary(openapi_fuzz) | test(sms)"]));
+        assert!(may(&["no_request_that_the_document"]));
+        assert!(!may(&["-p", "onerouter-domain"]));
+        assert!(!may(&["-p", "onerouter-tests", "--test", "edge"]));
+        assert!(!may(&["second_request"]));
     }
 }

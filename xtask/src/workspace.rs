@@ -26,6 +26,8 @@ pub(crate) const BUILD_HOST: [&str; 6] = [
 pub(crate) struct Workspace {
     pub(crate) root: PathBuf,
     pub(crate) target: PathBuf,
+    /// This program. Asked for once, at the start: a build of the workspace may replace the file.
+    pub(crate) program: PathBuf,
 }
 
 impl Workspace {
@@ -43,6 +45,7 @@ impl Workspace {
         Ok(Self {
             root: root.to_owned(),
             target: target.to_owned(),
+            program,
         })
     }
 

@@ -1,17 +1,19 @@
 //! Names to addresses.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::IpAddr;
-use std::pin::Pin;
-use std::sync::OnceLock;
+use std::pin::{Pin, pin};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use hickory_resolver::config::LookupIpStrategy;
+use hickory_resolver::lookup::Lookup;
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::{ResolverBuilder, TokioResolver};
+use tokio::time::{Instant, timeout};
 
 /// The future of [`Resolve::resolve`].
 pub type Resolving<'a> = Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send + 'a>>;
@@ -31,6 +33,7 @@ pub struct SystemResolver {
     /// Made on first use: a machine without name servers may still work with overrides alone.
     resolver: OnceLock<TokioResolver>,
     configure: Configure,
+    ipv4_only: Ipv4Only,
 }
 
 type Builder = ResolverBuilder<TokioRuntimeProvider>;
@@ -41,12 +44,21 @@ const ANSWERS_KEPT_MAX: Duration = Duration::from_secs(300);
 /// found, something is broken for a moment, and the zone's own idea of how long to remember that,
 /// an hour or a day, would make it last.
 const FAILURES_KEPT_MAX: Duration = Duration::ZERO;
+/// That a name with IPv4 addresses has no others is remembered for so long. Most providers have
+/// none, and a new connection must not wait for a name server to say so once more.
+const IPV4_ONLY_KEPT: Duration = Duration::from_secs(5);
+/// Names of which that is remembered. More than providers have; beyond it, names are asked again.
+const IPV4_ONLY_MAX: usize = 1_024;
+/// Addresses of one kind wait so long for those of the other. Some name servers never answer when
+/// asked for IPv6, and what is known already must not expire with the time to connect.
+const OTHER_KIND_WAIT: Duration = Duration::from_millis(250);
 
 impl SystemResolver {
     fn new(configure: Configure) -> Self {
         Self {
             resolver: OnceLock::new(),
             configure,
+            ipv4_only: Ipv4Only::default(),
         }
     }
 
@@ -57,13 +69,104 @@ impl SystemResolver {
             )
             .ok()?;
         let options = builder.options_mut();
-        options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
         options.positive_max_ttl = Some(ANSWERS_KEPT_MAX);
         options.negative_max_ttl = Some(FAILURES_KEPT_MAX);
         builder
             .build()
             .inspect_err(|error| tracing::warn!(%error, "the resolver cannot start"))
             .ok()
+    }
+
+    /// IPv4 first: it works from everywhere.
+    async fn find(&self, resolver: &TokioResolver, host: &str) -> Result<Vec<IpAddr>, NetError> {
+        // The dot at the end keeps the machine's search domains out.
+        let name = format!("{host}.");
+        if self.ipv4_only.contains(host)
+            && let Ok(found) = resolver.ipv4_lookup(name.as_str()).await
+            && has_addresses(&found)
+        {
+            return Ok(addresses(&found).collect());
+        }
+        let (ipv4, ipv6) = both(
+            resolver.ipv4_lookup(name.as_str()),
+            resolver.ipv6_lookup(name.as_str()),
+        )
+        .await;
+        match (ipv4, ipv6) {
+            (Ok(ipv4), Ok(ipv6)) if has_addresses(&ipv6) => {
+                Ok(addresses(&ipv4).chain(addresses(&ipv6)).collect())
+            }
+            (Ok(ipv4), _) if has_addresses(&ipv4) => {
+                self.ipv4_only.insert(host);
+                Ok(addresses(&ipv4).collect())
+            }
+            (_, Ok(found)) | (Ok(found), _) => Ok(addresses(&found).collect()),
+            (Err(error), Err(_)) => Err(error),
+        }
+    }
+}
+
+type Found = Result<Lookup, NetError>;
+
+/// What came of both look-ups.
+async fn both(
+    ipv4: impl Future<Output = Found>,
+    ipv6: impl Future<Output = Found>,
+) -> (Found, Found) {
+    let (mut ipv4, mut ipv6) = (pin!(ipv4), pin!(ipv6));
+    tokio::select! {
+        found = &mut ipv4 => {
+            let other = after(&found, ipv6).await;
+            (found, other)
+        }
+        found = &mut ipv6 => {
+            let other = after(&found, ipv4).await;
+            (other, found)
+        }
+    }
+}
+
+/// The other look-up. Its end is awaited only if the first one was for nothing.
+async fn after(first: &Found, other: impl Future<Output = Found>) -> Found {
+    if first.as_ref().is_ok_and(has_addresses) {
+        timeout(OTHER_KIND_WAIT, other)
+            .await
+            .unwrap_or(Err(NetError::Timeout))
+    } else {
+        other.await
+    }
+}
+
+fn addresses(found: &Lookup) -> impl Iterator<Item = IpAddr> {
+    found
+        .answers()
+        .iter()
+        .filter_map(|record| record.data.ip_addr())
+}
+
+fn has_addresses(found: &Lookup) -> bool {
+    addresses(found).next().is_some()
+}
+
+/// Names that had IPv4 addresses and no others, and until when that is believed.
+#[derive(Default)]
+struct Ipv4Only(Mutex<HashMap<String, Instant>>);
+
+impl Ipv4Only {
+    fn contains(&self, host: &str) -> bool {
+        let names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        names.get(host).is_some_and(|until| *until > Instant::now())
+    }
+
+    fn insert(&self, host: &str) {
+        let now = Instant::now();
+        let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if names.len() >= IPV4_ONLY_MAX {
+            names.retain(|_, until| *until > now);
+        }
+        if names.len() < IPV4_ONLY_MAX {
+            names.insert(host.to_owned(), now + IPV4_ONLY_KEPT);
+        }
     }
 }
 
@@ -86,12 +189,7 @@ impl Resolve for SystemResolver {
                     self.resolver.get_or_init(|| made)
                 }
             };
-            // The dot at the end keeps the machine's search domains out.
-            let found = resolver
-                .lookup_ip(format!("{host}."))
-                .await
-                .map_err(io::Error::other)?;
-            Ok(found.iter().collect())
+            self.find(resolver, host).await.map_err(io::Error::other)
         })
     }
 }
@@ -115,6 +213,10 @@ mod tests {
 
     const FOUND: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 7);
     const HOUR: [u8; 4] = 3_600_u32.to_be_bytes();
+    /// Longer than a test takes: nothing is answered because a query was given up.
+    const ANSWER_TIMEOUT: Duration = Duration::from_secs(3_600);
+    /// Ends a test that would wait for that.
+    const PATIENCE: Duration = Duration::from_secs(30);
 
     /// What a name server says.
     #[derive(Clone, Copy)]
@@ -123,15 +225,18 @@ mod tests {
         NoSuchName,
         /// It could not find out.
         Failure,
-        /// The name has one address.
+        /// The name has one address, of the one kind.
         Address,
+        /// The same, but whoever asks for the other kind is left waiting.
+        AddressOrNothing,
     }
 
     /// A name server that answers the first two queries, one for each kind of address, in one way,
-    /// and all others with an address.
+    /// and all others in another.
     struct NameServer {
         socket: UdpSocket,
         first: Says,
+        then: Says,
         asked: Arc<AtomicUsize>,
     }
 
@@ -142,16 +247,17 @@ mod tests {
                 let (length, peer) = self.socket.recv_from(&mut packet).await?;
                 let says = match self.asked.fetch_add(1, Ordering::SeqCst) {
                     0 | 1 => self.first,
-                    _ => Says::Address,
+                    _ => self.then,
                 };
-                let answer = answer(&packet[..length], says);
-                self.socket.send_to(&answer, peer).await?;
+                if let Some(answer) = answer(&packet[..length], says) {
+                    self.socket.send_to(&answer, peer).await?;
+                }
             }
         }
     }
 
     /// RFC 1035, section 4.
-    fn answer(query: &[u8], says: Says) -> Vec<u8> {
+    fn answer(query: &[u8], says: Says) -> Option<Vec<u8>> {
         let mut name_end = 12;
         while query[name_end] != 0 {
             name_end += usize::from(query[name_end]) + 1;
@@ -161,8 +267,9 @@ mod tests {
         let (code, records, authorities) = match says {
             Says::NoSuchName => (3, 0, 1),
             Says::Failure => (2, 0, 0),
-            Says::Address if is_ipv4 => (0, 1, 0),
+            Says::Address | Says::AddressOrNothing if is_ipv4 => (0, 1, 0),
             Says::Address => (0, 0, 1),
+            Says::AddressOrNothing => return None,
         };
         let mut answer = query[..2].to_vec();
         answer.extend([0x85, 0x80 | code, 0, 1, 0, records, 0, authorities, 0, 0]);
@@ -181,16 +288,17 @@ mod tests {
             answer.extend([0, 22, 0, 0]);
             answer.extend(HOUR.repeat(5));
         }
-        answer
+        Some(answer)
     }
 
-    async fn asking(first: Says) -> (SystemResolver, Arc<AtomicUsize>) {
+    async fn asking(first: Says, then: Says) -> (SystemResolver, Arc<AtomicUsize>) {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let port = socket.local_addr().unwrap().port();
         let asked = Arc::new(AtomicUsize::new(0));
         let server = NameServer {
             socket,
             first,
+            then,
             asked: Arc::clone(&asked),
         };
         #[expect(clippy::disallowed_methods, reason = "ends with the test")]
@@ -201,8 +309,10 @@ mod tests {
             let config = ResolverConfig::from_parts(None, Vec::new(), vec![server]);
             let provider = TokioRuntimeProvider::default();
             let mut builder = TokioResolver::builder_with_config(config, provider);
+            let options = builder.options_mut();
             // One query of each kind is one look.
-            builder.options_mut().attempts = 0;
+            options.attempts = 0;
+            options.timeout = ANSWER_TIMEOUT;
             Ok(builder)
         }));
         (resolver, asked)
@@ -211,7 +321,7 @@ mod tests {
     #[tokio::test]
     async fn a_name_that_was_not_found_is_looked_for_again_at_once() {
         for first in [Says::NoSuchName, Says::Failure] {
-            let (resolver, _asked) = asking(first).await;
+            let (resolver, _asked) = asking(first, Says::Address).await;
             assert!(resolver.resolve("api.example.com").await.is_err());
             let found = resolver.resolve("api.example.com").await.unwrap();
             assert_eq!(found, [FOUND]);
@@ -220,14 +330,42 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_that_was_found_is_kept() {
-        let (resolver, asked) = asking(Says::Address).await;
-        assert_eq!(resolver.resolve("api.example.com").await.unwrap(), [FOUND]);
+        let (resolver, asked) = asking(Says::Address, Says::Failure).await;
+        for _time in 0..3 {
+            let found = resolver.resolve("api.example.com").await.unwrap();
+            assert_eq!(found, [FOUND]);
+        }
         let queries = asked.load(Ordering::SeqCst);
-        assert_eq!(resolver.resolve("api.example.com").await.unwrap(), [FOUND]);
-        assert!(
-            asked.load(Ordering::SeqCst) <= queries + 1,
-            "only what there is none of is asked again"
-        );
+        assert_eq!(queries, 2, "that there is no IPv6 is remembered too");
+    }
+
+    #[tokio::test]
+    async fn a_name_server_that_is_silent_about_ipv6_does_not_keep_ipv4_back() {
+        let (resolver, asked) = asking(Says::AddressOrNothing, Says::AddressOrNothing).await;
+        for _time in 0..2 {
+            let resolving = resolver.resolve("api.example.com");
+            let found = timeout(PATIENCE, resolving).await.expect("given up on");
+            assert_eq!(found.unwrap(), [FOUND]);
+        }
+        assert_eq!(asked.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test]
+    async fn a_name_that_lost_its_ipv4_addresses_is_asked_for_the_others() {
+        let (resolver, asked) = asking(Says::NoSuchName, Says::NoSuchName).await;
+        resolver.ipv4_only.insert("api.example.com");
+        assert!(resolver.resolve("api.example.com").await.is_err());
+        assert_eq!(asked.load(Ordering::SeqCst), 3);
+    }
+
+    #[test]
+    fn names_are_remembered_up_to_a_bound() {
+        let names = Ipv4Only::default();
+        for number in 0..=IPV4_ONLY_MAX {
+            names.insert(&number.to_string());
+        }
+        assert!(names.contains("0"));
+        assert!(!names.contains(&IPV4_ONLY_MAX.to_string()));
     }
 
     #[tokio::test]

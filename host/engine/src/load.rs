@@ -1,6 +1,5 @@
 //! From a file to an adapter that can run.
 
-use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -225,7 +224,7 @@ pub(crate) fn supersede(mut loaded: Vec<Loaded>) -> Vec<Loaded> {
             .filter(|(_, adapter)| adapter.manifest().id == *id)
             .max_by(|(a_at, a), (b_at, b)| {
                 let versions = a.manifest().version.cmp(&b.manifest().version);
-                versions.then(b_at.cmp(a_at)).then(Ordering::Equal)
+                versions.then(b_at.cmp(a_at))
             })
             .map(|(at, adapter)| (at, adapter.manifest().version.to_string()))
     };

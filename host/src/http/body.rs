@@ -2,17 +2,22 @@
 
 use std::time::Duration;
 
+use axum::body::{Body, HttpBody as _};
 use axum::extract::{FromRequest, Request};
 use axum::response::{IntoResponse as _, Response};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Version, header};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http_body_util::BodyExt as _;
 use onerouter_domain::code::ErrorCode;
-use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::problem::Problem;
 use super::query::Query;
+use super::state::AppState;
+use crate::service::caller::Caller;
 use crate::service::refusal::Refusal;
+use held::{Bodies, Owner, Share};
+
+pub(crate) mod held;
 
 /// Most bodies are small.
 pub(crate) const BODY_BYTES_MAX: usize = 256 << 10;
@@ -21,66 +26,25 @@ pub(crate) const EMAIL_BODY_BYTES_MAX: usize = 10 << 20;
 /// A client that takes longer is cut off.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
-const KIB: usize = 1 << 10;
-/// KiB of bodies that are held at the same time: what a stranger can make us keep, however many
-/// connections send slowly.
-const HELD_KIB_MAX: usize = 256 << 10;
-
-static HELD: Semaphore = Semaphore::const_new(HELD_KIB_MAX);
+/// A body is read into a buffer that grows from this to twice its size, and so on: what is charged
+/// is at most twice what was sent.
+const BUFFER_BYTES_MIN: usize = 4 << 10;
 
 /// A listener's own [`BODY_TIMEOUT`], put into its requests.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct BodyPatience(pub(crate) Duration);
 
-/// A part of [`HELD_KIB_MAX`], from before the first byte is read until the body is dropped.
-struct Share {
-    permit: SemaphorePermit<'static>,
-}
-
-impl Share {
-    fn take(bytes: usize) -> Option<Self> {
-        let kib = u32::try_from(bytes.div_ceil(KIB).max(1)).ok()?;
-        let permit = HELD.try_acquire_many(kib).ok()?;
-        let share = Self { permit };
-        metrics::gauge!("onerouter_http_body_bytes_held").increment(share.bytes());
-        Some(share)
-    }
-
-    fn bytes(&self) -> f64 {
-        // A gauge; exact up to 2^53.
-        u32::try_from(self.permit.num_permits()).map_or(0.0, |kib| f64::from(kib) * 1_024.0)
-    }
-}
-
-impl Drop for Share {
-    fn drop(&mut self) {
-        metrics::gauge!("onerouter_http_body_bytes_held").decrement(self.bytes());
-    }
-}
-
-/// A body with its share.
-struct Held {
-    bytes: Bytes,
-    _share: Share,
-}
-
-impl AsRef<[u8]> for Held {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
 /// A JSON body of at most `LIMIT` bytes, not yet parsed, of a request without query parameters.
 #[derive(Debug)]
 pub(crate) struct JsonBody<const LIMIT: usize = BODY_BYTES_MAX>(pub(crate) Bytes);
 
-impl<S: Send + Sync, const LIMIT: usize> FromRequest<S> for JsonBody<LIMIT> {
+impl<const LIMIT: usize> FromRequest<AppState> for JsonBody<LIMIT> {
     type Rejection = Response;
 
-    async fn from_request(request: Request, _state: &S) -> Result<Self, Response> {
+    async fn from_request(request: Request, state: &AppState) -> Result<Self, Response> {
         let version = request.version();
         let taken = match Query::none(request.uri().query()) {
-            Ok(()) => take(request, LIMIT).await,
+            Ok(()) => take(request, &state.bodies, LIMIT).await,
             Err(refusal) => Err(refusal),
         };
         taken
@@ -93,19 +57,19 @@ impl<S: Send + Sync, const LIMIT: usize> FromRequest<S> for JsonBody<LIMIT> {
 #[derive(Debug)]
 pub(crate) struct JsonBodyBesideQuery(pub(crate) Bytes);
 
-impl<S: Send + Sync> FromRequest<S> for JsonBodyBesideQuery {
+impl FromRequest<AppState> for JsonBodyBesideQuery {
     type Rejection = Response;
 
-    async fn from_request(request: Request, _state: &S) -> Result<Self, Response> {
+    async fn from_request(request: Request, state: &AppState) -> Result<Self, Response> {
         let version = request.version();
-        take(request, BODY_BYTES_MAX)
+        take(request, &state.bodies, BODY_BYTES_MAX)
             .await
             .map(Self)
             .map_err(|refusal| into_response(refusal, version))
     }
 }
 
-async fn take(request: Request, limit: usize) -> Result<Bytes, Refusal> {
+async fn take(request: Request, bodies: &Bodies, limit: usize) -> Result<Bytes, Refusal> {
     let headers = request.headers();
     let is_json = headers.get(header::CONTENT_TYPE).is_none_or(is_json);
     let is_encoded = headers.contains_key(header::CONTENT_ENCODING);
@@ -120,27 +84,20 @@ async fn take(request: Request, limit: usize) -> Result<Bytes, Refusal> {
     if is_encoded || (declared.is_some() && !is_empty && !is_json) {
         return Err(unsupported());
     }
-    let Some(share) = Share::take(declared.unwrap_or(limit)) else {
-        return Err(Refusal::new(
-            ErrorCode::Overloaded,
-            "The gateway holds as many bodies as it can; nothing was taken. Try again.",
-        )
-        .retry_after(1));
-    };
     let patience = match request.extensions().get::<BodyPatience>() {
         Some(BodyPatience(own)) => *own,
         None => BODY_TIMEOUT,
     };
-    let read = Limited::new(request.into_body(), limit).collect();
+    // The guards let nobody else pass.
+    let owner = match request.extensions().get::<Caller>() {
+        Some(caller) => Owner::Tenant(caller.tenant),
+        None => Owner::Operator,
+    };
+    let share = bodies.share(owner);
+    let longest = declared.unwrap_or(limit);
+    let read = read(request.into_body(), share, limit, longest);
     let body = match tokio::time::timeout(patience, read).await {
-        Ok(Ok(collected)) => collected.to_bytes(),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(too_large(limit)),
-        Ok(Err(_broken)) => {
-            return Err(Refusal::new(
-                ErrorCode::InvalidJson,
-                "The body broke off before its end, or is not divided into chunks as HTTP asks.",
-            ));
-        }
+        Ok(read) => read?,
         Err(_elapsed) => {
             return Err(Refusal::new(
                 ErrorCode::RequestTimeout,
@@ -154,17 +111,64 @@ async fn take(request: Request, limit: usize) -> Result<Bytes, Refusal> {
     if !body.is_empty() && !is_json {
         return Err(unsupported());
     }
-    Ok(Bytes::from_owner(Held {
-        bytes: body,
-        _share: share,
-    }))
+    Ok(body)
+}
+
+/// Reads a body of probably no more than `longest` bytes, and charges what is kept of it before it
+/// is kept.
+async fn read(
+    mut body: Body,
+    mut share: Share,
+    limit: usize,
+    longest: usize,
+) -> Result<Bytes, Refusal> {
+    let mut buffer = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_broken| {
+            Refusal::new(
+                ErrorCode::InvalidJson,
+                "The body broke off before its end, or is not divided into chunks as HTTP asks.",
+            )
+        })?;
+        let Ok(data) = frame.into_data() else {
+            // Trailers mean nothing here.
+            continue;
+        };
+        let length = buffer.len().saturating_add(data.len());
+        if length > limit {
+            return Err(too_large(limit));
+        }
+        if buffer.is_empty() && body.is_end_stream() {
+            share.grow(length).map_err(|_full| full())?;
+            return Ok(share.hold(data));
+        }
+        if length > share.bytes() {
+            let twice = share.bytes().saturating_mul(2).max(BUFFER_BYTES_MIN);
+            let room = twice.min(longest).max(length);
+            share.grow(room).map_err(|_full| full())?;
+            buffer.reserve(room.saturating_sub(buffer.len()));
+        }
+        buffer.extend_from_slice(&data);
+    }
+    Ok(share.hold(buffer.freeze()))
+}
+
+fn full() -> Refusal {
+    Refusal::new(
+        ErrorCode::Overloaded,
+        "The gateway holds as many bodies as it can; nothing was taken. Try again.",
+    )
+    .retry_after(1)
 }
 
 /// Whoever is still sending is told that nobody will read it.
 fn into_response(refusal: Refusal, version: Version) -> Response {
     let is_cut_off = matches!(
         refusal.code,
-        ErrorCode::BodyTooLarge | ErrorCode::RequestTimeout | ErrorCode::InvalidJson
+        ErrorCode::BodyTooLarge
+            | ErrorCode::RequestTimeout
+            | ErrorCode::InvalidJson
+            | ErrorCode::Overloaded
     );
     let mut response = Problem(refusal).into_response();
     if is_cut_off && version <= Version::HTTP_11 {

@@ -2,15 +2,17 @@
 //!
 //! A connection's bytes pass, from the outside in: `wire` (gives way when a client does not read, and
 //! turns the HTTP library's own refusals into problems), `opening` (the first bytes), the library,
-//! `attended` (notes who is being answered, for `seats`), and the router.
+//! `attended` (notes who is being answered, for `seats`, and what is `unread`), and the router.
 
 mod attended;
 mod descriptors;
 mod farewell;
 pub(super) mod framing;
+mod heard;
 mod opening;
 mod plain;
 mod seats;
+mod unread;
 mod wire;
 
 use std::io;
@@ -31,6 +33,7 @@ use tokio_util::task::TaskTracker;
 use self::attended::Attended;
 use self::opening::Opening;
 use self::seats::{Seat, Seats};
+use self::unread::Unread;
 use self::wire::Wire;
 
 /// A client that takes longer to send its headers holds a connection for nothing.
@@ -41,8 +44,11 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 const HEAD_BYTES_MAX: usize = 64 << 10;
 /// Headers of one request.
 const HEADERS_MAX: usize = 100;
+/// The same of HTTP/2, counted as that does: with 32 bytes more for each header. What is longer is
+/// refused by the library, without a body. So this is more than the envelope refuses.
+const HEAD_BYTES_MAX_2: u32 = 256 << 10;
 /// Requests that one HTTP/2 connection may run at the same time.
-const STREAMS_MAX: u32 = 128;
+const STREAMS_MAX: u32 = 32;
 /// What one HTTP/2 connection may send before anybody reads it.
 const WINDOW_BYTES: u32 = 256 << 10;
 /// Clients that are connected at the same time. An idle connection costs a few KiB, so this is
@@ -53,6 +59,8 @@ const CONNECTIONS_MAX: usize = 16_384;
 const WAITING_MAX: u32 = 4_096;
 /// Clients that are being told that there is no room; above that they are not told.
 const TURNED_AWAY_MAX: usize = 256;
+/// A client that takes nothing of an answer for so long does not want it.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// After a failed accept (no file descriptors left, say) the loop rests instead of spinning.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
 /// How long a client that asks nothing may stay then.
@@ -150,8 +158,15 @@ impl Listener {
                 }
             };
             if let Some(seat) = seats.take() {
-                let gone = gone(Arc::clone(&seat), stop.clone());
-                let served = connection(stream, router.clone(), seat, self.patience, &graceful);
+                let unread = Arc::new(Unread::default());
+                let gone = gone(Arc::clone(&seat), Arc::clone(&unread), stop.clone());
+                let attended = Attended::new(
+                    router.clone(),
+                    Arc::clone(&seat),
+                    unread,
+                    self.patience.body,
+                );
+                let served = connection(stream, attended, seat, self.patience, &graceful);
                 connections.spawn(async move {
                     tokio::select! {
                         () = gone => {}
@@ -167,34 +182,44 @@ impl Listener {
         }
         drop(self.socket);
         connections.close();
-        tokio::select! {
-            () = graceful.shutdown() => {}
-            () = tokio::time::sleep(DRAIN_MAX) => {
-                tracing::warn!(connections = connections.len(), "shutdown: connections are cut");
-            }
+        let drained = async {
+            graceful.shutdown().await;
+            // The last words come after the library's.
+            connections.wait().await;
+        };
+        if tokio::time::timeout(DRAIN_MAX, drained).await.is_err() {
+            tracing::warn!(
+                connections = connections.len(),
+                "shutdown: connections are cut"
+            );
         }
     }
 }
 
-/// Ends when a connection is not waited for any longer: its seat is somebody else's, or the shutdown
-/// has begun and nobody is being answered. The libraries would wait for an idle client's next move.
-async fn gone(seat: Arc<Seat>, stop: CancellationToken) {
-    tokio::select! {
-        () = seat.lost() => return,
-        () = stop.cancelled() => {}
-    }
-    loop {
-        let before = seat.turn();
-        tokio::time::sleep(DRAIN_IDLE).await;
-        if seat.turn() == before && !before.is_busy {
-            break;
+/// Ends when a connection is not waited for any longer: its seat is somebody else's, its client does
+/// not take an answer, or the shutdown has begun and nobody is being answered. The libraries would
+/// wait for an idle client's next move.
+async fn gone(seat: Arc<Seat>, unread: Arc<Unread>, stop: CancellationToken) {
+    let left_alone = async {
+        stop.cancelled().await;
+        loop {
+            let before = seat.turn();
+            tokio::time::sleep(DRAIN_IDLE).await;
+            if seat.turn() == before && !before.is_busy {
+                break;
+            }
         }
+    };
+    tokio::select! {
+        () = seat.lost() => {}
+        () = unread.stalled() => {}
+        () = left_alone => {}
     }
 }
 
 fn connection(
     stream: TcpStream,
-    router: Router,
+    attended: Attended,
     seat: Arc<Seat>,
     patience: Patience,
     graceful: &GracefulShutdown,
@@ -217,9 +242,8 @@ fn connection(
         .max_concurrent_streams(STREAMS_MAX)
         .initial_stream_window_size(WINDOW_BYTES)
         .initial_connection_window_size(WINDOW_BYTES)
-        .max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX));
-    let (wire, returned) = Wire::new(stream, Arc::clone(&seat));
-    let attended = Attended::new(router, Arc::clone(&seat), patience.body);
+        .max_header_list_size(HEAD_BYTES_MAX_2);
+    let (wire, returned) = Wire::new(stream, seat);
     let served = builder
         .serve_connection(
             TokioIo::new(Opening::new(wire, patience.head)),
@@ -240,6 +264,9 @@ fn connection(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::time::{Instant, timeout};
 
     use super::*;
@@ -250,7 +277,7 @@ mod tests {
         let stop = CancellationToken::new();
         let [idle, busy] = [(); 2].map(|()| seats.take().unwrap());
         let running = busy.begin().unwrap();
-        let wait = |seat| timeout(DRAIN_MAX, gone(seat, stop.clone()));
+        let wait = |seat| timeout(DRAIN_MAX, gone(seat, Arc::default(), stop.clone()));
         assert!(
             wait(Arc::clone(&idle)).await.is_err(),
             "nothing has stopped"
@@ -265,5 +292,78 @@ mod tests {
         assert_eq!(begun.elapsed(), DRAIN_IDLE);
         drop(running);
         wait(busy).await.unwrap();
+    }
+
+    fn listener() -> Listener {
+        Listener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap()
+    }
+
+    fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+        [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_nothing_is_given_up_though_it_answers_pings() {
+        const ANSWER_BYTES: usize = 100_000;
+        static BEGUN: AtomicUsize = AtomicUsize::new(0);
+        let listener = listener();
+        let address = listener.address();
+        let router = Router::new().fallback(|| async {
+            BEGUN.fetch_add(1, Ordering::Relaxed);
+            vec![b'x'; ANSWER_BYTES]
+        });
+        let stop = CancellationToken::new();
+        let serving = TaskTracker::new().spawn(listener.serve(router, stop.clone()));
+        let mut client = TcpStream::connect(address).await.unwrap();
+        let mut opening = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+        // The initial window has 0 bytes.
+        opening.extend(frame(4, 0, 0, &[0, 4, 0, 0, 0, 0]));
+        for number in 0..STREAMS_MAX {
+            // GET http://a/
+            opening.extend(frame(1, 5, 2 * number + 1, b"\x82\x86\x84\x01\x01a"));
+        }
+        client.write_all(&opening).await.unwrap();
+        let begun = Instant::now();
+        let mut head = [0; 9];
+        while client.read_exact(&mut head).await.is_ok() {
+            let [0, high, low, kind, flags, ..] = head else {
+                panic!("a frame is too long: {head:?}");
+            };
+            let mut payload = vec![0; usize::from(u16::from_be_bytes([high, low]))];
+            client.read_exact(&mut payload).await.unwrap();
+            assert_ne!(kind, 0, "data without a window");
+            if (kind, flags) == (6, 0) {
+                client.write_all(&frame(6, 1, 0, &payload)).await.unwrap();
+            }
+            assert!(
+                begun.elapsed() < 10 * WRITE_TIMEOUT,
+                "it is waited for without end"
+            );
+        }
+        let begun = BEGUN.load(Ordering::Relaxed);
+        assert!((1..=3).contains(&begun), "{begun} answers are kept");
+        stop.cancel();
+        serving.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_shutdown_waits_for_the_last_words() {
+        let listener = listener().with_head_timeout(Duration::from_millis(100));
+        let address = listener.address();
+        let stop = CancellationToken::new();
+        let serving = TaskTracker::new().spawn(listener.serve(Router::new(), stop.clone()));
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all(b"GET / HTTP/1.1\r\nHost: ").await.unwrap();
+        tokio::task::yield_now().await;
+        stop.cancel();
+        serving.await.unwrap();
+        let running = tokio::runtime::Handle::current()
+            .metrics()
+            .num_alive_tasks();
+        assert_eq!(running, 0, "a connection is cut off when the process ends");
+        let mut words = String::new();
+        client.read_to_string(&mut words).await.unwrap();
+        assert!(words.starts_with("HTTP/1.1 408 "), "{words}");
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use metrics_exporter_prometheus::PrometheusHandle;
 use onerouter_engine::Adapters;
 
+use super::body::held::Bodies;
 use crate::clock::Clock;
 use crate::service::authentication::Authentication;
 use crate::service::connections::Connections;
@@ -17,7 +18,11 @@ use crate::store::Store;
 
 /// Cheap to clone; all clones are one.
 #[derive(Debug, Clone)]
-pub(crate) struct AppState(Arc<Services>);
+pub(crate) struct AppState {
+    services: Arc<Services>,
+    /// The bodies that are held at this time.
+    pub(crate) bodies: Bodies,
+}
 
 /// The services behind the routes.
 #[derive(Debug)]
@@ -36,7 +41,10 @@ pub(crate) struct Services {
 
 impl AppState {
     pub(crate) fn new(services: Services) -> Self {
-        Self(Arc::new(services))
+        Self {
+            services: Arc::new(services),
+            bodies: Bodies::default(),
+        }
     }
 }
 
@@ -44,6 +52,6 @@ impl std::ops::Deref for AppState {
     type Target = Services;
 
     fn deref(&self) -> &Services {
-        &self.0
+        &self.services
     }
 }

@@ -88,16 +88,35 @@ struct Task<F> {
 impl<F: Future> Future for Task<F> {
     type Output = F::Output;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let Self { stage, future } = self.get_mut();
         if !RUNNING.load(Relaxed) {
-            return self.future.as_mut().poll(cx);
+            return future.as_mut().poll(cx);
         }
-        let outer = switch(Some(self.stage));
-        let polled = self.future.as_mut().poll(cx);
-        if let Some(stage) = switch(outer) {
-            self.stage = stage;
+        let _turn = Turn::begin(stage);
+        future.as_mut().poll(cx)
+    }
+}
+
+/// A task's time on the thread. Its end, by a panic too, gives the thread back to the stage before:
+/// otherwise whatever runs there next would be charged to this task's.
+struct Turn<'a> {
+    stage: &'a mut Stage,
+    outer: Option<Stage>,
+}
+
+impl<'a> Turn<'a> {
+    fn begin(stage: &'a mut Stage) -> Self {
+        let outer = switch(Some(*stage));
+        Self { stage, outer }
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        if let Some(stage) = switch(self.outer) {
+            *self.stage = stage;
         }
-        polled
     }
 }
 
@@ -121,4 +140,37 @@ fn thread_ns() -> u64 {
     seconds
         .saturating_mul(1_000_000_000)
         .saturating_add(nanoseconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::task::Waker;
+
+    use super::*;
+
+    fn poll_once<F: Future>(future: F) -> Poll<F::Output> {
+        let mut future = std::pin::pin!(future);
+        future
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn a_task_that_panics_leaves_the_thread_to_the_stage_before() {
+        set_running(true);
+        let panicking = Stage::Adapter.task(async { panic!("in the middle") });
+        let polled = catch_unwind(AssertUnwindSafe(|| poll_once(panicking)));
+        assert!(polled.is_err());
+        assert_eq!(NOW.get(), None);
+
+        let panicking = Stage::Adapter.task(async { panic!("in the middle") });
+        let outer = Stage::Claim.task(async {
+            let polled = catch_unwind(AssertUnwindSafe(|| poll_once(panicking)));
+            assert!(polled.is_err());
+            NOW.get().map(|(stage, _)| stage)
+        });
+        assert_eq!(poll_once(outer), Poll::Ready(Some(Stage::Claim)));
+        assert_eq!(NOW.get(), None);
+    }
 }

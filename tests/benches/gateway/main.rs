@@ -22,7 +22,6 @@ mod schedule;
 mod writes;
 
 use schedule::Schedule;
-use sqlx::Connection as _;
 
 const POSTGRES_URL: &str = "ONEROUTER_TEST_POSTGRES_URL";
 
@@ -53,9 +52,6 @@ fn measure(wanted: impl Fn(&str) -> bool) {
         .build()
         .unwrap();
     runtime.block_on(async {
-        if let Some(url) = &postgres {
-            make_durable(url).await;
-        }
         conditions::print(postgres.as_deref()).await;
     });
     if wanted("call") {
@@ -72,24 +68,4 @@ fn measure(wanted: impl Fn(&str) -> bool) {
             memory::measure_starts(schedule.rounds).await;
         }
     });
-}
-
-/// The tests' server forgets at a crash. A gateway's must not, and what that costs belongs to the
-/// measurement. These are also PostgreSQL's own defaults.
-async fn make_durable(url: &str) {
-    let mut connection = sqlx::PgConnection::connect(url).await.unwrap();
-    for sql in [
-        "alter system set fsync = on",
-        "alter system set full_page_writes = on",
-        "alter system set synchronous_commit = on",
-        "select pg_reload_conf()",
-        // The server reads its configuration when it gets to it.
-        "select pg_sleep(0.5)",
-    ] {
-        let done = sqlx::raw_sql(sql).execute(&mut connection).await;
-        if let Err(error) = done {
-            println!("PostgreSQL keeps its settings: {error}");
-            return;
-        }
-    }
 }

@@ -1,5 +1,6 @@
 //! Bodies that are too large, alone and together.
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use onerouter_tests::harness::{Harness, Setup, reply};
@@ -9,9 +10,10 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use crate::raw::{PATIENCE, Raw, metric};
 
 const HUGE: usize = 100_000_000;
-/// What one e-mail may have, in KiB, and all bodies together.
-const EMAIL_KIB: usize = 10 << 10;
-const HELD_KIB: usize = 256 << 10;
+/// What one e-mail may have, and one SMS, and all bodies of one tenant together.
+const EMAIL_BYTES: usize = 10 << 20;
+const SMS_BYTES: usize = 256 << 10;
+const TENANT_BYTES: usize = 64 << 20;
 
 async fn quiet() -> Harness {
     Harness::with(Setup {
@@ -131,51 +133,108 @@ async fn a_hundred_megabytes_of_the_newer_version_are_refused() {
     assert_eq!((answer.status, answer.code()), (413, "body_too_large"));
 }
 
+fn head(token: &str, path: &str, length: usize) -> String {
+    format!(
+        "POST {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\nExpect: 100-continue\r\nContent-Length: {length}\r\n\r\n"
+    )
+}
+
+async fn until_held(address: SocketAddr, bytes: usize) {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let held = metric(address, "onerouter_http_body_bytes_held").await;
+        if held == bytes as f64 {
+            break;
+        }
+        assert!(Instant::now() < until, "{held} bytes are held, not {bytes}");
+        tokio::task::yield_now().await;
+    }
+}
+
 #[tokio::test]
-async fn bodies_together_are_bounded_and_small_ones_still_pass() {
+async fn bodies_that_are_only_announced_keep_nobody_out() {
     let host = quiet().await;
     let acme = host.key("test").await;
     let address = host.gateway.address();
-    let head = format!(
-        "POST /v1/email HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n",
-        acme.token
-    );
+    let announced = [("/v1/email", EMAIL_BYTES, 25), ("/v1/sms", SMS_BYTES, 24)];
     let mut holding = Vec::new();
-    for _ in 0..HELD_KIB / EMAIL_KIB {
+    for (path, length, count) in announced {
+        for _ in 0..count {
+            let mut client = Raw::to(address).await;
+            client.say(head(&acme.token, path, length)).await;
+            // Its body is being read from here on.
+            assert_eq!(client.answer().await.unwrap().status, 100);
+            holding.push(client);
+        }
+    }
+    let sms = json!({"to": "+14155550123", "body": "Hi"});
+    let other = host.tenant("other").await;
+    let others = host.key_of(&other, "test").await;
+    for key in [&acme, &others] {
+        assert_eq!(
+            key.post("/v1/sms", sms.clone()).await.code(),
+            "no_connection"
+        );
+    }
+    assert_eq!(metric(address, "onerouter_http_body_bytes_held").await, 0.0);
+}
+
+#[tokio::test]
+async fn bodies_of_one_tenant_are_bounded_and_those_of_others_still_pass() {
+    let host = quiet().await;
+    let acme = host.key("test").await;
+    let other = host.tenant("other").await;
+    let others = host.key_of(&other, "test").await;
+    let address = host.gateway.address();
+    let body = vec![b' '; EMAIL_BYTES];
+    let (most, last) = body.split_at(EMAIL_BYTES - 1);
+    let mut holding = Vec::new();
+    for _ in 0..TENANT_BYTES / EMAIL_BYTES {
         let mut client = Raw::to(address).await;
-        client.say(&head).await;
-        // Its body is being read from here on.
+        client
+            .say(head(&acme.token, "/v1/email", EMAIL_BYTES))
+            .await;
         assert_eq!(client.answer().await.unwrap().status, 100);
+        client.say(most).await;
         holding.push(client);
     }
-    let held = metric(address, "onerouter_http_body_bytes_held").await;
-    assert_eq!(held, (holding.len() * EMAIL_KIB * 1_024) as f64);
+    until_held(address, holding.len() * EMAIL_BYTES).await;
 
     let mut one_more = Raw::to(address).await;
-    one_more.say(&head).await;
-    let refused = one_more.answer().await.unwrap();
+    one_more
+        .say(head(&acme.token, "/v1/email", EMAIL_BYTES))
+        .await;
+    assert_eq!(one_more.answer().await.unwrap().status, 100);
+    send_all(&mut one_more, most, most.len()).await;
+    let refused = one_more.answer().await.expect("the refusal was lost");
     assert_eq!(
         (refused.status, refused.code().as_str()),
         (503, "overloaded")
     );
     assert_eq!(refused.header("retry-after"), Some("1"));
+    assert_eq!(refused.header("connection"), Some("close"));
     assert_eq!(refused.json()["retryable"], true);
+
+    // Small ones still fit, others have shares of their own, and operators come first.
     let sms = json!({"to": "+14155550123", "body": "Hi"});
     assert_eq!(acme.post("/v1/sms", sms).await.code(), "no_connection");
+    let path = "/v1/email";
+    let answer = others
+        .send(reqwest::Method::POST, path, Some(body.clone()))
+        .await;
+    assert_eq!(answer.code(), "invalid_json");
+    host.key_of(&other, "test").await;
 
     // One gives way, and the next one is read.
     let mut first = holding.swap_remove(0);
-    first.say("2\r\n{}\r\n0\r\n\r\n").await;
-    assert_eq!(first.answer().await.unwrap().code(), "validation_failed");
-    let mut next = Raw::to(address).await;
-    next.say(&head).await;
-    assert_eq!(next.answer().await.unwrap().status, 100);
+    first.say(last).await;
+    assert_eq!(first.answer().await.unwrap().code(), "invalid_json");
+    let answer = acme
+        .send(reqwest::Method::POST, path, Some(body.clone()))
+        .await;
+    assert_eq!(answer.code(), "invalid_json");
 
     // What was held is given back, however it ends.
-    drop((holding, next));
-    let until = Instant::now() + PATIENCE;
-    while metric(address, "onerouter_http_body_bytes_held").await > 0.0 {
-        assert!(Instant::now() < until, "a body is held without end");
-        tokio::task::yield_now().await;
-    }
+    drop(holding);
+    until_held(address, 0).await;
 }

@@ -103,3 +103,25 @@ async fn who_is_being_answered_stays_and_the_newcomer_is_told() {
     assert!(metric(address, "onerouter_http_refused_early_total").await >= 2.0);
     gateway.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_client_that_reads_slowly_keeps_its_seat() {
+    const REQUESTS: usize = 400;
+    let (gateway, _folder) = gateway(room_for(3)).await;
+    let address = gateway.address();
+    let mut slow = Raw::to(address).await;
+    let request = "GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n";
+    slow.say(request.repeat(REQUESTS) + "nonsense\r\n\r\n")
+        .await;
+    let mut crowd = Vec::new();
+    for _ in 0..20 {
+        let mut new = Raw::to(address).await;
+        assert!(served(&mut new).await);
+        crowd.push(new);
+    }
+    let answers = slow.until_closed().await;
+    assert_eq!(answers.len(), REQUESTS + 1);
+    let whole: usize = answers.iter().map(|answer| answer.body.len()).sum();
+    assert!(whole > 16 << 20, "{whole} bytes fit into the sockets");
+    gateway.shutdown().await;
+}

@@ -481,6 +481,11 @@ async fn the_newer_version_refuses_in_the_same_words() {
             "headers_too_large",
         ),
         (
+            get("/api/health".to_owned()).header("a", "b".repeat(70 << 10)),
+            431,
+            "headers_too_large",
+        ),
+        (
             post("/v1/sms").body(vec![b' '; 1 << 20]),
             413,
             "body_too_large",

@@ -3,18 +3,23 @@
 //!
 //! `ONEROUTER_SOAK_ROUNDS` and `ONEROUTER_SOAK_SEED` choose how many and which.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use onerouter::gateway::Doubles;
-use onerouter_tests::harness::ADMIN_TOKEN;
 use tokio::task::JoinSet;
 
 use crate::hostile::table;
-use crate::raw::{HEALTH, Raw, gateway};
+use crate::raw::{HEALTH, Raw, gateway, key_request};
 
 /// As many at a time.
-const AT_ONCE: u64 = 32;
+const AT_ONCE: u64 = 64;
+/// Bodies to be damaged inside of a request that is as it should be.
+const BODIES: [&str; 2] = [
+    r#"{"to":"+14155550123","body":"Hi","metadata":{"order":"42"},"from":"+14155550100"}"#,
+    r#"{"to":["a@example.com"],"subject":"a \u00e9","text_body":"b","tags":{"c":"d"}}"#,
+];
 const ROUNDS: u64 = 600;
 const SEED: u64 = 20_261_123;
 /// Bytes that mean something to a parser.
@@ -73,13 +78,33 @@ fn damage(chance: &mut Chance, request: &[u8], other: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// A body in a request that says how long it is.
+fn framed(token: &str, body: &[u8]) -> Vec<u8> {
+    let head = format!(
+        "POST /v1/sms HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    [head.as_bytes(), body].concat()
+}
+
+async fn key(address: SocketAddr) -> String {
+    let body = r#"{"name":"mutated","environment":"test","rate_limit":{"per_second":100000,"burst":100000}}"#;
+    let head = key_request(&format!("Content-Length: {}\r\n", body.len()));
+    let mut client = Raw::to(address).await;
+    client
+        .say(head.replace("Expect: 100-continue\r\n", "") + body)
+        .await;
+    let answer = client.answer().await.unwrap();
+    answer.json()["key"].as_str().unwrap().to_owned()
+}
+
 #[tokio::test]
 async fn damaged_requests_are_answered_whole_or_not_at_all() {
     let (rounds, seed) = (
         setting("ONEROUTER_SOAK_ROUNDS", ROUNDS),
         setting("ONEROUTER_SOAK_SEED", SEED),
     );
-    let patience = Some(Duration::from_millis(200));
+    let patience = Some(Duration::from_secs(2));
     let (gateway, _folder) = gateway(Doubles {
         head_timeout: patience,
         body_timeout: patience,
@@ -87,23 +112,27 @@ async fn damaged_requests_are_answered_whole_or_not_at_all() {
     })
     .await;
     let address = gateway.address();
-    let rows: Arc<[_]> = table(ADMIN_TOKEN)
-        .into_iter()
-        .map(|row| row.request)
-        .collect();
+    let token: Arc<str> = key(address).await.into();
+    let rows: Arc<[_]> = table(&token).into_iter().map(|row| row.request).collect();
     let before = memory();
     let mut running = JoinSet::new();
     for lane in 0..AT_ONCE {
-        let rows = Arc::clone(&rows);
+        let (rows, token) = (Arc::clone(&rows), Arc::clone(&token));
         running.spawn(async move {
-            let mut answered = 0;
+            let (mut answered, mut judged) = (0, 0);
             for round in (lane..rounds).step_by(AT_ONCE as usize) {
                 let mut chance = Chance(seed.wrapping_add(round << 20));
                 let (one, other) = (chance.below(rows.len()), chance.below(rows.len()));
-                let request = damage(&mut chance, &rows[one], &rows[other]);
+                let request = if chance.below(3) == 0 {
+                    let (one, other) = (BODIES[one % 2].as_bytes(), BODIES[other % 2].as_bytes());
+                    framed(&token, &damage(&mut chance, one, other))
+                } else {
+                    damage(&mut chance, &rows[one], &rows[other])
+                };
                 let answers = Raw::to(address).await.exchange(&request).await;
                 for answer in &answers {
-                    answer.code();
+                    let code = answer.code();
+                    judged += usize::from(answer.status == 422 || code == "invalid_json");
                     let shown = String::from_utf8_lossy(&request);
                     assert!(
                         answer.status < 500,
@@ -112,13 +141,21 @@ async fn damaged_requests_are_answered_whole_or_not_at_all() {
                 }
                 answered += answers.len();
             }
-            answered
+            (answered, judged)
         });
     }
-    let answered: usize = running.join_all().await.into_iter().sum();
+    let (mut answered, mut judged) = (0, 0);
+    for (some, of_them) in running.join_all().await {
+        answered += some;
+        judged += of_them;
+    }
     println!(
-        "seed {seed}: {rounds} requests, {answered} answers; memory: {before}, then {}",
+        "seed {seed}: {rounds} requests, {answered} answers, {judged} about bodies; memory: {before}, then {}",
         memory()
+    );
+    assert!(
+        judged as u64 > rounds / 5,
+        "{judged} of {rounds} bodies were read"
     );
     assert!(
         answered as u64 > rounds / 2,

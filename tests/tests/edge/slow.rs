@@ -7,7 +7,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::raw::{Answer, HEALTH, PATIENCE, Raw, gateway, key_request, metric};
 
-const SHORT: Duration = Duration::from_millis(300);
+/// Long enough for a request that is sent at once, on a machine that is busy.
+const SHORT: Duration = Duration::from_secs(2);
 
 /// Sends one byte after the other until the gateway has had enough.
 async fn trickle(mut client: Raw, byte: &[u8]) -> Vec<Answer> {
@@ -42,16 +43,60 @@ async fn headers_that_trickle_in_are_refused_when_their_time_is_over() {
         (b"GET /api/health HTTP/1.1\r\nHost: a\r\nA: ", b"b"),
         (b"GET /api/health HTTP/1.1\r\nHost: a\r\n", b"A: b\r\n"),
     ];
-    for (opening, byte) in openings {
+    let slow = openings.map(async |(opening, byte)| {
         let mut slow = Raw::to(gateway.address()).await;
         slow.say(opening).await;
-        let answers = trickle(slow, byte).await;
+        (opening, trickle(slow, byte).await)
+    });
+    for (opening, answers) in futures_util::future::join_all(slow).await {
         let got: Vec<_> = answers
             .iter()
             .map(|answer| (answer.status, answer.code()))
             .collect();
         assert_eq!(got, [(408, "request_timeout".to_owned())], "{opening:?}");
         assert_eq!(answers[0].header("connection"), Some("close"));
+    }
+    gateway.shutdown().await;
+}
+
+#[tokio::test]
+async fn headers_behind_another_request_are_refused_like_the_first() {
+    let (gateway, _folder) = gateway(Doubles {
+        head_timeout: Some(SHORT),
+        ..Doubles::default()
+    })
+    .await;
+    let body = r#"{"name":"first","environment":"test"}"#;
+    let sized = key_request(&format!("Content-Length: {}\r\n", body.len())) + body;
+    let chunked = key_request("Transfer-Encoding: chunked\r\n")
+        + &format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+    let late = "GET /api/health HTTP/1.1\r\nHost: a\r\nA: ";
+    let cases = [
+        (late.to_owned(), 408, "request_timeout"),
+        (
+            late.to_owned() + &"b".repeat(90_000),
+            431,
+            "headers_too_large",
+        ),
+        (
+            format!("GET /{}", "a".repeat(60_000)) + &"\r\nA: b".repeat(2_000),
+            414,
+            "uri_too_long",
+        ),
+    ];
+    for first in [HEALTH, &sized, &chunked] {
+        for (second, status, code) in &cases {
+            let both = first.replace("Expect: 100-continue\r\n", "") + second;
+            let answers = Raw::to(gateway.address())
+                .await
+                .exchange(both.as_bytes())
+                .await;
+            let [first, second] = answers.as_slice() else {
+                panic!("{answers:?}");
+            };
+            assert!(matches!(first.status, 200 | 201), "{first:?}");
+            assert_eq!((second.status, second.code().as_str()), (*status, *code));
+        }
     }
     gateway.shutdown().await;
 }

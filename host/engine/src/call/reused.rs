@@ -1,5 +1,8 @@
-//! An instance that serves one call after another: what a fresh one for each call costs is the
-//! difference to this.
+//! An instance that serves one call after another: the guest's own work, and the border to it.
+//!
+//! A call through [`Adapter`] takes longer than one through this by more than its fresh instance:
+//! it is also admitted, given a deadline, checked, judged and reported. The difference is an upper
+//! bound of what the instance costs.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,5 +1,7 @@
 //! Answers to clients whose requests never reach the router: what is not HTTP, what is too long to
-//! be read, what comes too late, and what there is no room for. They look as all others do.
+//! be read, what comes too late, and what there is no room for. They look as all others do, in
+//! HTTP/1: what the library refuses of HTTP/2 it refuses in its own words, which are a bare 431 for a
+//! head above `HEAD_BYTES_MAX_2` and resets for the rest.
 
 use axum::response::Response;
 use chrono::{DateTime, Utc};

@@ -3,8 +3,8 @@
 //! When every seat is taken, the connection that has been idle for longest is closed, as nginx does
 //! with its keep-alive connections: idle ones, slow ones that never finish a request among them, cost
 //! their owners nothing, and must not keep out those who have something to ask. A connection is idle
-//! as long as no handler works for it: from its start to its first whole head, and after an answer.
-//! Only when all are being answered is a newcomer turned away.
+//! as long as no handler works for it and nothing is left to write: from its start to its first whole
+//! head, and when its answers are written. Only when all are being answered is a newcomer turned away.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -37,7 +37,7 @@ pub(super) struct Seat {
 
 #[derive(Debug, Clone, Copy)]
 struct Standing {
-    /// Requests that are being answered.
+    /// Answers that are not written yet.
     running: u32,
     /// Key among the idle, where none is. A seat that is not found there is lost.
     since: u64,
@@ -54,7 +54,7 @@ pub(super) struct Turn {
     pub(super) number: u64,
 }
 
-/// A request that is being answered.
+/// A request whose answer is not written yet.
 #[derive(Debug)]
 pub(super) struct Running(Arc<Seat>);
 

@@ -8,24 +8,14 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::oneshot;
 use tokio::time::Sleep;
 
-use super::plain;
-use super::seats::Seat;
-use super::{HEAD_BYTES_MAX, HEADERS_MAX};
-
-/// A client that reads nothing for so long does not want its answer.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
-/// How much of a line tells what it is.
-const LINE_START_BYTES: usize = 64;
-/// A line that is shorter is not what is too long.
-const LINE_BYTES_LONG: usize = 8 << 10;
-/// How every HTTP/2 connection begins, and no request of HTTP/1 does.
-const HTTP_2: &[u8] = b"PRI * HTTP/2.0";
+use super::heard::Heard;
+use super::seats::{Running, Seat};
+use super::{WRITE_TIMEOUT, plain};
 
 /// A stream that comes back when it is dropped.
 #[derive(Debug)]
@@ -35,9 +25,20 @@ pub(super) struct Wire<S> {
     home: Option<oneshot::Sender<Returned<S>>>,
     seat: Arc<Seat>,
     heard: Heard,
+    has_ended: bool,
+    /// The library has refused what came, or the client does not read.
+    is_over: bool,
     /// What is being said in the place of the library's own words.
     instead: Option<Instead>,
-    stalled: Option<Pin<Box<Sleep>>>,
+    stalled: Option<Stalled>,
+}
+
+/// A client that does not read keeps us from writing.
+#[derive(Debug)]
+struct Stalled {
+    deadline: Pin<Box<Sleep>>,
+    /// A connection that is written to is not idle.
+    _running: Option<Running>,
 }
 
 /// A stream that the library is done with.
@@ -58,25 +59,6 @@ struct Instead {
     stands_for: usize,
 }
 
-/// What the client has sent.
-#[derive(Debug, Default)]
-struct Heard {
-    has_ended: bool,
-    /// Whose turn it was when something last came.
-    at_turn: Option<u64>,
-    /// The beginning of the line that is not at its end yet.
-    line_start: Vec<u8>,
-    line_bytes: usize,
-    /// Lines and bytes since the turn began.
-    lines: usize,
-    bytes: usize,
-    /// A request line among them was long.
-    is_url_long: bool,
-    is_http_2: bool,
-    /// The library has refused what came, or the client does not read.
-    is_over: bool,
-}
-
 impl<S> Wire<S> {
     pub(super) fn new(stream: S, seat: Arc<Seat>) -> (Self, oneshot::Receiver<Returned<S>>) {
         let (home, returned) = oneshot::channel();
@@ -85,58 +67,12 @@ impl<S> Wire<S> {
             home: Some(home),
             seat,
             heard: Heard::default(),
+            has_ended: false,
+            is_over: false,
             instead: None,
             stalled: None,
         };
         (wire, returned)
-    }
-}
-
-impl Heard {
-    fn note(&mut self, bytes: &[u8], turn: u64) {
-        if self.at_turn.is_none() {
-            self.is_http_2 = bytes.starts_with(HTTP_2);
-        }
-        if self.at_turn != Some(turn) {
-            self.at_turn = Some(turn);
-            self.begin_line();
-            (self.lines, self.bytes, self.is_url_long) = (0, 0, false);
-        }
-        self.bytes = self.bytes.saturating_add(bytes.len());
-        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-            let room = LINE_START_BYTES.saturating_sub(self.line_start.len());
-            let start = line.get(..room.min(line.len())).unwrap_or_default();
-            self.line_start.extend_from_slice(start);
-            self.line_bytes = self.line_bytes.saturating_add(line.len());
-            self.is_url_long |= self.line_bytes > LINE_BYTES_LONG && self.is_request_line();
-            if line.ends_with(b"\n") {
-                self.lines = self.lines.saturating_add(1);
-                self.begin_line();
-            }
-        }
-    }
-
-    fn begin_line(&mut self) {
-        self.line_start.clear();
-        self.line_bytes = 0;
-    }
-
-    /// What the library finds too large: it says 431 of everything.
-    fn too_large(&self) -> u16 {
-        if self.is_url_long {
-            414
-        } else if self.lines > HEADERS_MAX || self.bytes >= HEAD_BYTES_MAX {
-            431
-        } else {
-            // A Content-Length at the end of what it can count to.
-            413
-        }
-    }
-
-    /// A header's line has a colon first.
-    fn is_request_line(&self) -> bool {
-        let mut bytes = self.line_start.iter();
-        bytes.find(|byte| matches!(byte, b' ' | b':')) == Some(&b' ')
     }
 }
 
@@ -156,11 +92,13 @@ impl<S: Unpin> Wire<S> {
             self.stalled = None;
             return written;
         }
-        let stalled = self
-            .stalled
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep(WRITE_TIMEOUT)));
-        ready!(stalled.as_mut().poll(cx));
-        self.heard.is_over = true;
+        let seat = &self.seat;
+        let stalled = self.stalled.get_or_insert_with(|| Stalled {
+            deadline: Box::pin(tokio::time::sleep(WRITE_TIMEOUT)),
+            _running: seat.begin(),
+        });
+        ready!(stalled.deadline.as_mut().poll(cx));
+        self.is_over = true;
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
@@ -198,14 +136,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
         let has_room = buf.remaining() > 0;
         ready!(self.stream()?.poll_read(cx, buf))?;
         let bytes = buf.filled().get(before..).unwrap_or_default();
-        let this = &mut *self;
         if bytes.is_empty() {
-            this.heard.has_ended |= has_room;
+            self.has_ended |= has_room;
         } else {
-            let turn = this.seat.turn();
-            if !turn.is_busy && !this.heard.is_http_2 {
-                this.heard.note(bytes, turn.number);
-            }
+            self.heard.note(bytes);
         }
         Poll::Ready(Ok(()))
     }
@@ -226,7 +160,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
                     431 => self.heard.too_large(),
                     other => other,
                 };
-                self.heard.is_over = true;
+                self.is_over = true;
                 self.instead = Some(Instead {
                     words: plain::instead_of(status),
                     said: 0,
@@ -271,17 +205,14 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
 impl<S> Drop for Wire<S> {
     fn drop(&mut self) {
         if let (Some(stream), Some(home)) = (self.stream.take(), self.home.take()) {
-            let heard = &self.heard;
-            let turn = self.seat.turn();
-            let is_mid_head = !turn.is_busy
-                && !heard.is_over
-                && !heard.has_ended
-                && !heard.is_http_2
-                && heard.at_turn == Some(turn.number);
+            let is_mid_head = self.heard.is_mid_head()
+                && !self.seat.turn().is_busy
+                && !self.is_over
+                && !self.has_ended;
             // Nobody waits for the stream of a seat that was lost.
             let _unwanted = home.send(Returned {
                 stream,
-                has_ended: heard.has_ended,
+                has_ended: self.has_ended,
                 is_mid_head,
             });
         }
