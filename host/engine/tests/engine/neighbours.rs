@@ -1,8 +1,8 @@
 //! A hostile adapter and an honest one on one engine: whatever the one does, the other's calls are all
 //! served.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,12 +11,15 @@ use onerouter_engine::{
     Adapter, CallReport, Engine, EngineConfig, FaultKind, NotSent, Outcome, PluginFault,
     UnknownReason,
 };
-use tokio::sync::oneshot::error::TryRecvError;
+use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
 use crate::host::{Host, config, fixture, request};
 use crate::packing::repacked;
 use crate::provider::{Received, Reply};
+
+/// Where hostile calls run. It outlives them, as the connections do that they leave in the pool.
+static APART: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 
 const SLOTS: u32 = 32;
 
@@ -70,32 +73,21 @@ impl Neighbours {
     /// Makes a hostile call, and honest ones until it has ended. The guests' clock moves by one tick
     /// for each honest call, and not otherwise.
     ///
-    /// The hostile call has a thread and a runtime of its own: until the next tick a loop keeps its
-    /// thread, and on a shared one also whatever that thread was to run next.
+    /// The hostile call runs apart: until the next tick a loop keeps its thread, and on a shared
+    /// runtime also whatever that thread was to run next.
     pub(crate) async fn call(&self, text: &'static str) -> Ended {
         let host = Arc::clone(&self.host);
-        let (done, mut ended) = tokio::sync::oneshot::channel();
-        let thread = std::thread::spawn(move || {
-            let mut runtime = tokio::runtime::Builder::new_current_thread();
-            let call = async {
-                let context = host.context_for(Duration::from_secs(3_600));
-                host.adapter.sms_send(&context, &request(text)).await
-            };
-            let report = runtime.enable_all().build().unwrap().block_on(call);
-            done.send(report).unwrap();
+        let call = APART.spawn(async move {
+            let context = host.context_for(Duration::from_secs(3_600));
+            host.adapter.sms_send(&context, &request(text)).await
         });
         let mut meanwhile = 0;
-        let report = loop {
-            match ended.try_recv() {
-                Ok(report) => break report,
-                Err(TryRecvError::Empty) => {}
-                Err(TryRecvError::Closed) => panic!("{:?}", thread.join()),
-            }
+        while !call.is_finished() {
             self.host.engine.tick();
             self.serve().await;
             meanwhile += 1;
-        };
-        thread.join().unwrap();
+        }
+        let report = call.await.unwrap();
         self.at_peace().await;
         Ended { report, meanwhile }
     }
