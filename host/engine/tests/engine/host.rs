@@ -76,8 +76,8 @@ impl Host {
         script: impl Fn(&Received) -> Reply + Send + Sync + 'static,
     ) -> Self {
         let provider = Provider::start(script).await;
-        let base = format!("http://{}", provider.address);
-        let engine = Engine::new(config, egress(&base)).unwrap();
+        let bases = [provider.address, provider.apart].map(|at| format!("http://{at}"));
+        let engine = Engine::new(config, egress_apart(&bases[0], &bases[1])).unwrap();
         let adapter = engine.load(component).await.unwrap();
         Self {
             engine,
@@ -115,11 +115,17 @@ pub(crate) async fn sabotage(
 }
 
 pub(crate) fn egress(base: &str) -> Arc<Egress> {
+    egress_apart(base, base)
+}
+
+/// Acme Texts, the honest neighbour, has a base of its own: connections are shared by their base, and
+/// one that a hostile call has opened stands still while that call computes.
+fn egress_apart(base: &str, apart: &str) -> Arc<Egress> {
     let mut upstreams = Upstreams::default();
-    for host in [
-        "api.saboteur.example",
-        "api.acme-texts.example",
-        "api.acme-post.example",
+    for (host, base) in [
+        ("api.saboteur.example", base),
+        ("api.acme-texts.example", apart),
+        ("api.acme-post.example", base),
     ] {
         upstreams.set(host, base).unwrap();
     }

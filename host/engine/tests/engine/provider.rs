@@ -54,6 +54,8 @@ type Script = dyn Fn(&Received) -> Reply + Send + Sync;
 
 pub(crate) struct Provider {
     pub(crate) address: SocketAddr,
+    /// The same provider at another port: no connection to one serves the other.
+    pub(crate) apart: SocketAddr,
     received: Arc<Mutex<Vec<Received>>>,
     count: watch::Receiver<usize>,
     connections: Arc<AtomicUsize>,
@@ -71,6 +73,8 @@ impl Provider {
     pub(crate) async fn start(script: impl Fn(&Received) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
+        let listener_apart = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let apart = listener_apart.local_addr().unwrap();
         let received = Arc::new(Mutex::new(Vec::new()));
         let (counter, count) = watch::channel(0);
         let script: Arc<Script> = Arc::new(script);
@@ -79,7 +83,11 @@ impl Provider {
         let accepted = Arc::clone(&connections);
         let task = tokio::spawn(async move {
             loop {
-                let (stream, _) = listener.accept().await.unwrap();
+                let accepted_one = tokio::select! {
+                    one = listener.accept() => one,
+                    one = listener_apart.accept() => one,
+                };
+                let (stream, _) = accepted_one.unwrap();
                 accepted.fetch_add(1, Ordering::SeqCst);
                 let connection = Connection {
                     stream,
@@ -92,6 +100,7 @@ impl Provider {
         });
         Self {
             address,
+            apart,
             received,
             count,
             connections,
