@@ -83,7 +83,7 @@ impl Breaker {
     pub fn admits(&self, now: DateTime<Utc>) -> bool {
         self.with(|state| match state.next_probe {
             None => true,
-            Some(at) if at <= now => {
+            Some(at) if wait(at, now).is_none() => {
                 state.next_probe = Some(now + COOL_DOWN);
                 state.is_probing = true;
                 true
@@ -95,8 +95,7 @@ impl Breaker {
     /// How long it lets nothing through; none when a call could go.
     pub fn open_for(&self, now: DateTime<Utc>) -> Option<TimeDelta> {
         self.with(|state| state.next_probe)
-            .map(|at| at.signed_duration_since(now))
-            .filter(|left| *left > TimeDelta::zero())
+            .and_then(|at| wait(at, now))
     }
 
     /// Counts a call. Tells whether the breaker opened with it.
@@ -120,7 +119,8 @@ impl Breaker {
                 false
             }
             (health, None) => {
-                if now.signed_duration_since(state.window_began) > WINDOW {
+                let age = now.signed_duration_since(state.window_began);
+                if age > WINDOW || age < TimeDelta::zero() {
                     *state = State {
                         window_began: now,
                         ..State::default()
@@ -143,6 +143,13 @@ impl Breaker {
     fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
         act(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// How long to wait for a time. One that is further away than any that is ever set was set before
+/// the clock was put back, and is over: else a connection would stay shut for as long as the clock jumped.
+fn wait(at: DateTime<Utc>, now: DateTime<Utc>) -> Option<TimeDelta> {
+    let left = at.signed_duration_since(now);
+    (left > TimeDelta::zero() && left <= COOL_DOWN).then_some(left)
 }
 
 #[cfg(test)]
@@ -222,6 +229,15 @@ mod tests {
         breaker.record(Health::Silent, at(12));
         assert!(breaker.admits(at(12)));
         assert!(!breaker.admits(at(12)));
+    }
+
+    #[test]
+    fn a_clock_that_is_put_back_keeps_nothing_shut() {
+        let breaker = opened();
+        assert!(breaker.open_for(at(1)).is_some());
+        assert_eq!(breaker.open_for(at(-3_600)), None);
+        assert!(breaker.admits(at(-3_600)));
+        assert!(!breaker.admits(at(-3_599)));
     }
 
     #[test]
