@@ -10,7 +10,7 @@
 //! - One file per table: `tenants`, `api_keys`, `connections`, `data_keys`, `objects`, `attempts`,
 //!   `idempotency_keys`, `events`, `call_logs`, `due_work`, `routing_policies`.
 //! - `claims` and `settlements`: all that is written of one message before it is sent and after, in
-//!   one round trip to PostgreSQL.
+//!   one statement on PostgreSQL; `groups`: those of one moment share statement and transaction.
 //! - `statement` and `backend`: how one text reaches two drivers. `connect`, `kept`,
 //!   `dead_connection`, `migration`, `error`.
 //!
@@ -29,6 +29,7 @@ mod dead_connection;
 mod due_work;
 mod error;
 mod events;
+mod groups;
 mod idempotency_keys;
 mod kept;
 mod migration;
@@ -40,12 +41,14 @@ mod tenant_tx;
 mod tenants;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::{Executor as _, SqlSafeStr as _, SqlitePool};
 
 use backend::{Backend, Pools};
 use error::During as _;
+use groups::Groups;
 use kept::Kept;
 use statement::{Joined, Statement};
 
@@ -60,6 +63,7 @@ pub use data_keys::DataKeyRow;
 pub use due_work::{DueWork, WorkKind};
 pub use error::StoreError;
 pub use events::NewEvent;
+pub use groups::GroupError;
 pub use idempotency_keys::{IdempotencyRow, KeyClaim, KeyState, NewKeyClaim};
 pub use migration::SchemaState;
 pub use objects::{NewObject, ObjectFilter, ObjectKind, ObjectMove, ObjectRow, ObjectUpdate};
@@ -117,6 +121,14 @@ impl fmt::Debug for StoreConfig {
 #[derive(Debug, Clone)]
 pub struct Store {
     db: Db,
+    groups: Arc<WriteGroups>,
+}
+
+/// Writes that share transactions.
+#[derive(Debug, Default)]
+struct WriteGroups {
+    claims: Groups<MessageClaim>,
+    settlements: Groups<MessageSettlement>,
 }
 
 #[derive(Debug, Clone)]
@@ -145,7 +157,10 @@ impl Store {
                 Db::Sqlite { write, read }
             }
         };
-        Ok(Self { db })
+        Ok(Self {
+            db,
+            groups: Arc::default(),
+        })
     }
 
     /// Whether the database answers.

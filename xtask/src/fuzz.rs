@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::process::Command;
+use std::sync::OnceLock;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
@@ -15,6 +16,9 @@ const OPENAPI_SECONDS: u64 = 900;
 /// libFuzzer needs a nightly compiler, whatever the project is pinned to. Always the same: a run is
 /// repeated with what it was made with, and next night's compiler breaks nothing.
 const NIGHTLY: &str = "nightly-2026-05-20";
+/// How that compiler dates itself: by the day before its release. Where it was installed as plain
+/// `nightly`, nothing needs to be added.
+const NIGHTLY_DATE: &str = "2026-05-19";
 const CARGO_FUZZ: &str = "0.13.2";
 /// A target that takes longer for one input has hung.
 const INPUT_SECONDS: u64 = 20;
@@ -91,7 +95,7 @@ pub(crate) fn openapi(soak: &Soak<'_>) -> Result<()> {
 }
 
 fn ensure_cargo_fuzz() -> Result<()> {
-    if !process::succeeds(nightly_cargo().arg("--version")) {
+    if toolchain() == NIGHTLY && !process::succeeds(nightly_cargo().arg("--version")) {
         eprintln!("xtask: adding {NIGHTLY}, which fuzz targets are compiled with");
         process::run(
             Command::new("rustup")
@@ -119,10 +123,21 @@ fn fuzz(command: &str) -> Command {
     cargo
 }
 
+/// By which name rustup knows the compiler.
+fn toolchain() -> &'static str {
+    static NAME: OnceLock<&str> = OnceLock::new();
+    NAME.get_or_init(|| {
+        let mut version = Command::new("rustup");
+        version.args(["run", "nightly", "rustc", "--version"]);
+        let is_it = process::read(&mut version).is_ok_and(|text| text.contains(NIGHTLY_DATE));
+        if is_it { "nightly" } else { NIGHTLY }
+    })
+}
+
 fn nightly_cargo() -> Command {
     let mut cargo = Command::new("rustup");
     cargo
-        .args(["run", NIGHTLY, "cargo"])
+        .args(["run", toolchain(), "cargo"])
         // Of the toolchain and the build that run us.
         .env_remove("CARGO")
         .env_remove("RUSTC")

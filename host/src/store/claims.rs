@@ -1,17 +1,21 @@
 //! The claim of a message: its idempotency key, the object with its content, the work that is due
-//! when the claim is dead, and its attempt. On PostgreSQL all of it is one statement.
+//! when the claim is dead, and its attempt. On PostgreSQL all of it is one statement, for as many
+//! messages as are claimed together.
 
 use chrono::{DateTime, Utc};
+use onerouter_domain::id::TenantId;
 use sqlx::types::Json;
+use uuid::Uuid;
 
 use super::attempts::{self, NewAttempt};
-use super::backend::{Backend, execute_joined};
+use super::backend::{Backend, fetch_ids_joined};
 use super::due_work::{self, WorkKind};
 use super::error::During as _;
+use super::groups::{GroupError, Shared};
 use super::idempotency_keys::{self, CLAIM_ATTEMPTS, KeyClaim, NewKeyClaim, restless_key};
 use super::objects::{self, NewObject};
 use super::statement::{Joined, joined_statements};
-use super::{StoreError, TenantTx};
+use super::{Store, StoreError, TenantTx};
 
 /// A message to be claimed.
 #[derive(Debug, Clone)]
@@ -27,32 +31,54 @@ pub struct MessageClaim {
 }
 
 joined_statements! {
-    /// Whoever gets the key makes everything else; so does a request without one.
+    /// Whoever gets the key makes everything else; so does a request without one. One row of the
+    /// arrays for each message: those that are claimed at the same moment share the statement.
     CLAIM = Joined {
-        postgres: "with claimed as (
+        postgres: "with given as (
+                 select * from unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::uuid[],
+                     $7::text[], $8::text[], $9::text[], $10::jsonb[], $11::timestamptz[],
+                     $12::timestamptz[], $13::text[], $14::timestamptz[], $15::uuid[], $16::uuid[],
+                     $17::text[], $18::text[], $19::timestamptz[], $20::uuid[], $21::uuid[],
+                     $22::text[], $23::text[], $24::text[], $25::bytea[], $26::uuid[],
+                     $27::timestamptz[], $28::timestamptz[])
+                 as given (id, environment, kind, provider, connection_id, status, request, result,
+                     metadata, claimed_until, created_at, content, due_at, attempt_id,
+                     attempt_object_id, operation, provider_key, started_at, batch_id,
+                     attempt_connection_id, routing, key, route, request_hash, key_object_id,
+                     key_created_at, expires_at)
+             ), claimed as (
                  insert into idempotency_keys (tenant_id, environment, key, route, request_hash,
                      object_id, state, created_at, expires_at)
-                 select $2, $24, $25, $26, $27, $28, 'running', $29, $30
-                 where cast($25 as text) is not null
+                 select $1, environment, key, route, request_hash, key_object_id, 'running',
+                     key_created_at, expires_at
+                 from given where key is not null
                  on conflict (tenant_id, environment, key) do nothing
-                 returning key
+                 returning environment, key, object_id
              ), mine as (
-                 select where cast($25 as text) is null or exists (select from claimed)
+                 select * from given
+                 where given.key is null or exists (
+                     select from claimed
+                     where claimed.environment = given.environment and claimed.key = given.key
+                         and claimed.object_id is not distinct from given.key_object_id)
              ), content as (
                  insert into object_contents (tenant_id, object_id, content)
-                 select $2, $1, $13 from mine where cast($13 as text) is not null
+                 select $1, id, content from mine where content is not null
              ), due as (
                  insert into due_work (tenant_id, kind, object_id, at, tries)
-                 select $2, $14, $1, $15, 0 from mine
+                 select $1, $29, id, due_at, 0 from mine
              ), attempt as (
                  insert into attempts (id, tenant_id, object_id, operation, provider_key,
                      started_at, batch_id, connection_id, routing)
-                 select $16, $2, $17, $18, $19, $20, $21, $22, $23
-                 from mine where cast($16 as uuid) is not null
+                 select attempt_id, $1, attempt_object_id, operation, provider_key, started_at,
+                     batch_id, attempt_connection_id, routing
+                 from mine where attempt_id is not null
              )
              insert into objects (id, tenant_id, environment, kind, provider, connection_id, status,
                  request, result, metadata, version, claimed_until, created_at, updated_at)
-             select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, $11, $12, $12 from mine",
+             select id, $1, environment, kind, provider, connection_id, status, request, result,
+                 metadata, 1, claimed_until, created_at, created_at
+             from mine
+             returning id",
         sqlite: &[
             idempotency_keys::CLAIM,
             objects::INSERT,
@@ -63,7 +89,89 @@ joined_statements! {
     };
 }
 
+/// One column of an array's rows.
+fn column<'c, T>(claims: &[&'c MessageClaim], pick: impl Fn(&'c MessageClaim) -> T) -> Vec<T> {
+    claims.iter().map(|claim| pick(claim)).collect()
+}
+
+fn attempt_column<'c, T>(
+    claims: &[&'c MessageClaim],
+    pick: impl Fn(&'c NewAttempt) -> Option<T>,
+) -> Vec<Option<T>> {
+    column(claims, |claim| claim.attempt.as_ref().and_then(&pick))
+}
+
+fn key_column<'c, T>(
+    claims: &[(&'c MessageClaim, Option<&'c NewKeyClaim>)],
+    pick: impl Fn(&'c NewKeyClaim) -> Option<T>,
+) -> Vec<Option<T>> {
+    claims.iter().map(|(_, key)| key.and_then(&pick)).collect()
+}
+
+impl Store {
+    /// Claims a message in a transaction that it shares with others of its tenant that are claimed
+    /// at the same moment.
+    ///
+    /// # Errors
+    /// As [`TenantTx::claim_message`]. [`GroupError::is_undecided`] tells whether the claim may have
+    /// been written all the same.
+    pub async fn claim(
+        &self,
+        tenant: TenantId,
+        claim: MessageClaim,
+    ) -> Result<KeyClaim, GroupError> {
+        self.groups.claims.join(self, tenant, claim).await
+    }
+}
+
+impl Shared for MessageClaim {
+    type Outcome = KeyClaim;
+
+    async fn write(
+        store: &Store,
+        tenant: TenantId,
+        claims: &[Self],
+    ) -> Result<(TenantTx, Vec<KeyClaim>), StoreError> {
+        let mut tx = store.begin(tenant).await?;
+        let claimed = tx.claim_messages(claims).await?;
+        Ok((tx, claimed))
+    }
+}
+
 impl TenantTx {
+    /// Claims several messages, as [`TenantTx::claim_message`] claims one; the results stand in their
+    /// order.
+    ///
+    /// # Errors
+    /// As [`TenantTx::claim_message`]: one that the database refuses undoes all of them.
+    pub async fn claim_messages(
+        &mut self,
+        claims: &[MessageClaim],
+    ) -> Result<Vec<KeyClaim>, StoreError> {
+        let mut results = Vec::with_capacity(claims.len());
+        if let [_, _, ..] = claims
+            && let Backend::Postgres(_) = self.executors()
+        {
+            // Keys are claimed in one order by everybody who claims several.
+            let mut rows: Vec<_> = claims.iter().map(|one| (one, one.key.as_ref())).collect();
+            rows.sort_by_key(|(_, key)| key.map(|key| (&key.key, key.environment.as_str())));
+            let made = self.insert_messages(&rows).await?;
+            for claim in claims {
+                results.push(match &claim.key {
+                    Some(key) if !made.contains(&claim.object.id) => {
+                        self.claim_taken(claim, key).await?
+                    }
+                    _ => KeyClaim::New,
+                });
+            }
+        } else {
+            for claim in claims {
+                results.push(self.claim_message(claim).await?);
+            }
+        }
+        Ok(results)
+    }
+
     /// Claims a message. Of all that claim one key at the same time, one gets [`KeyClaim::New`] and
     /// its message is written; the others wait for its transaction, see what it left, and write
     /// nothing.
@@ -71,14 +179,20 @@ impl TenantTx {
     /// # Errors
     /// As [`TenantTx::claim_key`], or the database refuses the message.
     pub async fn claim_message(&mut self, claim: &MessageClaim) -> Result<KeyClaim, StoreError> {
-        let Some(key) = &claim.key else {
-            self.insert_message(claim, None).await?;
-            return Ok(KeyClaim::New);
-        };
+        let key = claim.key.as_ref();
+        match (self.insert_message(claim, key).await?, key) {
+            (false, Some(key)) => self.claim_taken(claim, key).await,
+            _ => Ok(KeyClaim::New),
+        }
+    }
+
+    /// Claims a message whose key was taken a moment ago: it may have expired, or be free again.
+    async fn claim_taken(
+        &mut self,
+        claim: &MessageClaim,
+        key: &NewKeyClaim,
+    ) -> Result<KeyClaim, StoreError> {
         for _ in 0..CLAIM_ATTEMPTS {
-            if self.insert_message(claim, Some(key)).await? {
-                return Ok(KeyClaim::New);
-            }
             match self.look_at_taken_key(key).await? {
                 Some(KeyClaim::New) => {
                     self.insert_message(claim, None).await?;
@@ -86,6 +200,9 @@ impl TenantTx {
                 }
                 Some(existing) => return Ok(existing),
                 None => {}
+            }
+            if self.insert_message(claim, Some(key)).await? {
+                return Ok(KeyClaim::New);
             }
         }
         Err(restless_key())
@@ -98,51 +215,60 @@ impl TenantTx {
         claim: &MessageClaim,
         key: Option<&NewKeyClaim>,
     ) -> Result<bool, StoreError> {
+        if let Backend::Sqlite(_) = self.executors() {
+            return self.insert_message_in_steps(claim, key).await;
+        }
+        let made = self.insert_messages(&[(claim, key)]).await?;
+        Ok(!made.is_empty())
+    }
+
+    /// Writes messages whose keys are free: the ids of those that were written. PostgreSQL only.
+    async fn insert_messages(
+        &mut self,
+        rows: &[(&MessageClaim, Option<&NewKeyClaim>)],
+    ) -> Result<Vec<Uuid>, StoreError> {
         let tenant = self.tenant().uuid();
-        let (object, attempt) = (&claim.object, claim.attempt.as_ref());
-        let connection = match self.executors() {
-            Backend::Postgres(connection) => connection,
-            Backend::Sqlite(_) => return self.insert_message_in_steps(claim, key).await,
+        let claims: Vec<&MessageClaim> = rows.iter().map(|(claim, _)| *claim).collect();
+        let Backend::Postgres(connection) = self.executors() else {
+            return Ok(Vec::new());
         };
-        execute_joined!(
+        fetch_ids_joined!(
             self,
             connection,
             CLAIM,
             [
-                object.id,
                 tenant,
-                object.environment.as_str(),
-                object.kind.as_str(),
-                &object.provider,
-                object.connection_id.uuid(),
-                &object.status,
-                &object.request,
-                &object.result,
-                Json(&object.metadata),
-                object.claimed_until,
-                object.created_at,
-                object.content.as_deref(),
+                column(&claims, |claim| claim.object.id),
+                column(&claims, |claim| claim.object.environment.as_str()),
+                column(&claims, |claim| claim.object.kind.as_str()),
+                column(&claims, |claim| claim.object.provider.as_str()),
+                column(&claims, |claim| claim.object.connection_id.uuid()),
+                column(&claims, |claim| claim.object.status.as_str()),
+                column(&claims, |claim| claim.object.request.as_str()),
+                column(&claims, |claim| claim.object.result.as_str()),
+                column(&claims, |claim| Json(&claim.object.metadata)),
+                column(&claims, |claim| claim.object.claimed_until),
+                column(&claims, |claim| claim.object.created_at),
+                column(&claims, |claim| claim.object.content.as_deref()),
+                column(&claims, |claim| claim.due_at),
+                attempt_column(&claims, |attempt| Some(attempt.id.uuid())),
+                attempt_column(&claims, |attempt| Some(attempt.object_id)),
+                attempt_column(&claims, |attempt| Some(attempt.operation.as_str())),
+                attempt_column(&claims, |attempt| Some(attempt.provider_key.as_str())),
+                attempt_column(&claims, |attempt| Some(attempt.started_at)),
+                attempt_column(&claims, |attempt| attempt.batch_id),
+                attempt_column(&claims, |attempt| Some(attempt.connection_id.uuid())),
+                attempt_column(&claims, |attempt| attempt.routing.as_deref()),
+                key_column(rows, |key| Some(key.key.as_str())),
+                key_column(rows, |key| Some(key.route.as_str())),
+                key_column(rows, |key| Some(key.request_hash.as_slice())),
+                key_column(rows, |key| key.object_id),
+                key_column(rows, |key| Some(key.now)),
+                key_column(rows, |key| Some(key.expires_at)),
                 WorkKind::Settle.as_str(),
-                claim.due_at,
-                attempt.map(|attempt| attempt.id.uuid()),
-                attempt.map(|attempt| attempt.object_id),
-                attempt.map(|attempt| attempt.operation.as_str()),
-                attempt.map(|attempt| attempt.provider_key.as_str()),
-                attempt.map(|attempt| attempt.started_at),
-                attempt.and_then(|attempt| attempt.batch_id),
-                attempt.map(|attempt| attempt.connection_id.uuid()),
-                attempt.and_then(|attempt| attempt.routing.as_deref()),
-                key.map(|key| key.environment.as_str()),
-                key.map(|key| key.key.as_str()),
-                key.map(|key| key.route.as_str()),
-                key.map(|key| key.request_hash.as_slice()),
-                key.and_then(|key| key.object_id),
-                key.map(|key| key.now),
-                key.map(|key| key.expires_at),
             ]
         )
-        .map(|rows| rows == 1)
-        .during("claim a message")
+        .during("claim messages")
     }
 
     async fn insert_message_in_steps(

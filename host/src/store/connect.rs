@@ -60,6 +60,11 @@ pub(super) fn postgres(options: PgConnectOptions, config: &StoreConfig) -> PgPoo
         // Costs a round trip each time; a dead connection is noticed when a transaction begins.
         .test_before_acquire(false)
         .connect_lazy_with(options.options([
+            // Every statement goes by an index. A plan that was made while a table was empty would
+            // read the whole table for as long as it is kept.
+            ("enable_seqscan", "off".to_owned()),
+            ("enable_hashjoin", "off".to_owned()),
+            ("enable_mergejoin", "off".to_owned()),
             ("statement_timeout", millis(config.statement_timeout)),
             ("lock_timeout", millis(LOCK_TIMEOUT)),
             (

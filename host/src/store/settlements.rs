@@ -1,44 +1,47 @@
 //! The settlement of a message: what a call made of its object, its attempt and its idempotency
 //! key, the event about it, the work that is due and the log of the call. On PostgreSQL all of it
-//! is one statement, which writes nothing unless the object still is what it was.
+//! is one statement, for as many messages as are settled together, which writes nothing of one that is
+//! no longer what it was.
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use onerouter_domain::environment::Environment;
+use onerouter_domain::id::TenantId;
 
 use super::attempts::{self, AttemptEnd};
-use super::backend::{Backend, execute_joined};
+use super::backend::{Backend, fetch_ids_joined};
 use super::call_logs::{self, NewCallLog};
 use super::due_work::{self, WorkKind};
 use super::error::During as _;
 use super::events::{self, NewEvent};
+use super::groups::{GroupError, Shared};
 use super::idempotency_keys;
 use super::objects::{self, ObjectUpdate};
 use super::statement::{Joined, joined_statements};
-use super::{StoreError, TenantTx, constraint};
+use super::{Store, StoreError, TenantTx, constraint};
 
 /// A message that is settled.
-#[derive(Debug)]
-pub struct MessageSettlement<'a> {
+#[derive(Debug, Clone)]
+pub struct MessageSettlement {
     /// Its next version.
-    pub object: &'a ObjectUpdate,
+    pub object: ObjectUpdate,
     /// How its attempt ended; none where that is written by itself.
-    pub attempt: Option<&'a AttemptEnd>,
+    pub attempt: Option<AttemptEnd>,
     /// What happened to it.
-    pub event: &'a NewEvent,
+    pub event: NewEvent,
     /// The request that it came with.
-    pub request: SettledRequest<'a>,
+    pub request: SettledRequest,
     /// The log's entry.
-    pub call_log: &'a NewCallLog,
+    pub call_log: NewCallLog,
 }
 
 /// The request that a message came with.
 #[derive(Debug, Clone)]
-pub struct SettledRequest<'a> {
+pub struct SettledRequest {
     /// In which environment.
     pub environment: Environment,
     /// Its key, if it came with one.
-    pub key: Option<&'a str>,
+    pub key: Option<String>,
     /// How it ends.
     pub end: RequestEnd,
 }
@@ -64,193 +67,237 @@ pub enum RequestEnd {
     },
 }
 
-/// What every settlement writes, between the parts that differ by how the request ends.
-macro_rules! settle {
-    ($request:literal) => {
-        concat!(
-            "with settled as (
-                 update objects
-                 set status = $4, provider_ref = coalesce($5, provider_ref), result = $6,
-                     claimed_until = $7, refreshed_at = coalesce($8, refreshed_at),
-                     updated_at = $9, version = version + 1
-                 where tenant_id = $1 and id = $2 and version = $3
-                 returning version
-             ), attempt as (
-                 update attempts set outcome = $11, detail = $12, ended_at = $13 from settled
-                 where tenant_id = $1 and id = $10 and ended_at is null
-             ), event as (
-                 insert into events (id, tenant_id, environment, type, object_id, object_version,
-                     data, created_at)
-                 select $14, $1, $15, $16, $17, $18, $19, $20 from settled
-             ), ",
-            $request,
-            "
-             insert into call_logs (id, tenant_id, environment, api_key_id, method, route, status,
-                 duration_us, object_id, provider, code, created_at)
-             select $21, $1, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31 from settled"
-        )
-    };
+/// As the statement tells them apart.
+const ANSWERED: &str = "answered";
+const RELEASED: &str = "released";
+const UNKNOWN: &str = "unknown";
+
+impl RequestEnd {
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Answered { .. } => ANSWERED,
+            Self::Released => RELEASED,
+            Self::Unknown { .. } => UNKNOWN,
+        }
+    }
+
+    /// Status, body, and until when they are kept.
+    fn answer(&self) -> Option<(u16, &[u8], DateTime<Utc>)> {
+        match self {
+            Self::Answered {
+                status,
+                body,
+                kept_until,
+            } => Some((*status, body, *kept_until)),
+            Self::Released | Self::Unknown { .. } => None,
+        }
+    }
+
+    const fn ask_at(&self) -> Option<DateTime<Utc>> {
+        match self {
+            Self::Unknown { ask_at } => Some(*ask_at),
+            Self::Answered { .. } | Self::Released => None,
+        }
+    }
 }
 
 joined_statements! {
-    ANSWERED = Joined {
-        postgres: settle!(
-            "answer as (
-                 update idempotency_keys set state = 'done', status = $35, body = $36,
-                     expires_at = case when expires_at < $37 then $37 else expires_at end
+    /// One row of the arrays for each message: those that are settled at the same moment share the
+    /// statement. Of a message that is no longer what it was, nothing is written.
+    SETTLE = Joined {
+        postgres: "with given as (
+                 select * from unnest($2::uuid[], $3::bigint[], $4::text[], $5::text[], $6::text[],
+                     $7::timestamptz[], $8::timestamptz[], $9::timestamptz[], $10::uuid[],
+                     $11::text[], $12::text[], $13::timestamptz[], $14::uuid[], $15::text[],
+                     $16::text[], $17::bigint[], $18::text[], $19::timestamptz[], $20::uuid[],
+                     $21::uuid[], $22::text[], $23::text[], $24::bigint[], $25::bigint[],
+                     $26::text[], $27::text[], $28::timestamptz[], $29::text[], $30::text[],
+                     $31::bigint[], $32::bytea[], $33::timestamptz[], $34::timestamptz[])
+                 as given (id, expected_version, status, provider_ref, result, claimed_until,
+                     refreshed_at, updated_at, attempt_id, outcome, detail, ended_at, event_id,
+                     environment, event_type, event_version, data, event_created_at, call_id,
+                     api_key_id, method, route, call_status, duration_us, provider, code,
+                     call_created_at, key, ending, answer_status, body, kept_until, ask_at)
+             ), settled as (
+                 update objects
+                 set status = given.status,
+                     provider_ref = coalesce(given.provider_ref, objects.provider_ref),
+                     result = given.result, claimed_until = given.claimed_until,
+                     refreshed_at = coalesce(given.refreshed_at, objects.refreshed_at),
+                     updated_at = given.updated_at, version = objects.version + 1
+                 from given
+                 where objects.tenant_id = $1 and objects.id = given.id
+                     and objects.version = given.expected_version
+                 returning given.*
+             ), attempt as (
+                 update attempts set outcome = settled.outcome, detail = settled.detail,
+                     ended_at = settled.ended_at
                  from settled
-                 where tenant_id = $1 and environment = $33 and key = $34 and state <> 'done'
-             ), work as (
+                 where attempts.tenant_id = $1 and attempts.id = settled.attempt_id
+                     and attempts.ended_at is null
+             ), event as (
+                 insert into events (id, tenant_id, environment, type, object_id, object_version,
+                     data, created_at)
+                 select event_id, $1, environment, event_type, id, event_version, data,
+                     event_created_at
+                 from settled
+             ), answered as (
+                 update idempotency_keys
+                 set state = 'done', status = settled.answer_status, body = settled.body,
+                     expires_at = greatest(expires_at, settled.kept_until)
+                 from settled
+                 where tenant_id = $1 and idempotency_keys.environment = settled.environment
+                     and idempotency_keys.key = settled.key and state <> 'done'
+                     and settled.ending = 'answered'
+             ), released as (
+                 delete from idempotency_keys using settled
+                 where tenant_id = $1 and idempotency_keys.environment = settled.environment
+                     and idempotency_keys.key = settled.key and state <> 'done'
+                     and settled.ending = 'released'
+             ), doubted as (
+                 update idempotency_keys set state = 'unknown' from settled
+                 where tenant_id = $1 and idempotency_keys.environment = settled.environment
+                     and idempotency_keys.key = settled.key and state = 'running'
+                     and settled.ending = 'unknown'
+             ), finished as (
                  delete from due_work using settled
-                 where tenant_id = $1 and kind = $32 and object_id = $2
-             )"
-        ),
+                 where tenant_id = $1 and kind = $35 and object_id = settled.id
+                     and settled.ending <> 'unknown'
+             ), asked as (
+                 insert into due_work (tenant_id, kind, object_id, at, tries)
+                 select $1, $35, id, ask_at, 0 from settled where ending = 'unknown'
+                 on conflict (kind, object_id) do update
+                 set at = excluded.at, leased_until = null
+             )
+             insert into call_logs (id, tenant_id, environment, api_key_id, method, route, status,
+                 duration_us, object_id, provider, code, created_at)
+             select call_id, $1, environment, api_key_id, method, route, call_status, duration_us,
+                 id, provider, code, call_created_at
+             from settled
+             returning object_id as id",
         sqlite: &[
             objects::UPDATE,
             attempts::FINISH,
             events::INSERT,
             idempotency_keys::FINISH,
-            due_work::FINISH,
-            call_logs::INSERT,
-        ],
-    };
-    RELEASED = Joined {
-        postgres: settle!(
-            "answer as (
-                 delete from idempotency_keys using settled
-                 where tenant_id = $1 and environment = $33 and key = $34 and state <> 'done'
-             ), work as (
-                 delete from due_work using settled
-                 where tenant_id = $1 and kind = $32 and object_id = $2
-             )"
-        ),
-        sqlite: &[
-            objects::UPDATE,
-            attempts::FINISH,
-            events::INSERT,
             idempotency_keys::RELEASE,
-            due_work::FINISH,
-            call_logs::INSERT,
-        ],
-    };
-    UNKNOWN = Joined {
-        postgres: settle!(
-            "answer as (
-                 update idempotency_keys set state = 'unknown' from settled
-                 where tenant_id = $1 and environment = $33 and key = $34 and state = 'running'
-             ), work as (
-                 insert into due_work (tenant_id, kind, object_id, at, tries)
-                 select $1, $32, $2, $35, 0 from settled
-                 on conflict (kind, object_id) do update
-                 set at = excluded.at, leased_until = null
-             )"
-        ),
-        sqlite: &[
-            objects::UPDATE,
-            attempts::FINISH,
-            events::INSERT,
             idempotency_keys::MARK_UNKNOWN,
+            due_work::FINISH,
             due_work::SCHEDULE,
             call_logs::INSERT,
         ],
     };
 }
 
-/// Binds what every settlement writes, and then what is special.
-macro_rules! settle_joined {
-    ($on:expr, $connection:ident, $statement:expr, $tenant:ident, $settlement:expr,
-     [$($value:expr),*]) => {{
-        let MessageSettlement { object, attempt, event, request, call_log: call } = $settlement;
-        execute_joined!($on, $connection, $statement, [
-            $tenant,
-            object.id,
-            object.expected_version.cast_signed(),
-            &object.status,
-            object.provider_ref.as_deref(),
-            &object.result,
-            object.claimed_until,
-            object.refreshed_at,
-            object.updated_at,
-            attempt.map(|attempt| attempt.id.uuid()),
-            attempt.map(|attempt| attempt.outcome.as_str()),
-            attempt.and_then(|attempt| attempt.detail.as_deref()),
-            attempt.map(|attempt| attempt.ended_at),
-            event.id.uuid(),
-            event.environment.as_str(),
-            &event.event_type,
-            event.object_id,
-            event.object_version.cast_signed(),
-            &event.data,
-            event.created_at,
-            call.id.uuid(),
-            call.environment.as_str(),
-            call.api_key_id.map(onerouter_domain::id::ApiKeyId::uuid),
-            &call.method,
-            &call.route,
-            i64::from(call.status),
-            call.duration_us.cast_signed(),
-            call.object_id,
-            call.provider.as_deref(),
-            call.code.as_deref(),
-            call.created_at,
-            WorkKind::Settle.as_str(),
-            request.environment.as_str(),
-            request.key
-            $(, $value)*
-        ])
-    }};
+impl Store {
+    /// Settles a message in a transaction that it shares with others of its tenant that are settled at
+    /// the same moment; `false` when the version that was read is no longer the last one.
+    ///
+    /// # Errors
+    /// As [`TenantTx::settle_messages`].
+    pub async fn settle(
+        &self,
+        tenant: TenantId,
+        settlement: MessageSettlement,
+    ) -> Result<bool, GroupError> {
+        self.groups.settlements.join(self, tenant, settlement).await
+    }
+}
+
+impl Shared for MessageSettlement {
+    type Outcome = bool;
+
+    async fn write(
+        store: &Store,
+        tenant: TenantId,
+        settlements: &[Self],
+    ) -> Result<(TenantTx, Vec<bool>), StoreError> {
+        let mut tx = store.begin(tenant).await?;
+        let settled = tx.settle_messages(settlements).await?;
+        Ok((tx, settled))
+    }
 }
 
 impl TenantTx {
-    /// Settles a message; `false` when the version that was read is no longer the last one, and
-    /// nothing was written.
+    /// Settles messages; each result, in their order, is `false` when the version that was read is no
+    /// longer the last one, and nothing was written of that message.
     ///
     /// # Errors
-    /// As [`TenantTx::update_object`].
-    pub async fn settle_message(
+    /// As [`TenantTx::update_object`]; then nothing is written of any of them.
+    pub async fn settle_messages(
         &mut self,
-        settlement: &MessageSettlement<'_>,
-    ) -> Result<bool, StoreError> {
+        settlements: &[MessageSettlement],
+    ) -> Result<Vec<bool>, StoreError> {
         let tenant = self.tenant().uuid();
         let connection = match self.executors() {
             Backend::Postgres(connection) => connection,
-            Backend::Sqlite(_) => return self.settle_message_in_steps(settlement).await,
+            Backend::Sqlite(_) => {
+                let mut settled = Vec::with_capacity(settlements.len());
+                for settlement in settlements {
+                    settled.push(self.settle_message_in_steps(settlement).await?);
+                }
+                return Ok(settled);
+            }
         };
-        match &settlement.request.end {
-            RequestEnd::Answered {
-                status,
-                body,
-                kept_until,
-            } => settle_joined!(
-                self,
-                connection,
-                ANSWERED,
+        let of = Columns(settlements);
+        let settled = fetch_ids_joined!(
+            self,
+            connection,
+            SETTLE,
+            [
                 tenant,
-                settlement,
-                [i64::from(*status), body.as_ref(), kept_until]
-            ),
-            RequestEnd::Released => {
-                settle_joined!(self, connection, RELEASED, tenant, settlement, [])
-            }
-            RequestEnd::Unknown { ask_at } => {
-                settle_joined!(self, connection, UNKNOWN, tenant, settlement, [ask_at])
-            }
-        }
-        .map(|rows| rows == 1)
-        .during_unique("settle a message", constraint::PROVIDER_REF)
+                of.object(|object| object.id),
+                of.object(|object| object.expected_version.cast_signed()),
+                of.object(|object| object.status.as_str()),
+                of.object(|object| object.provider_ref.as_deref()),
+                of.object(|object| object.result.as_str()),
+                of.object(|object| object.claimed_until),
+                of.object(|object| object.refreshed_at),
+                of.object(|object| object.updated_at),
+                of.attempt(|attempt| Some(attempt.id.uuid())),
+                of.attempt(|attempt| Some(attempt.outcome.as_str())),
+                of.attempt(|attempt| attempt.detail.as_deref()),
+                of.attempt(|attempt| Some(attempt.ended_at)),
+                of.event(|event| event.id.uuid()),
+                of.event(|event| event.environment.as_str()),
+                of.event(|event| event.event_type.as_str()),
+                of.event(|event| event.object_version.cast_signed()),
+                of.event(|event| event.data.as_str()),
+                of.event(|event| event.created_at),
+                of.call(|call| call.id.uuid()),
+                of.call(|call| call.api_key_id.map(onerouter_domain::id::ApiKeyId::uuid)),
+                of.call(|call| call.method.as_str()),
+                of.call(|call| call.route.as_str()),
+                of.call(|call| i64::from(call.status)),
+                of.call(|call| call.duration_us.cast_signed()),
+                of.call(|call| call.provider.as_deref()),
+                of.call(|call| call.code.as_deref()),
+                of.call(|call| call.created_at),
+                of.request(|request| request.key.as_deref()),
+                of.request(|request| request.end.name()),
+                of.request(|request| request.end.answer().map(|answer| i64::from(answer.0))),
+                of.request(|request| request.end.answer().map(|answer| answer.1)),
+                of.request(|request| request.end.answer().map(|answer| answer.2)),
+                of.request(|request| request.end.ask_at()),
+                WorkKind::Settle.as_str(),
+            ]
+        )
+        .during_unique("settle messages", constraint::PROVIDER_REF)?;
+        let is_settled = |one: &MessageSettlement| settled.contains(&one.object.id);
+        Ok(settlements.iter().map(is_settled).collect())
     }
 
     async fn settle_message_in_steps(
         &mut self,
-        settlement: &MessageSettlement<'_>,
+        settlement: &MessageSettlement,
     ) -> Result<bool, StoreError> {
-        if !self.update_object(settlement.object).await? {
+        if !self.update_object(&settlement.object).await? {
             return Ok(false);
         }
-        if let Some(end) = settlement.attempt {
+        if let Some(end) = &settlement.attempt {
             self.finish_attempt(end).await?;
         }
-        self.insert_event(settlement.event).await?;
+        self.insert_event(&settlement.event).await?;
         self.end_request(&settlement.request).await?;
         let (kind, object) = (WorkKind::Settle, settlement.object.id);
         match settlement.request.end {
@@ -259,13 +306,13 @@ impl TenantTx {
                 self.finish_work(kind, object).await?;
             }
         }
-        self.insert_call_log(settlement.call_log)
+        self.insert_call_log(&settlement.call_log)
             .await
             .map(|()| true)
     }
 
-    async fn end_request(&mut self, request: &SettledRequest<'_>) -> Result<(), StoreError> {
-        let Some(key) = request.key else {
+    async fn end_request(&mut self, request: &SettledRequest) -> Result<(), StoreError> {
+        let Some(key) = request.key.as_deref() else {
             return Ok(());
         };
         match &request.end {
@@ -281,5 +328,34 @@ impl TenantTx {
             RequestEnd::Unknown { .. } => self.mark_key_unknown(request.environment, key).await?,
         };
         Ok(())
+    }
+}
+
+/// The arrays that the statement takes.
+struct Columns<'s>(&'s [MessageSettlement]);
+
+impl<'s> Columns<'s> {
+    fn of<T>(&self, pick: impl Fn(&'s MessageSettlement) -> T) -> Vec<T> {
+        self.0.iter().map(pick).collect()
+    }
+
+    fn object<T>(&self, pick: impl Fn(&'s ObjectUpdate) -> T) -> Vec<T> {
+        self.of(|one| pick(&one.object))
+    }
+
+    fn attempt<T>(&self, pick: impl Fn(&'s AttemptEnd) -> Option<T>) -> Vec<Option<T>> {
+        self.of(|one| one.attempt.as_ref().and_then(&pick))
+    }
+
+    fn event<T>(&self, pick: impl Fn(&'s NewEvent) -> T) -> Vec<T> {
+        self.of(|one| pick(&one.event))
+    }
+
+    fn call<T>(&self, pick: impl Fn(&'s NewCallLog) -> T) -> Vec<T> {
+        self.of(|one| pick(&one.call_log))
+    }
+
+    fn request<T>(&self, pick: impl Fn(&'s SettledRequest) -> T) -> Vec<T> {
+        self.of(|one| pick(&one.request))
     }
 }

@@ -20,7 +20,7 @@ use crate::within;
 
 /// On the gateway's own threads: not those of SQLite, whose statements run elsewhere.
 const ALLOCATIONS_MAX_SQLITE: u64 = 510;
-const ALLOCATIONS_MAX_POSTGRES: u64 = 430;
+const ALLOCATIONS_MAX_POSTGRES: u64 = 520;
 
 /// As the driver reports them. On SQLite it says nothing of a transaction's beginning and end.
 const STATEMENTS_SQLITE: u64 = 8;

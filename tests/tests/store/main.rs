@@ -6,6 +6,7 @@
 mod api_keys;
 mod connections;
 mod due_work;
+mod groups;
 mod idempotency;
 mod objects;
 mod schema;

@@ -37,7 +37,7 @@ fn attempt(object_id: Uuid) -> NewAttempt {
     }
 }
 
-fn claim(key: Option<&str>) -> MessageClaim {
+pub(crate) fn claim(key: Option<&str>) -> MessageClaim {
     let object = object(connection_id());
     MessageClaim {
         key: key.map(|key| NewKeyClaim {
@@ -66,15 +66,15 @@ async fn claimed(store: &Store, claim: &MessageClaim) -> KeyClaim {
 }
 
 /// What settles the first version of a claim's message.
-struct Settling {
-    object: ObjectUpdate,
+pub(crate) struct Settling {
+    pub(crate) object: ObjectUpdate,
     attempt: AttemptEnd,
     event: NewEvent,
     call_log: NewCallLog,
 }
 
 impl Settling {
-    fn of(claim: &MessageClaim) -> Self {
+    pub(crate) fn of(claim: &MessageClaim) -> Self {
         let (object_id, at) = (claim.object.id, moment() + seconds(1));
         Self {
             object: ObjectUpdate {
@@ -119,22 +119,26 @@ impl Settling {
     }
 
     async fn write(&self, tx: &mut TenantTx, key: Option<&str>, end: RequestEnd) -> bool {
-        let settlement = MessageSettlement {
-            object: &self.object,
-            attempt: Some(&self.attempt),
-            event: &self.event,
+        let settled = tx.settle_messages(&[self.settlement(key, end)]).await;
+        settled.unwrap() == [true]
+    }
+
+    pub(crate) fn settlement(&self, key: Option<&str>, end: RequestEnd) -> MessageSettlement {
+        MessageSettlement {
+            object: self.object.clone(),
+            attempt: Some(self.attempt.clone()),
+            event: self.event.clone(),
             request: SettledRequest {
                 environment: Environment::Test,
-                key,
+                key: key.map(ToOwned::to_owned),
                 end,
             },
-            call_log: &self.call_log,
-        };
-        tx.settle_message(&settlement).await.unwrap()
+            call_log: self.call_log.clone(),
+        }
     }
 }
 
-fn answered() -> RequestEnd {
+pub(crate) fn answered() -> RequestEnd {
     RequestEnd::Answered {
         status: 201,
         body: "{}".into(),

@@ -123,19 +123,9 @@ impl Messages<Email> {
             .await
             .map_err(&failed)?;
         for (position, id, intent, new, route) in wanted {
-            let claimed = self
-                .claim(
-                    &mut tx,
-                    caller,
-                    origin,
-                    intent,
-                    id,
-                    new,
-                    route,
-                    AttemptWritten::Later,
-                )
-                .await?;
-            match claimed {
+            let attempt = AttemptWritten::Later;
+            let prepared = self.prepare(caller, origin, intent, id, new, route, attempt);
+            match self.claim_in(&mut tx, prepared).await? {
                 Claimed::Mine(mut claim) => {
                     // The e-mails came with one request; each has a row in the log of calls.
                     claim.origin.request = RequestId::from_uuid(ids::next());

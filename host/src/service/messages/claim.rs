@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::{Answer, CLAIM_MAX, Intent, KEY_KEPT, Messages, NewMessage, to_json};
 use crate::ids;
+use crate::service::authentication::unavailable;
 use crate::service::caller::{Caller, Origin};
 use crate::service::connections::Chosen;
 use crate::service::kind::{Kind, SendIds};
@@ -20,6 +21,7 @@ use crate::store::{StoreError, TenantTx};
 
 /// Name of the operation in attempts and provider keys.
 pub(super) const SEND: &str = "send";
+const CLAIMING: &str = "cannot claim a message";
 
 /// One e-mail of a batch with its own intent.
 pub type BatchEntry<K> = (Intent, NewMessage<K>);
@@ -46,6 +48,14 @@ pub(in crate::service) enum Claimed<K: Kind> {
     Refused(Refusal),
 }
 
+/// A claim that is not written yet.
+#[derive(Debug)]
+pub(in crate::service) enum Prepared<K: Kind> {
+    Claim(Box<Claim<K>>, Box<MessageClaim>),
+    /// Cannot be served, unless its key has an answer already.
+    Refused(Option<NewKeyClaim>, Intent, Refusal),
+}
+
 /// When a message's attempt is written down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::service) enum AttemptWritten {
@@ -56,18 +66,62 @@ pub(in crate::service) enum AttemptWritten {
 }
 
 impl<K: Kind> Messages<K> {
-    /// Claims the key and makes the object. An answered twin is answered even if its connection
-    /// is gone; a request that cannot be served leaves nothing behind.
+    /// Claims the key and makes the object, as part of a transaction. An answered twin is answered
+    /// even if its connection is gone; a request that cannot be served leaves nothing behind.
     ///
     /// # Errors
     /// Only what the database is to blame for; the transaction is of no more use then.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "who, what and whereby: a batch claims in one transaction"
-    )]
-    pub(in crate::service) async fn claim(
+    pub(in crate::service) async fn claim_in(
         &self,
         tx: &mut TenantTx,
+        prepared: Prepared<K>,
+    ) -> Result<Claimed<K>, Refusal> {
+        match prepared {
+            Prepared::Claim(claim, written) => {
+                let claimed = tx.claim_message(&written).await;
+                match claimed.map_err(Self::store_failed(CLAIMING))? {
+                    KeyClaim::New => Ok(Claimed::Mine(claim)),
+                    KeyClaim::Existing(row) => Ok(self.claimed_before(row, &claim.intent)),
+                }
+            }
+            Prepared::Refused(key, intent, refusal) => self.refuse(tx, key, &intent, refusal).await,
+        }
+    }
+
+    /// The same in a transaction of its own, which it may share with other claims of the moment. It is
+    /// committed when this returns.
+    ///
+    /// # Errors
+    /// What the database is to blame for. `outcome_unknown`: nobody can tell whether it was committed.
+    pub(super) async fn claim_alone(
+        &self,
+        caller: &Caller,
+        prepared: Prepared<K>,
+    ) -> Result<Claimed<K>, Refusal> {
+        let store = &self.parts.store;
+        let (claim, written) = match prepared {
+            Prepared::Claim(claim, written) => (claim, written),
+            refused @ Prepared::Refused(..) => {
+                let begun = store.begin(caller.tenant).await;
+                let mut tx = begun.map_err(Self::store_failed(CLAIMING))?;
+                return self.claim_in(&mut tx, refused).await;
+            }
+        };
+        match store.claim(caller.tenant, *written).await {
+            Ok(KeyClaim::New) => Ok(Claimed::Mine(claim)),
+            Ok(KeyClaim::Existing(row)) => Ok(self.claimed_before(row, &claim.intent)),
+            Err(error) if error.is_undecided => Err(lost_claim(&error, claim.object.id)),
+            Err(error) => Err(unavailable(CLAIMING, &error.error)),
+        }
+    }
+
+    /// What is to be written for a request, or why it cannot be served.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "who, what and whereby: all that a claim keeps"
+    )]
+    pub(in crate::service) fn prepare(
+        &self,
         caller: &Caller,
         origin: &Origin,
         intent: Intent,
@@ -75,8 +129,7 @@ impl<K: Kind> Messages<K> {
         new: NewMessage<K>,
         route: Result<Route, Refusal>,
         attempt: AttemptWritten,
-    ) -> Result<Claimed<K>, Refusal> {
-        let failed = Self::store_failed("cannot claim a message");
+    ) -> Prepared<K> {
         let now = self.parts.clock.now();
         let key = intent.key.as_ref().map(|key| NewKeyClaim {
             environment: caller.environment,
@@ -89,7 +142,7 @@ impl<K: Kind> Messages<K> {
         });
         let route = match in_time(&new).and(route) {
             Ok(route) => route,
-            Err(refusal) => return self.refuse(tx, key, &intent, refusal).await,
+            Err(refusal) => return Prepared::Refused(key, intent, refusal),
         };
         let (connection, _) = &route.chosen;
         let mut request = new.request;
@@ -143,10 +196,7 @@ impl<K: Kind> Messages<K> {
             due_at: now + CLAIM_MAX,
             attempt: (attempt == AttemptWritten::WithClaim).then(|| self.new_attempt(&claim)),
         };
-        match tx.claim_message(&written).await.map_err(failed)? {
-            KeyClaim::New => Ok(Claimed::Mine(claim)),
-            KeyClaim::Existing(row) => Ok(self.claimed_before(row, &claim.intent)),
-        }
+        Prepared::Claim(claim, Box::new(written))
     }
 
     fn claimed_before(&self, row: IdempotencyRow, intent: &Intent) -> Claimed<K> {
@@ -162,7 +212,7 @@ impl<K: Kind> Messages<K> {
         intent: &Intent,
         refusal: Refusal,
     ) -> Result<Claimed<K>, Refusal> {
-        let failed = Self::store_failed("cannot claim a message");
+        let failed = Self::store_failed(CLAIMING);
         let Some(key) = key else {
             return Ok(Claimed::Refused(refusal));
         };
@@ -243,7 +293,7 @@ fn in_time<K: Kind>(new: &NewMessage<K>) -> Result<(), Refusal> {
 
 /// The database was lost while it took a claim: it may have it. Then the claim will be found dead
 /// and settled, by sending it where the provider honours keys; so the caller must not.
-pub(in crate::service) fn lost_claim(error: &StoreError, id: impl ToString) -> Refusal {
+pub(in crate::service) fn lost_claim(error: &dyn std::error::Error, id: impl ToString) -> Refusal {
     tracing::error!(%error, "cannot tell whether a claim was committed");
     Refusal::new(
         ErrorCode::OutcomeUnknown,

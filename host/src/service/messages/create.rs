@@ -6,7 +6,7 @@ use onerouter_engine::{CallContext, Outcome};
 use onerouter_stages::Stage;
 use tokio::time::Instant;
 
-use super::claim::{AttemptWritten, Claim, Claimed, lost_claim, send_ids};
+use super::claim::{AttemptWritten, Claim, Claimed, send_ids};
 use super::failover::forget_fence;
 use super::{Answer, Intent, Messages, NewMessage, SETTLE_RESERVE, ledger_json};
 use crate::ids;
@@ -48,36 +48,15 @@ impl<K: Kind> Messages<K> {
         intent: Intent,
         new: NewMessage<K>,
     ) -> Result<Answer, Refusal> {
-        let failed = Self::store_failed("cannot claim a message");
         let id = ids::next();
         let route = self.route(caller, id, &new).await;
-        let mut tx = self
-            .parts
-            .store
-            .begin(caller.tenant)
-            .await
-            .map_err(&failed)?;
-        let claimed = self
-            .claim(
-                &mut tx,
-                caller,
-                origin,
-                intent,
-                id,
-                new,
-                route,
-                AttemptWritten::WithClaim,
-            )
-            .await?;
-        let claim = match claimed {
-            Claimed::Answered(answer) => return Ok(answer),
-            Claimed::Refused(refusal) => return Err(refusal),
-            Claimed::Mine(claim) => claim,
-        };
-        if let Err(error) = tx.commit().await {
-            return Err(lost_claim(&error, claim.object.id));
+        let attempt = AttemptWritten::WithClaim;
+        let prepared = self.prepare(caller, origin, intent, id, new, route, attempt);
+        match self.claim_alone(caller, prepared).await? {
+            Claimed::Answered(answer) => Ok(answer),
+            Claimed::Refused(refusal) => Err(refusal),
+            Claimed::Mine(claim) => self.send(*claim).await,
         }
-        self.send(*claim).await
     }
 
     /// Waits for a task that ends even if nobody waits for it.

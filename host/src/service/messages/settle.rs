@@ -1,5 +1,6 @@
 //! Settles what a call made of its messages, in one transaction.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -69,10 +70,10 @@ impl<K: Kind> Messages<K> {
         let mut settled = vec![settled];
         let fences = fences(&settled);
         let mut written = self.write_settlement_surely(&mut settled, end).await;
-        if written.as_ref().is_err_and(is_taken) {
+        if written.as_ref().is_err_and(|error| is_taken(error)) {
             restore(&mut settled, &fences);
         }
-        if written.as_ref().is_err_and(is_taken)
+        if written.as_ref().is_err_and(|error| is_taken(error))
             && let [(claim, concluded)] = settled.as_mut_slice()
         {
             tracing::error!(object.id = %claim.object.id, "the provider's id belongs to another message");
@@ -122,7 +123,7 @@ impl<K: Kind> Messages<K> {
         &self,
         settled: &mut [Settled<K>],
         end: &AttemptEnd,
-    ) -> Result<Vec<Result<Answer, Refusal>>, StoreError> {
+    ) -> Result<Vec<Result<Answer, Refusal>>, Arc<StoreError>> {
         let fences = fences(settled);
         // One time for all tries: the answer stays the same to the byte.
         let now = self.parts.clock.now();
@@ -142,11 +143,11 @@ impl<K: Kind> Messages<K> {
                     }
                     // The claim was found dead while its call still ran, which the margin is to
                     // prevent.
-                    return Err(StoreError::unreadable(
+                    return Err(Arc::new(StoreError::unreadable(
                         "an object that changed during its claim",
-                    ));
+                    )));
                 }
-                Err(error @ StoreError::Unavailable { .. }) => error,
+                Err(error) if matches!(*error, StoreError::Unavailable { .. }) => error,
                 Err(error) => return Err(error),
             };
             let Some(pause) = pauses.next() else {
@@ -164,46 +165,73 @@ impl<K: Kind> Messages<K> {
         settled: &mut [Settled<K>],
         end: &AttemptEnd,
         now: DateTime<Utc>,
-    ) -> Result<Written, StoreError> {
-        let mut answers = Vec::with_capacity(settled.len());
+    ) -> Result<Written, Arc<StoreError>> {
         let Some((first, _)) = settled.first() else {
-            return Ok(Written::All(answers));
+            return Ok(Written::All(Vec::new()));
         };
-        let mut tx = self.parts.store.begin(first.caller.tenant).await?;
-        let attempt = if settled.len() == 1 {
-            Some(end)
-        } else {
-            tx.finish_attempt(end).await?;
-            None
-        };
-        for (claim, concluded) in settled.iter_mut() {
-            let claimed_until = claim.object.claimed_until.take();
-            let update = Self::update(&claim.object, now);
-            Self::count_up(&mut claim.object, now);
-            let (answer, key_end) = self.render(claim, concluded);
-            let data = match &answer {
-                // Without a large part, what happened to it is what the client is told.
-                Ok(answer) if !K::HAS_CONTENT => shown(answer.body.to_vec()),
-                _ => shown(K::present(&claim.object, None)),
+        let tenant = first.caller.tenant;
+        if let [one] = settled {
+            // Together with whatever else is settled at this moment.
+            let (answer, claimed_until, settlement) = self.settlement(one, Some(end), now);
+            return match self.parts.store.settle(tenant, settlement).await {
+                Ok(true) => Ok(Written::All(vec![answer])),
+                Ok(false) => Ok(Written::Changed { claimed_until }),
+                Err(failed) => Err(failed.error),
             };
-            let settlement = MessageSettlement {
-                object: &update,
-                attempt,
-                event: &Self::event(&claim.object, data),
-                request: SettledRequest {
-                    environment: claim.object.environment,
-                    key: claim.intent.key.as_deref(),
-                    end: request_end(key_end, now),
-                },
-                call_log: &call_log(claim, &answer, now),
-            };
-            if !tx.settle_message(&settlement).await? {
-                return Ok(Written::Changed { claimed_until });
-            }
+        }
+        let mut answers = Vec::with_capacity(settled.len());
+        let mut claims = Vec::with_capacity(settled.len());
+        let mut settlements = Vec::with_capacity(settled.len());
+        for one in settled.iter_mut() {
+            let (answer, claimed_until, settlement) = self.settlement(one, None, now);
             answers.push(answer);
+            claims.push(claimed_until);
+            settlements.push(settlement);
+        }
+        let mut tx = self.parts.store.begin(tenant).await?;
+        tx.finish_attempt(end).await?;
+        let written = tx.settle_messages(&settlements).await?;
+        let changed = written.iter().position(|is_written| !is_written);
+        if let Some(place) = changed {
+            let claimed_until = claims.get(place).copied().flatten();
+            return Ok(Written::Changed { claimed_until });
         }
         tx.commit().await?;
         Ok(Written::All(answers))
+    }
+
+    /// What is written of one message, what its client is told, and until when it was claimed.
+    fn settlement(
+        &self,
+        (claim, concluded): &mut Settled<K>,
+        attempt: Option<&AttemptEnd>,
+        now: DateTime<Utc>,
+    ) -> (
+        Result<Answer, Refusal>,
+        Option<DateTime<Utc>>,
+        MessageSettlement,
+    ) {
+        let claimed_until = claim.object.claimed_until.take();
+        let update = Self::update(&claim.object, now);
+        Self::count_up(&mut claim.object, now);
+        let (answer, key_end) = self.render(claim, concluded);
+        let data = match &answer {
+            // Without a large part, what happened to it is what the client is told.
+            Ok(answer) if !K::HAS_CONTENT => shown(answer.body.to_vec()),
+            _ => shown(K::present(&claim.object, None)),
+        };
+        let settlement = MessageSettlement {
+            object: update,
+            attempt: attempt.cloned(),
+            event: Self::event(&claim.object, data),
+            request: SettledRequest {
+                environment: claim.object.environment,
+                key: claim.intent.key.clone(),
+                end: request_end(key_end, now),
+            },
+            call_log: call_log(claim, &answer, now),
+        };
+        (answer, claimed_until, settlement)
     }
 
     /// The answers of a settlement that was written at `now` by a try that was not told so.
