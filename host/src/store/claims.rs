@@ -127,6 +127,11 @@ impl Store {
 impl Shared for MessageClaim {
     type Outcome = KeyClaim;
 
+    fn bytes(&self) -> usize {
+        let object = &self.object;
+        object.request.len() + object.content.as_ref().map_or(0, String::len)
+    }
+
     async fn write(
         store: &Store,
         tenant: TenantId,

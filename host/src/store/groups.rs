@@ -8,7 +8,9 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use onerouter_domain::id::TenantId;
 use tokio::sync::oneshot;
@@ -21,6 +23,12 @@ const AT_ONCE: usize = 2;
 /// Writes of one transaction: locks are held for a short time, and statements stay of a size that the
 /// server is used to.
 const MEMBERS_MAX: usize = 64;
+/// Bytes of one transaction's writes, about: an e-mail with large attachments goes alone.
+const GROUP_BYTES_MAX: usize = 1 << 20;
+/// Writes of one tenant that wait. Whoever comes later is refused at once.
+const WAITING_MAX: usize = 4_096;
+/// As long as for a free connection: a database that hangs holds nobody for longer.
+const WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// Why a write that was to share a transaction was not made.
 #[derive(Debug, Clone)]
@@ -64,6 +72,9 @@ pub(super) trait Shared: Sized + Send + Sync {
     /// What becomes of it.
     type Outcome: Send;
 
+    /// Its size in bytes, about.
+    fn bytes(&self) -> usize;
+
     /// Makes all of these in one transaction of a tenant: what became of each, in their order, and the
     /// transaction, which is yet to be committed.
     fn write(
@@ -76,6 +87,8 @@ pub(super) trait Shared: Sized + Send + Sync {
 /// Groups of one kind of write, by tenant.
 pub(super) struct Groups<T: Shared> {
     lanes: Mutex<HashMap<TenantId, Lane<T>>>,
+    /// Tells those apart who wait.
+    numbers: AtomicU64,
 }
 
 /// What a tenant has under way.
@@ -85,6 +98,7 @@ struct Lane<T: Shared> {
 }
 
 struct Waiting<T: Shared> {
+    number: u64,
     write: T,
     turn: oneshot::Sender<Turn<T>>,
 }
@@ -101,6 +115,7 @@ impl<T: Shared> Default for Groups<T> {
     fn default() -> Self {
         Self {
             lanes: Mutex::default(),
+            numbers: AtomicU64::new(0),
         }
     }
 }
@@ -123,11 +138,12 @@ impl<T: Shared> Groups<T> {
     ) -> Result<T::Outcome, GroupError> {
         let (own, others) = match self.take_part(tenant, own) {
             Part::Lead(own) => (own, Vec::new()),
-            Part::Wait(turn) => match turn.await {
-                Ok(Turn::Written(result)) => return result,
-                Ok(Turn::Lead(own, others)) => (own, others),
-                Err(_leader_is_gone) => return Err(GroupError::at_commit(abandoned())),
+            Part::Wait(number, turn) => match self.wait(tenant, number, turn).await {
+                Some(Turn::Written(result)) => return result,
+                Some(Turn::Lead(own, others)) => (own, others),
+                None => return Err(GroupError::at_commit(abandoned())),
             },
+            Part::Refused => return Err(GroupError::before_commit(overrun())),
         };
         let _leading = Leading {
             groups: self,
@@ -143,6 +159,28 @@ impl<T: Shared> Groups<T> {
         own.unwrap_or_else(|| Err(GroupError::at_commit(abandoned())))
     }
 
+    /// Waits for a turn, but not for too long; none when the one who led is gone. A write that is on its
+    /// way already cannot be taken back.
+    async fn wait(
+        &self,
+        tenant: TenantId,
+        number: u64,
+        mut turn: oneshot::Receiver<Turn<T>>,
+    ) -> Option<Turn<T>> {
+        if let Ok(told) = tokio::time::timeout(WAIT_MAX, &mut turn).await {
+            return told.ok();
+        }
+        let is_taken_back = self.change(|lanes| {
+            let lane = lanes.get_mut(&tenant)?;
+            let place = lane.waiting.iter().position(|one| one.number == number)?;
+            lane.waiting.remove(place)
+        });
+        match is_taken_back {
+            Some(_) => Some(Turn::Written(Err(GroupError::before_commit(overrun())))),
+            None => turn.await.ok(),
+        }
+    }
+
     fn take_part(&self, tenant: TenantId, own: T) -> Part<T> {
         self.change(|lanes| {
             let lane = lanes.entry(tenant).or_insert_with(|| Lane {
@@ -153,9 +191,17 @@ impl<T: Shared> Groups<T> {
                 lane.running += 1;
                 return Part::Lead(own);
             }
+            if lane.waiting.len() >= WAITING_MAX {
+                return Part::Refused;
+            }
             let (turn, told) = oneshot::channel();
-            lane.waiting.push_back(Waiting { write: own, turn });
-            Part::Wait(told)
+            let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+            lane.waiting.push_back(Waiting {
+                number,
+                write: own,
+                turn,
+            });
+            Part::Wait(number, told)
         })
     }
 
@@ -166,8 +212,7 @@ impl<T: Shared> Groups<T> {
                 return;
             };
             while let Some(first) = lane.waiting.pop_front() {
-                let count = lane.waiting.len().min(MEMBERS_MAX - 1);
-                let others = lane.waiting.drain(..count).collect();
+                let others = lane.company_of(&first.write);
                 match first.turn.send(Turn::Lead(first.write, others)) {
                     Ok(()) => return,
                     // It was dropped; the next one leads.
@@ -194,7 +239,26 @@ impl<T: Shared> Groups<T> {
 
 enum Part<T: Shared> {
     Lead(T),
-    Wait(oneshot::Receiver<Turn<T>>),
+    Wait(u64, oneshot::Receiver<Turn<T>>),
+    /// Too many wait already.
+    Refused,
+}
+
+impl<T: Shared> Lane<T> {
+    /// Those that go together with the first, in their order.
+    fn company_of(&mut self, first: &T) -> Vec<Waiting<T>> {
+        let mut bytes = first.bytes();
+        let mut others = Vec::new();
+        while others.len() + 1 < MEMBERS_MAX
+            && let Some(next) = self.waiting.pop_front_if(|next| {
+                bytes = bytes.saturating_add(next.write.bytes());
+                bytes <= GROUP_BYTES_MAX
+            })
+        {
+            others.push(next);
+        }
+        others
+    }
 }
 
 /// Whatever ends a transaction, the lane goes on.
@@ -215,7 +279,7 @@ fn split<T: Shared>(own: T, others: Vec<Waiting<T>>) -> (Turns<T>, Vec<T>) {
     let mut turns = Vec::with_capacity(others.len());
     let mut writes = Vec::with_capacity(others.len() + 1);
     writes.push(own);
-    for Waiting { write, turn } in others {
+    for Waiting { write, turn, .. } in others {
         writes.push(write);
         turns.push(turn);
     }
@@ -264,9 +328,122 @@ const fn is_away(error: &StoreError) -> bool {
     matches!(error, StoreError::Unavailable { .. })
 }
 
+fn overrun() -> StoreError {
+    StoreError::Unavailable {
+        operation: "share a transaction",
+        source: sqlx::Error::PoolTimedOut,
+    }
+}
+
 fn abandoned() -> StoreError {
     StoreError::Unavailable {
         operation: "share a transaction",
         source: sqlx::Error::WorkerCrashed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::store::{DEFAULT_TENANT, StoreConfig};
+
+    use super::*;
+
+    /// A write of a size.
+    struct Sized(usize);
+
+    impl Shared for Sized {
+        type Outcome = ();
+
+        fn bytes(&self) -> usize {
+            self.0
+        }
+
+        async fn write(
+            store: &Store,
+            tenant: TenantId,
+            writes: &[Self],
+        ) -> Result<(TenantTx, Vec<()>), StoreError> {
+            Ok((store.begin(tenant).await?, vec![(); writes.len()]))
+        }
+    }
+
+    /// All places of the tenant are taken.
+    fn busy() -> Groups<Sized> {
+        let groups = Groups::default();
+        for _ in 0..AT_ONCE {
+            assert!(matches!(
+                groups.take_part(DEFAULT_TENANT, Sized(1)),
+                Part::Lead(_)
+            ));
+        }
+        groups
+    }
+
+    fn waiting(groups: &Groups<Sized>, bytes: usize) -> oneshot::Receiver<Turn<Sized>> {
+        match groups.take_part(DEFAULT_TENANT, Sized(bytes)) {
+            Part::Wait(_, told) => told,
+            Part::Lead(_) | Part::Refused => panic!("does not wait"),
+        }
+    }
+
+    /// Sizes of the group that the one who was told leads.
+    fn led(told: &mut oneshot::Receiver<Turn<Sized>>) -> Vec<usize> {
+        match told.try_recv() {
+            Ok(Turn::Lead(own, others)) => {
+                let others = others.iter().map(|other| other.write.0);
+                std::iter::once(own.0).chain(others).collect()
+            }
+            Ok(Turn::Written(_)) | Err(_) => panic!("does not lead"),
+        }
+    }
+
+    #[test]
+    fn a_group_has_a_bound_in_bytes_and_in_writes() {
+        let groups = busy();
+        let mut told = [600 << 10, 600 << 10, 100, 2 << 20, 5].map(|one| waiting(&groups, one));
+        groups.pass_on(DEFAULT_TENANT);
+        assert_eq!(led(&mut told[0]), [600 << 10]);
+        groups.pass_on(DEFAULT_TENANT);
+        assert_eq!(led(&mut told[1]), [600 << 10, 100]);
+        // What is too large for company goes all the same.
+        groups.pass_on(DEFAULT_TENANT);
+        assert_eq!(led(&mut told[3]), [2 << 20]);
+        let mut crowd: Vec<_> = (0..2 * MEMBERS_MAX).map(|_| waiting(&groups, 1)).collect();
+        groups.pass_on(DEFAULT_TENANT);
+        assert_eq!(led(&mut told[4]).len(), MEMBERS_MAX);
+        groups.pass_on(DEFAULT_TENANT);
+        let next = &mut crowd[MEMBERS_MAX - 1];
+        assert_eq!(led(next).len(), MEMBERS_MAX);
+    }
+
+    #[test]
+    fn a_tenant_has_no_more_than_so_many_waiting() {
+        let groups = busy();
+        let told: Vec<_> = (0..WAITING_MAX).map(|_| waiting(&groups, 1)).collect();
+        let refused = groups.take_part(DEFAULT_TENANT, Sized(1));
+        assert!(matches!(refused, Part::Refused));
+        drop(told);
+        // Nobody who waits is there any more: the places are free again.
+        for _ in 0..AT_ONCE {
+            groups.pass_on(DEFAULT_TENANT);
+        }
+        assert!(groups.change(|lanes| lanes.is_empty()));
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_too_long_takes_the_write_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}/onerouter.db", folder.path().display());
+        let store = Store::connect(&StoreConfig::new(url)).await.unwrap();
+        let groups = busy();
+        tokio::time::pause();
+        let refused = groups.join(&store, DEFAULT_TENANT, Sized(1)).await;
+        let refused = refused.unwrap_err();
+        assert!(!refused.is_undecided && is_away(&refused.error));
+        groups.pass_on(DEFAULT_TENANT);
+        let running = groups.change(|lanes| lanes[&DEFAULT_TENANT].running);
+        assert_eq!(running, AT_ONCE - 1);
+        tokio::time::resume();
+        store.close().await;
     }
 }

@@ -207,6 +207,15 @@ impl Store {
 impl Shared for MessageSettlement {
     type Outcome = bool;
 
+    fn bytes(&self) -> usize {
+        let body = self
+            .request
+            .end
+            .answer()
+            .map_or(0, |(_, body, _)| body.len());
+        self.object.result.len() + self.event.data.len() + body
+    }
+
     async fn write(
         store: &Store,
         tenant: TenantId,

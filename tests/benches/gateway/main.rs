@@ -21,7 +21,12 @@ mod roles;
 mod schedule;
 mod writes;
 
+use mimalloc::MiMalloc;
 use schedule::Schedule;
+
+/// As the program has it.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 const POSTGRES_URL: &str = "ONEROUTER_TEST_POSTGRES_URL";
 
