@@ -8,11 +8,11 @@ use bytes::Bytes;
 use chrono::{SecondsFormat, TimeDelta};
 use http::{Method, StatusCode, header, request::Parts};
 use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::{
-    config::SettingsChange, core::Core, faults::FaultSpec, ledger::LedgerFilter,
-    provider::Provider, reply::Reply, requests::RequestFilter,
+    buyer::Buyer, config::SettingsChange, core::Core, faults::FaultSpec, ledger::LedgerFilter,
+    provider::Provider, reply::Reply, requests::RequestFilter, subscription::Charge,
 };
 
 /// Entries that a listing shows unless asked otherwise.
@@ -32,6 +32,20 @@ struct ClockChange {
     frozen: Option<bool>,
 }
 
+/// A buyer's visit to a checkout. What else is in it, the provider reads and refuses.
+#[derive(Debug, Deserialize)]
+struct Visit {
+    action: Buyer,
+    #[serde(flatten)]
+    details: Map<String, Value>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Cycle {
+    charge: Charge,
+}
+
 /// Answers a request that is for no provider.
 pub(crate) fn answer(
     core: &Core,
@@ -39,6 +53,9 @@ pub(crate) fn answer(
     parts: &Parts,
     body: &Bytes,
 ) -> Reply {
+    for provider in providers {
+        provider.catch_up();
+    }
     let desk = Desk {
         core,
         providers,
@@ -77,6 +94,8 @@ impl Desk<'_> {
             (&Method::GET, ["_sandbox", "requests"]) => self.requests(query()),
             (&Method::DELETE, ["_sandbox", "requests"]) => Ok(self.clear_requests()),
             (&Method::POST, ["_sandbox", "messages", id, "status"]) => self.force_status(id),
+            (&Method::POST, ["_sandbox", "checkouts", id]) => self.play_buyer(id),
+            (&Method::POST, ["_sandbox", "subscriptions", id, "cycle"]) => self.bill_cycle(id),
             (method, _) => Err(Refused(
                 StatusCode::NOT_FOUND,
                 format!(
@@ -137,6 +156,9 @@ impl Desk<'_> {
             .unwrap_or_default();
         self.core.clock.advance(seconds);
         self.core.clock.advance(millis);
+        for provider in self.providers {
+            provider.catch_up();
+        }
         Ok(self.clock())
     }
 
@@ -178,6 +200,7 @@ impl Desk<'_> {
             provider: query.take("provider"),
             account: query.take("account"),
             id: query.take("id"),
+            object: query.take("object"),
             to: query.take("to"),
             idempotency_key: query.take("idempotency_key"),
         };
@@ -212,6 +235,38 @@ impl Desk<'_> {
             None => Err(Refused(
                 StatusCode::NOT_FOUND,
                 format!("no provider has a message {id}"),
+            )),
+        }
+    }
+
+    fn play_buyer(&self, id: &str) -> Answer {
+        let visit: Visit = self.read()?;
+        let played = self
+            .providers
+            .iter()
+            .find_map(|provider| provider.play_buyer(id, visit.action, &visit.details));
+        match played {
+            Some(Ok(sent_back)) => Ok(ok(&sent_back)),
+            Some(Err(why)) => Err(bad_request(why)),
+            None => Err(Refused(
+                StatusCode::NOT_FOUND,
+                format!("no provider has a checkout {id}"),
+            )),
+        }
+    }
+
+    fn bill_cycle(&self, id: &str) -> Answer {
+        let cycle: Cycle = self.read()?;
+        let billed = self
+            .providers
+            .iter()
+            .find_map(|provider| provider.bill_cycle(id, cycle.charge));
+        match billed {
+            Some(Ok(subscription)) => Ok(ok(&subscription)),
+            Some(Err(why)) => Err(bad_request(why)),
+            None => Err(Refused(
+                StatusCode::NOT_FOUND,
+                format!("no provider has a subscription {id}"),
             )),
         }
     }

@@ -18,12 +18,14 @@ pub(crate) struct Core {
     pub(crate) requests: RequestLog,
     pub(crate) faults: Faults,
     pub(crate) messages_kept: usize,
+    /// Where a browser finds this sandbox; buyer pages are below it. No slash at its end.
+    pub(crate) base_url: String,
     settings: Mutex<Settings>,
     first_settings: Settings,
 }
 
 impl Core {
-    pub(crate) fn new(config: &SandboxConfig) -> Arc<Core> {
+    pub(crate) fn new(config: &SandboxConfig, base_url: String) -> Arc<Core> {
         let settings = Settings::from_config(config);
         Arc::new(Core {
             clock: SandboxClock::new(Arc::clone(&config.clock)),
@@ -31,6 +33,7 @@ impl Core {
             requests: RequestLog::default(),
             faults: Faults::default(),
             messages_kept: config.messages_kept,
+            base_url,
             settings: Mutex::new(settings),
             first_settings: settings,
         })

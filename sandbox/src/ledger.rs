@@ -14,12 +14,17 @@ const BODY_BYTES_KEPT: usize = 16 * 1024;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Effect {
-    /// `sms` or `email`.
+    /// `sms`, `email`, `payment`, `refund`, …: an open set, each provider's kinds are in the manual.
     pub(crate) kind: &'static str,
     pub(crate) provider: &'static str,
     pub(crate) account: String,
     /// The provider's id of what came into being.
     pub(crate) id: String,
+    /// The id of what was acted on: the payment of a refund, the subscription of a charge.
+    pub(crate) object: Option<String>,
+    /// As the provider writes it.
+    pub(crate) amount: Option<String>,
+    pub(crate) currency: Option<String>,
     pub(crate) to: Vec<String>,
     pub(crate) idempotency_key: Option<String>,
     pub(crate) at: DateTime<Utc>,
@@ -54,6 +59,7 @@ pub(crate) struct LedgerFilter {
     pub(crate) provider: Option<String>,
     pub(crate) account: Option<String>,
     pub(crate) id: Option<String>,
+    pub(crate) object: Option<String>,
     pub(crate) to: Option<String>,
     pub(crate) idempotency_key: Option<String>,
 }
@@ -66,6 +72,9 @@ pub(crate) struct EntryView {
     provider: &'static str,
     account: String,
     id: String,
+    object: Option<String>,
+    amount: Option<String>,
+    currency: Option<String>,
     to: Vec<String>,
     idempotency_key: Option<String>,
     at: String,
@@ -138,6 +147,7 @@ impl LedgerFilter {
             && is(&self.provider, effect.provider)
             && is(&self.account, &effect.account)
             && is(&self.id, &effect.id)
+            && is(&self.object, effect.object.as_deref().unwrap_or_default())
             && is(
                 &self.idempotency_key,
                 effect.idempotency_key.as_deref().unwrap_or_default(),
@@ -155,6 +165,9 @@ impl From<&Entry> for EntryView {
             provider: effect.provider,
             account: effect.account,
             id: effect.id,
+            object: effect.object,
+            amount: effect.amount,
+            currency: effect.currency,
             to: effect.to,
             idempotency_key: effect.idempotency_key,
             at: effect.at.to_rfc3339(),

@@ -12,6 +12,7 @@
 //! | `provider` | what each provider implements; `twilio/` and `resend/` are the two |
 //! | `control` | everything below `/_sandbox/` |
 //! | `core`, `ledger`, `requests`, `faults`, `clock` | what the providers share |
+//! | `buyer`, `page`, `subscription` | what payment providers share: who pays, where, and how often |
 //!
 //! ```
 //! # async fn example() -> std::io::Result<()> {
@@ -25,6 +26,7 @@
 //! # }
 //! ```
 
+mod buyer;
 mod call;
 mod clock;
 mod config;
@@ -33,6 +35,7 @@ mod control;
 mod core;
 mod faults;
 mod ledger;
+mod page;
 mod provider;
 mod reply;
 mod requests;
@@ -40,6 +43,7 @@ pub mod resend;
 mod sandbox;
 mod server;
 mod shelf;
+mod subscription;
 mod timeline;
 pub mod twilio;
 

@@ -3,10 +3,16 @@
 use std::sync::Arc;
 
 use http::StatusCode;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::{
-    call::Call, connection::SandboxConnection, core::Core, reply::Reply, resend::Resend,
+    buyer::{Buyer, SentBack},
+    call::Call,
+    connection::SandboxConnection,
+    core::Core,
+    reply::Reply,
+    resend::Resend,
+    subscription::Charge,
     twilio::Twilio,
 };
 
@@ -18,6 +24,11 @@ pub(crate) trait Provider: Send + Sync {
     fn host(&self) -> &'static str;
 
     fn connection(&self) -> SandboxConnection;
+
+    /// Whether the connection is listed among those that a gateway makes by itself.
+    fn is_offered(&self) -> bool {
+        true
+    }
 
     /// Authenticates, counts against the limits and claims the idempotency key. What it claims is held
     /// until the exchange is dropped, after the answer: that is how twins can meet.
@@ -31,6 +42,26 @@ pub(crate) trait Provider: Send + Sync {
 
     /// Sets what became of a message. `None`: not one of ours.
     fn force_status(&self, id: &str, change: &Value) -> Option<Result<Value, String>>;
+
+    /// Plays the buyer of an open checkout without a browser. `details` are the fields beside `action`;
+    /// the provider refuses those it does not know. `None`: not one of ours.
+    fn play_buyer(
+        &self,
+        _id: &str,
+        _buyer: Buyer,
+        _details: &Map<String, Value>,
+    ) -> Option<Result<SentBack, String>> {
+        None
+    }
+
+    /// Makes a subscription's next billing cycle due at once and charges it; answers with the
+    /// subscription. `None`: not one of ours.
+    fn bill_cycle(&self, _id: &str, _charge: Charge) -> Option<Result<Value, String>> {
+        None
+    }
+
+    /// Does what has become due on the clock. Called before every request that could see it.
+    fn catch_up(&self) {}
 
     /// Credentials, magic values and departures, for people and for the index.
     fn guide(&self) -> Value;

@@ -45,7 +45,7 @@ impl Sandbox {
             // Bound to every address; this is the one that a client can name.
             address.set_ip(Ipv4Addr::LOCALHOST.into());
         }
-        let core = Core::new(&config);
+        let core = Core::new(&config, url_of(address));
         let tasks = TaskTracker::new();
         let front = Arc::new(Front {
             providers: provider::all(&core),
@@ -68,7 +68,7 @@ impl Sandbox {
 
     /// `http://127.0.0.1:4010`
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        url_of(self.address)
     }
 
     /// For each provider its real host name and the URL that stands in for it.
@@ -82,13 +82,21 @@ impl Sandbox {
         self.front.providers.iter().map(upstream).collect()
     }
 
-    /// One connection per provider whose credentials work here.
+    /// One connection per provider that a gateway has an adapter for; the credentials work here.
     pub fn connections(&self) -> Vec<SandboxConnection> {
         self.front
             .providers
             .iter()
+            .filter(|provider| provider.is_offered())
             .map(|provider| provider.connection())
             .collect()
+    }
+
+    /// The connection of one provider, also of one that [`Sandbox::connections`] leaves out.
+    pub fn connection(&self, provider: &str) -> Option<SandboxConnection> {
+        let mut providers = self.front.providers.iter();
+        let found = providers.find(|known| known.name() == provider)?;
+        Some(found.connection())
     }
 
     /// Stops accepting, lets answers under way finish for up to two seconds, then cuts them off.
@@ -98,4 +106,8 @@ impl Sandbox {
         // Running out of time is fine: what is left ends with its connection or its fault's delay.
         let _ = tokio::time::timeout(SHUTDOWN_MAX, self.tasks.wait()).await;
     }
+}
+
+fn url_of(address: SocketAddr) -> String {
+    format!("http://{address}")
 }

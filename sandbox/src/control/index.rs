@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use crate::provider::Provider;
+use crate::{page::escaped, provider::Provider};
 
 pub(super) fn guide(providers: &[Arc<dyn Provider>]) -> Value {
     let guides = providers.iter().map(|provider| {
@@ -25,9 +25,11 @@ pub(super) fn guide(providers: &[Arc<dyn Provider>]) -> Value {
             "GET, POST /_sandbox/clock": "{advance_s?, advance_ms?, frozen?}",
             "GET, PUT /_sandbox/config": "{delivery_ms?, twilio_concurrency?, resend_rate_limit?, resend_quota? free|daily_exceeded|monthly_exceeded, requests_kept?}",
             "GET, POST, DELETE /_sandbox/faults[/{id}]": "{fault, delay_ms?, status?, code?, bytes?, provider?, method?, path_contains?, to?, times? (0: always)}",
-            "GET /_sandbox/ledger": "?kind=&provider=&account=&id=&to=&idempotency_key=&limit=",
+            "GET /_sandbox/ledger": "?kind=&provider=&account=&id=&object=&to=&idempotency_key=&limit=",
             "GET, DELETE /_sandbox/requests": "?provider=&method=&path_contains=&limit=",
             "POST /_sandbox/messages/{id}/status": "{status, error_code?, error_message?} or {last_event}",
+            "POST /_sandbox/checkouts/{id}": "{action approve|decline|abandon}: plays the buyer of a payment, a link or a subscription",
+            "POST /_sandbox/subscriptions/{id}/cycle": "{charge succeed|fail}: bills the next cycle now",
         },
         "faults": {
             "how": "a rule at POST /_sandbox/faults, or the request header X-Sandbox-Fault: latency_before; delay_ms=500",
@@ -53,7 +55,7 @@ fn write_value(html: &mut String, value: &Value) {
             html.push_str("<dl>");
             for (name, value) in fields {
                 html.push_str("<dt><code>");
-                escape(html, name);
+                html.push_str(&escaped(name));
                 html.push_str("</code></dt><dd>");
                 write_value(html, value);
                 html.push_str("</dd>");
@@ -69,19 +71,7 @@ fn write_value(html: &mut String, value: &Value) {
             }
             html.push_str("</ul>");
         }
-        Value::String(text) => escape(html, text),
-        Value::Null | Value::Bool(_) | Value::Number(_) => escape(html, &value.to_string()),
-    }
-}
-
-fn escape(html: &mut String, text: &str) {
-    for character in text.chars() {
-        match character {
-            '&' => html.push_str("&amp;"),
-            '<' => html.push_str("&lt;"),
-            '>' => html.push_str("&gt;"),
-            '"' => html.push_str("&quot;"),
-            other => html.push(other),
-        }
+        Value::String(text) => html.push_str(&escaped(text)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => html.push_str(&value.to_string()),
     }
 }

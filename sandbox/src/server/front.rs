@@ -106,6 +106,7 @@ impl Front {
         self.core
             .requests
             .record(provider.name(), &call, self.core.settings().requests_kept);
+        provider.catch_up();
         // Held until the answer is on its way, whatever happens to it.
         let exchange = provider.open(&call);
         let reply = match fault {
