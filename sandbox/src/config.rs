@@ -24,7 +24,11 @@ pub struct SandboxConfig {
     /// Requests per second for the whole Resend team before 429. Resend's own default is 5; ours lets
     /// a load test through.
     pub resend_rate_limit: u32,
-    /// Messages, e-mails, ledger entries and idempotency keys kept, each; the oldest are dropped.
+    /// Requests per second to Razorpay before 429. Razorpay publishes no figure; ours lets a load test
+    /// through.
+    pub razorpay_rate_limit: u32,
+    /// Messages, e-mails, payments, other objects, ledger entries and idempotency keys kept, each; the
+    /// oldest are dropped.
     pub messages_kept: usize,
     /// Requests kept in the request log, the oldest dropped first; 0 switches it off.
     pub requests_kept: usize,
@@ -38,6 +42,7 @@ impl Default for SandboxConfig {
             clock: Arc::new(SystemClock),
             twilio_concurrency: 10_000,
             resend_rate_limit: 100_000,
+            razorpay_rate_limit: 100_000,
             messages_kept: 100_000,
             requests_kept: 1_000,
         }
@@ -51,6 +56,9 @@ pub(crate) struct Settings {
     pub(crate) twilio_concurrency: u32,
     pub(crate) resend_rate_limit: u32,
     pub(crate) resend_quota: Quota,
+    pub(crate) razorpay_rate_limit: u32,
+    /// Approved payments are captured at once, as a merchant can have it.
+    pub(crate) razorpay_auto_capture: bool,
     pub(crate) requests_kept: usize,
 }
 
@@ -71,6 +79,8 @@ pub(crate) struct SettingsChange {
     twilio_concurrency: Option<u32>,
     resend_rate_limit: Option<u32>,
     resend_quota: Option<Quota>,
+    razorpay_rate_limit: Option<u32>,
+    razorpay_auto_capture: Option<bool>,
     requests_kept: Option<usize>,
 }
 
@@ -81,6 +91,8 @@ impl Settings {
             twilio_concurrency: config.twilio_concurrency,
             resend_rate_limit: config.resend_rate_limit,
             resend_quota: Quota::Free,
+            razorpay_rate_limit: config.razorpay_rate_limit,
+            razorpay_auto_capture: false,
             requests_kept: config.requests_kept,
         }
     }
@@ -91,6 +103,12 @@ impl Settings {
             twilio_concurrency: change.twilio_concurrency.unwrap_or(self.twilio_concurrency),
             resend_rate_limit: change.resend_rate_limit.unwrap_or(self.resend_rate_limit),
             resend_quota: change.resend_quota.unwrap_or(self.resend_quota),
+            razorpay_rate_limit: change
+                .razorpay_rate_limit
+                .unwrap_or(self.razorpay_rate_limit),
+            razorpay_auto_capture: change
+                .razorpay_auto_capture
+                .unwrap_or(self.razorpay_auto_capture),
             requests_kept: change.requests_kept.unwrap_or(self.requests_kept),
         };
     }

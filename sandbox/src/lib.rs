@@ -9,9 +9,9 @@
 //! | --- | --- |
 //! | [`Sandbox`], [`SandboxConfig`] | starting and stopping one |
 //! | `server` | sockets, routing by prefix or host, how a fault reaches the wire |
-//! | `provider` | what each provider implements; `twilio/` and `resend/` are the two |
+//! | `provider` | what each provider implements; `twilio/`, `resend/` and `razorpay/` do |
 //! | `control` | everything below `/_sandbox/` |
-//! | `core`, `ledger`, `requests`, `faults`, `clock` | what the providers share |
+//! | `core`, `ledger`, `requests`, `faults`, `clock`, `idempotency`, `rate` | what the providers share |
 //! | `buyer`, `page`, `subscription` | what payment providers share: who pays, where, and how often |
 //!
 //! ```
@@ -34,9 +34,12 @@ mod connection;
 mod control;
 mod core;
 mod faults;
+mod idempotency;
 mod ledger;
 mod page;
 mod provider;
+mod rate;
+pub mod razorpay;
 mod reply;
 mod requests;
 pub mod resend;

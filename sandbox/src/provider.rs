@@ -10,6 +10,7 @@ use crate::{
     call::Call,
     connection::SandboxConnection,
     core::Core,
+    razorpay::Razorpay,
     reply::Reply,
     resend::Resend,
     subscription::Charge,
@@ -79,5 +80,6 @@ pub(crate) fn all(core: &Arc<Core>) -> Vec<Arc<dyn Provider>> {
     vec![
         Arc::new(Twilio::new(Arc::clone(core))),
         Arc::new(Resend::new(Arc::clone(core))),
+        Arc::new(Razorpay::new(Arc::clone(core))),
     ]
 }

@@ -27,19 +27,15 @@ use std::{
 use http::{Method, StatusCode, header};
 use serde_json::{Value, json};
 
-use self::{
-    email::Email,
-    error::ResendError,
-    idempotency::{Claim, Claimed, IdempotencyKeys},
-    key::Permission,
-    rate::{Rate, RateWindow},
-};
+use self::{email::Email, error::ResendError, idempotency::Repeat, key::Permission, rate::Rate};
 use crate::{
     call::Call,
     connection::SandboxConnection,
     core::Core,
+    idempotency::{Claim, IdempotencyKeys},
     lock,
     provider::{Exchange, Provider},
+    rate::RateWindow,
     reply::Reply,
     shelf::Shelf,
 };
@@ -99,19 +95,18 @@ impl Resend {
         let state = &self.0;
         let now = state.core.clock.now();
         let permission = key::authenticate(call).map_err(ResendError::reply)?;
-        let rate = state
-            .window
-            .count(now, state.core.settings().resend_rate_limit)?;
+        let limit = state.core.settings().resend_rate_limit;
+        let rate = Rate::of(limit, state.window.count(now, limit))?;
         let refuse = |error: ResendError| Box::new(rate.label(error.reply()));
         let route = Route::of(call).map_err(refuse)?;
         let sends = matches!(route, Route::Send | Route::Batch);
         if permission == Permission::Sending && !sends {
             return Err(refuse(ResendError::named("restricted_api_key")));
         }
-        let claim = match state.keys.claim(call, sends, now).map_err(refuse)? {
-            Claimed::None => None,
-            Claimed::New(claim) => Some(claim),
-            Claimed::Answered(reply) => return Err(Box::new(rate.label(reply))),
+        let claim = match idempotency::claim(&state.keys, call, sends, now).map_err(refuse)? {
+            Repeat::Unkeyed => None,
+            Repeat::First(claim) => Some(claim),
+            Repeat::Again(reply) => return Err(Box::new(rate.label(reply))),
         };
         Ok(Arc::new(ResendExchange {
             state: Arc::clone(state),

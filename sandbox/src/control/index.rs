@@ -23,7 +23,7 @@ pub(super) fn guide(providers: &[Arc<dyn Provider>]) -> Value {
             "GET /_sandbox/health": "whether it runs",
             "POST /_sandbox/reset": "everything as at the start",
             "GET, POST /_sandbox/clock": "{advance_s?, advance_ms?, frozen?}",
-            "GET, PUT /_sandbox/config": "{delivery_ms?, twilio_concurrency?, resend_rate_limit?, resend_quota? free|daily_exceeded|monthly_exceeded, requests_kept?}",
+            "GET, PUT /_sandbox/config": "{delivery_ms?, twilio_concurrency?, resend_rate_limit?, resend_quota? free|daily_exceeded|monthly_exceeded, razorpay_rate_limit?, razorpay_auto_capture?, requests_kept?}",
             "GET, POST, DELETE /_sandbox/faults[/{id}]": "{fault, delay_ms?, status?, code?, bytes?, provider?, method?, path_contains?, to?, times? (0: always)}",
             "GET /_sandbox/ledger": "?kind=&provider=&account=&id=&object=&to=&idempotency_key=&limit=",
             "GET, DELETE /_sandbox/requests": "?provider=&method=&path_contains=&limit=",

@@ -1,0 +1,255 @@
+//! Razorpay: orders, payments, refunds, payment links, plans, subscriptions, and the pages on which
+//! a buyer pays.
+//!
+//! Sources, read in 2026: the published documentation (razorpay.com/docs, as Markdown in the repository
+//! razorpay/markdown-docs) and the answers recorded in the official SDKs.
+
+mod access;
+mod agenda;
+mod billing;
+mod books;
+mod buying;
+mod checkout;
+mod error;
+mod fields;
+mod guide;
+mod id;
+mod link;
+mod link_draft;
+mod list;
+mod money;
+mod news;
+mod notes;
+mod order;
+mod paying;
+mod payment;
+mod plan;
+mod proration;
+mod refund;
+mod repeat;
+mod route;
+mod signature;
+mod subscription;
+mod subscription_change;
+mod view;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use http::StatusCode;
+use serde_json::{Map, Value, json};
+
+use self::{
+    books::{Books, Cause},
+    error::RazorpayError,
+    repeat::Repeat,
+    route::Route,
+};
+use crate::{
+    buyer::{Buyer, SentBack},
+    call::Call,
+    connection::SandboxConnection,
+    core::Core,
+    idempotency::{Claim, IdempotencyKeys},
+    lock,
+    provider::{Exchange, Provider},
+    rate::RateWindow,
+    reply::Reply,
+    subscription::Charge,
+};
+
+/// A test key: the prefix is all that tells it from a live one.
+pub const KEY_ID: &str = "rzp_test_sandbox00000001";
+pub const KEY_SECRET: &str = "sandboxrazorpaysecret001";
+/// The receipt, or the value of a note, that makes a refund fail.
+pub const REFUND_FAILS: &str = "sandbox_refund_fails";
+/// … that keeps a refund pending.
+pub const REFUND_STAYS_PENDING: &str = "sandbox_refund_pending";
+/// … that makes an instant refund impossible: it becomes a normal one.
+pub const REFUND_NOT_INSTANT: &str = "sandbox_refund_not_instant";
+
+const NAME: &str = "razorpay";
+
+pub(crate) struct Razorpay(Arc<State>);
+
+struct State {
+    core: Arc<Core>,
+    books: Mutex<Books>,
+    keys: IdempotencyKeys,
+    window: RateWindow,
+}
+
+/// One admitted request; it holds its idempotency key until it is dropped.
+struct RazorpayExchange {
+    state: Arc<State>,
+    claim: Option<Claim>,
+}
+
+impl Razorpay {
+    pub(crate) fn new(core: Arc<Core>) -> Razorpay {
+        let books = Mutex::new(Books::new(core.messages_kept));
+        let keys = IdempotencyKeys::new(core.messages_kept);
+        Razorpay(Arc::new(State {
+            core,
+            books,
+            keys,
+            window: RateWindow::default(),
+        }))
+    }
+
+    fn admit(&self, call: &Call) -> Result<Arc<dyn Exchange>, RazorpayError> {
+        let state = &self.0;
+        let mut claim = None;
+        let route = Route::of(call);
+        if !route.as_ref().is_ok_and(Route::is_for_browsers) {
+            access::authenticate(call)?;
+            let now = state.core.clock.now();
+            let limit = state.core.settings().razorpay_rate_limit;
+            state
+                .window
+                .count(now, limit)
+                .ok_or_else(RazorpayError::too_many_requests)?;
+            if let Route::Refund(_) = route? {
+                match repeat::claim(&state.keys, call, now)? {
+                    Repeat::Unkeyed => {}
+                    Repeat::First(first) => claim = Some(first),
+                    Repeat::Again(reply) => return Ok(Arc::new(Answered(reply))),
+                }
+            }
+        }
+        Ok(Arc::new(RazorpayExchange {
+            state: Arc::clone(state),
+            claim,
+        }))
+    }
+}
+
+/// A request that was answered before, and its answer.
+struct Answered(Reply);
+
+impl Exchange for Answered {
+    fn answer(&self, _call: &Call) -> Reply {
+        self.0.clone()
+    }
+}
+
+impl State {
+    /// The books as they are now: what has become due is done.
+    fn books(&self) -> MutexGuard<'_, Books> {
+        let now = self.core.clock.now();
+        let mut books = lock(&self.books);
+        books.catch_up(&self.core, now);
+        books
+    }
+}
+
+impl Provider for Razorpay {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn host(&self) -> &'static str {
+        "api.razorpay.com"
+    }
+
+    fn connection(&self) -> SandboxConnection {
+        SandboxConnection {
+            service: "payments",
+            provider: NAME,
+            environment: "test",
+            credentials: BTreeMap::from([
+                ("key_id", KEY_ID.to_owned()),
+                ("key_secret", KEY_SECRET.to_owned()),
+            ]),
+            settings: BTreeMap::new(),
+            example_path: "/v1/payments",
+            example_body: json!({ "amount": "500.00", "currency": "INR", "provider": NAME }),
+        }
+    }
+
+    fn is_offered(&self) -> bool {
+        false
+    }
+
+    fn open(&self, call: &Call) -> Result<Arc<dyn Exchange>, Box<Reply>> {
+        self.admit(call).map_err(|error| Box::new(error.reply()))
+    }
+
+    /// The customer of the payment link that the request creates or names.
+    fn recipients(&self, call: &Call) -> Vec<String> {
+        match Route::of(call) {
+            Ok(Route::CreateLink) => {
+                let body: Value = serde_json::from_slice(&call.body).unwrap_or_default();
+                let texts = ["/customer/email", "/customer/contact"]
+                    .map(|path| body.pointer(path).and_then(Value::as_str));
+                texts.into_iter().flatten().map(str::to_owned).collect()
+            }
+            Ok(Route::Link(id) | Route::UpdateLink(id) | Route::CancelLink(id)) => {
+                let books = lock(&self.0.books);
+                let link = books.links.find(id);
+                link.map(|link| link.payer().addresses())
+                    .unwrap_or_default()
+            }
+            Ok(_) | Err(_) => Vec::new(),
+        }
+    }
+
+    fn refusal(&self, status: Option<StatusCode>, code: Option<&str>) -> Reply {
+        error::refusal(status, code)
+    }
+
+    fn force_status(&self, _id: &str, _change: &Value) -> Option<Result<Value, String>> {
+        None
+    }
+
+    fn play_buyer(
+        &self,
+        id: &str,
+        buyer: Buyer,
+        details: &Map<String, Value>,
+    ) -> Option<Result<SentBack, String>> {
+        if !buying::knows(&self.0, id) {
+            return None;
+        }
+        match serde_json::from_value(Value::Object(details.clone())) {
+            Ok(details) => buying::decide(&self.0, id, buyer, details),
+            Err(error) => Some(Err(error.to_string())),
+        }
+    }
+
+    fn bill_cycle(&self, id: &str, charge: Charge) -> Option<Result<Value, String>> {
+        let mut books = self.0.books();
+        books.subscriptions.find(id)?;
+        Some(books.force_cycle(&Cause::buyer(&self.0.core), id, charge))
+    }
+
+    fn catch_up(&self) {
+        drop(self.0.books());
+    }
+
+    fn guide(&self) -> Value {
+        guide::guide()
+    }
+
+    fn clear(&self) {
+        lock(&self.0.books).clear();
+        self.0.keys.clear();
+        self.0.window.clear();
+    }
+}
+
+impl Exchange for RazorpayExchange {
+    fn answer(&self, call: &Call) -> Reply {
+        let answered = Route::of(call)
+            .and_then(|route| route.answer(&self.state, call))
+            .unwrap_or_else(RazorpayError::reply);
+        if let Some(claim) = &self.claim
+            && answered.status.is_success()
+        {
+            claim.keep(&answered);
+        }
+        answered
+    }
+}
