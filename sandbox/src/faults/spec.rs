@@ -38,7 +38,7 @@ pub(crate) struct FaultSpec {
     delay_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<u16>,
-    /// Twilio's number or Resend's name.
+    /// The provider's own: Twilio's number, Resend's name, Razorpay's code.
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -34,7 +34,7 @@ impl Books {
                 subscription.method = Some(method);
                 subscription.charges_fail = false;
                 self.retry(cause, id, Charge::Succeed);
-                return self.subscriptions.find(id)?.last_payment_id.clone();
+                return self.subscriptions.find(id)?.payments.last().cloned();
             }
             SubscriptionStatus::Authenticated
             | SubscriptionStatus::Active
@@ -60,7 +60,7 @@ impl Books {
             return Some(payment_id);
         }
         self.reschedule(id);
-        self.subscriptions.find(id)?.last_payment_id.clone()
+        self.subscriptions.find(id)?.payments.last().cloned()
     }
 
     /// The buyer, or the bank, does not agree: an attempt that failed, nothing else.
@@ -71,9 +71,12 @@ impl Books {
         method: Method,
     ) -> Option<String> {
         let subscription = self.subscriptions.find_mut(id)?;
-        subscription.method = subscription.method.or(Some(method));
         let amount = subscription.charge_amount();
-        self.charge_for(cause, id, amount, Verdict::Failed)
+        // The attempt has the method that was tried; the subscription keeps its own.
+        let kept = subscription.method.replace(method);
+        let payment_id = self.charge_for(cause, id, amount, Verdict::Failed);
+        self.subscriptions.find_mut(id)?.method = kept;
+        payment_id
     }
 
     /// Its time has come.
@@ -248,7 +251,7 @@ impl Books {
         if verdict == Verdict::Authorized {
             self.capture(cause, &payment_id);
             if let Some(subscription) = self.subscriptions.find_mut(id) {
-                subscription.last_payment_id = Some(payment_id.clone());
+                subscription.payments.push(payment_id.clone());
             }
         }
         Some(payment_id)

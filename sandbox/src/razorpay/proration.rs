@@ -25,11 +25,6 @@ impl Books {
     ) -> Result<(), RazorpayError> {
         let subscription = self.subscription(id)?;
         let difference = subscription.difference(&change, cause.at);
-        let pays_fail = subscription.charges_fail;
-        let last_payment = subscription
-            .last_payment_id
-            .as_ref()
-            .and_then(|id| self.payments.find(id));
         if difference != 0 && difference.abs() < DIFFERENCE_MIN {
             return Err(RazorpayError::bad(
                 SHAPE,
@@ -37,25 +32,32 @@ impl Books {
             ));
         }
         if difference > 0 {
-            if pays_fail {
-                self.charge_for(cause, id, difference, Verdict::Failed);
-                return Err(RazorpayError::bad(
-                    SHAPE,
-                    "The charge for the update failed, the subscription is not updated",
-                ));
-            }
             self.charge_for(cause, id, difference, Verdict::Authorized);
-        } else if let Some(payment) = last_payment {
-            let back = difference.saturating_neg().min(payment.refundable());
-            if back > 0 {
-                let refund = NewRefund::of_part(payment, back);
-                self.refund(cause, refund);
-            }
+        } else {
+            self.give_back(cause, id, difference.saturating_neg());
         }
         if let Some(subscription) = self.subscriptions.find_mut(id) {
             subscription.change_now(change, cause.at);
         }
         Ok(())
+    }
+
+    /// From the payments of the subscription, the newest first: credit is not tied to one of them.
+    fn give_back(&mut self, cause: &Cause<'_>, id: &str, mut amount: i64) {
+        let Some(subscription) = self.subscriptions.find(id) else {
+            return;
+        };
+        for payment_id in subscription.payments.clone().iter().rev() {
+            let Some(payment) = self.payments.find(payment_id) else {
+                continue;
+            };
+            let part = amount.min(payment.refundable());
+            if part > 0 {
+                let refund = NewRefund::of_part(payment, part);
+                self.refund(cause, refund);
+                amount = amount.saturating_sub(part);
+            }
+        }
     }
 }
 

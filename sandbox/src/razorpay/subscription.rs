@@ -1,6 +1,6 @@
 //! Subscriptions: what the merchant asks for and sees. How they are charged is in `billing`.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Months, Utc};
 use http::StatusCode;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -25,7 +25,8 @@ use crate::{call::Call, reply::Reply};
 
 pub(super) const SHAPE: Shape = Shape::Bare;
 const TEXT_CHARACTERS_MAX: usize = 255;
-const YEARS_MAX: i64 = 100;
+/// A hundred years.
+const LENGTH_MAX: Months = Months::new(1_200);
 
 #[derive(Debug)]
 pub(super) struct Subscription {
@@ -61,7 +62,8 @@ pub(super) struct Subscription {
     pub(super) method: Option<Method>,
     /// Every charge fails until the buyer gives another mandate or the control API says otherwise.
     pub(super) charges_fail: bool,
-    pub(super) last_payment_id: Option<String>,
+    /// Ids of captured payments, oldest first.
+    pub(super) payments: Vec<String>,
     pub(super) callback: Option<Callback>,
 }
 
@@ -282,7 +284,7 @@ fn parse(
         change: None,
         method: None,
         charges_fail: false,
-        last_payment_id: None,
+        payments: Vec::new(),
         callback: None,
         plan,
     })
@@ -295,9 +297,8 @@ pub(super) fn check_length(
     total_count: i64,
     now: DateTime<Utc>,
 ) -> Result<(), RazorpayError> {
-    let days_max = YEARS_MAX.saturating_mul(366);
     let end = plan.after(now, total_count);
-    if end.is_some_and(|end| end.signed_duration_since(now).num_days() <= days_max) {
+    if end.is_some() && end <= now.checked_add_months(LENGTH_MAX) {
         return Ok(());
     }
     Err(fields.wrong(

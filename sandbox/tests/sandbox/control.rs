@@ -42,8 +42,12 @@ async fn connections_and_upstreams_lead_to_working_providers() {
     let rig = Rig::start().await;
     let upstreams = rig.sandbox.upstreams();
     let url = rig.sandbox.url();
-    let expected = [("api.twilio.com", "twilio"), ("api.resend.com", "resend")]
-        .map(|(host, prefix)| (host.to_owned(), format!("{url}/{prefix}")));
+    let expected = [
+        ("api.twilio.com", "twilio"),
+        ("api.resend.com", "resend"),
+        ("api.razorpay.com", "razorpay"),
+    ]
+    .map(|(host, prefix)| (host.to_owned(), format!("{url}/{prefix}")));
     assert_eq!(upstreams, expected);
     let connections = rig.sandbox.connections();
     let kinds: Vec<_> = connections

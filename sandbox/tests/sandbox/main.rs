@@ -8,6 +8,19 @@
 
 mod control;
 mod faults;
+mod razorpay_checkout;
+mod razorpay_control;
+mod razorpay_cycles;
+mod razorpay_link_payments;
+mod razorpay_links;
+mod razorpay_orders;
+mod razorpay_payments;
+mod razorpay_plans;
+mod razorpay_refunds;
+mod razorpay_requests;
+mod razorpay_rig;
+mod razorpay_subscription_changes;
+mod razorpay_subscriptions;
 mod resend_changes;
 mod resend_keys;
 mod resend_refusals;
