@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::{Clock, SystemClock};
 
+/// About nine hours, as PayPal's live.
+const PAYPAL_TOKEN_TTL_S: u32 = 32_400;
+
 /// How a sandbox is started. `Default` suits tests: a free port on loopback, the machine's clock.
 #[derive(Debug, Clone)]
 pub struct SandboxConfig {
@@ -27,6 +30,8 @@ pub struct SandboxConfig {
     /// Requests per second to Razorpay before 429. Razorpay publishes no figure; ours lets a load test
     /// through.
     pub razorpay_rate_limit: u32,
+    /// Requests per second to PayPal before 429. PayPal publishes no figure; ours lets a load test through.
+    pub paypal_rate_limit: u32,
     /// Messages, e-mails, payments, other objects, ledger entries and idempotency keys kept, each; the
     /// oldest are dropped.
     pub messages_kept: usize,
@@ -43,6 +48,7 @@ impl Default for SandboxConfig {
             twilio_concurrency: 10_000,
             resend_rate_limit: 100_000,
             razorpay_rate_limit: 100_000,
+            paypal_rate_limit: 100_000,
             messages_kept: 100_000,
             requests_kept: 1_000,
         }
@@ -59,6 +65,13 @@ pub(crate) struct Settings {
     pub(crate) razorpay_rate_limit: u32,
     /// Approved payments are captured at once, as a merchant can have it.
     pub(crate) razorpay_auto_capture: bool,
+    pub(crate) paypal_rate_limit: u32,
+    /// How long PayPal's access tokens live.
+    pub(crate) paypal_token_ttl_s: u32,
+    /// How PayPal's captures, refunds and subscription payments end where nothing else decides.
+    pub(crate) paypal_capture: PaypalCapture,
+    pub(crate) paypal_refund: PaypalRefund,
+    pub(crate) paypal_charge: PaypalCharge,
     pub(crate) requests_kept: usize,
 }
 
@@ -71,6 +84,31 @@ pub(crate) enum Quota {
     MonthlyExceeded,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum PaypalCapture {
+    Completed,
+    Pending,
+    Declined,
+    Failed,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum PaypalRefund {
+    Completed,
+    Pending,
+    Failed,
+    Cancelled,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum PaypalCharge {
+    Succeed,
+    Fail,
+}
+
 /// Only the settings that are to change.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -81,6 +119,11 @@ pub(crate) struct SettingsChange {
     resend_quota: Option<Quota>,
     razorpay_rate_limit: Option<u32>,
     razorpay_auto_capture: Option<bool>,
+    paypal_rate_limit: Option<u32>,
+    paypal_token_ttl_s: Option<u32>,
+    paypal_capture: Option<PaypalCapture>,
+    paypal_refund: Option<PaypalRefund>,
+    paypal_charge: Option<PaypalCharge>,
     requests_kept: Option<usize>,
 }
 
@@ -93,6 +136,11 @@ impl Settings {
             resend_quota: Quota::Free,
             razorpay_rate_limit: config.razorpay_rate_limit,
             razorpay_auto_capture: false,
+            paypal_rate_limit: config.paypal_rate_limit,
+            paypal_token_ttl_s: PAYPAL_TOKEN_TTL_S,
+            paypal_capture: PaypalCapture::Completed,
+            paypal_refund: PaypalRefund::Completed,
+            paypal_charge: PaypalCharge::Succeed,
             requests_kept: config.requests_kept,
         }
     }
@@ -109,6 +157,11 @@ impl Settings {
             razorpay_auto_capture: change
                 .razorpay_auto_capture
                 .unwrap_or(self.razorpay_auto_capture),
+            paypal_rate_limit: change.paypal_rate_limit.unwrap_or(self.paypal_rate_limit),
+            paypal_token_ttl_s: change.paypal_token_ttl_s.unwrap_or(self.paypal_token_ttl_s),
+            paypal_capture: change.paypal_capture.unwrap_or(self.paypal_capture),
+            paypal_refund: change.paypal_refund.unwrap_or(self.paypal_refund),
+            paypal_charge: change.paypal_charge.unwrap_or(self.paypal_charge),
             requests_kept: change.requests_kept.unwrap_or(self.requests_kept),
         };
     }

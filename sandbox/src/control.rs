@@ -96,6 +96,7 @@ impl Desk<'_> {
             (&Method::POST, ["_sandbox", "messages", id, "status"]) => self.force_status(id),
             (&Method::POST, ["_sandbox", "checkouts", id]) => self.play_buyer(id),
             (&Method::POST, ["_sandbox", "subscriptions", id, "cycle"]) => self.bill_cycle(id),
+            (&Method::POST, ["_sandbox", provider, action]) => self.steer(provider, action),
             (method, _) => Err(Refused(
                 StatusCode::NOT_FOUND,
                 format!(
@@ -269,6 +270,19 @@ impl Desk<'_> {
                 format!("no provider has a subscription {id}"),
             )),
         }
+    }
+
+    fn steer(&self, provider: &str, action: &str) -> Answer {
+        let mut providers = self.providers.iter();
+        let found = providers.find(|known| known.name() == provider);
+        found
+            .and_then(|provider| provider.control(action))
+            .ok_or_else(|| {
+                Refused(
+                    StatusCode::NOT_FOUND,
+                    format!("no provider {provider} that does {action}"),
+                )
+            })
     }
 
     fn read<T: DeserializeOwned>(&self) -> Result<T, Refused> {

@@ -9,7 +9,7 @@
 //! | --- | --- |
 //! | [`Sandbox`], [`SandboxConfig`] | starting and stopping one |
 //! | `server` | sockets, routing by prefix or host, how a fault reaches the wire |
-//! | `provider` | what each provider implements; `twilio/`, `resend/` and `razorpay/` do |
+//! | `provider` | what each provider implements; `twilio/`, `resend/`, `razorpay/` and `paypal/` do |
 //! | `control` | everything below `/_sandbox/` |
 //! | `core`, `ledger`, `requests`, `faults`, `clock`, `idempotency`, `rate` | what the providers share |
 //! | `buyer`, `page`, `subscription` | what payment providers share: who pays, where, and how often |
@@ -37,6 +37,7 @@ mod faults;
 mod idempotency;
 mod ledger;
 mod page;
+pub mod paypal;
 mod provider;
 mod rate;
 pub mod razorpay;

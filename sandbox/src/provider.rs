@@ -10,6 +10,7 @@ use crate::{
     call::Call,
     connection::SandboxConnection,
     core::Core,
+    paypal::Paypal,
     razorpay::Razorpay,
     reply::Reply,
     resend::Resend,
@@ -64,6 +65,11 @@ pub(crate) trait Provider: Send + Sync {
     /// Does what has become due on the clock. Called before every request that could see it.
     fn catch_up(&self) {}
 
+    /// `POST /_sandbox/{name}/{action}`: what only this provider can be told. `None`: no such action.
+    fn control(&self, _action: &str) -> Option<Reply> {
+        None
+    }
+
     /// Credentials, magic values and departures, for people and for the index.
     fn guide(&self) -> Value;
 
@@ -81,5 +87,6 @@ pub(crate) fn all(core: &Arc<Core>) -> Vec<Arc<dyn Provider>> {
         Arc::new(Twilio::new(Arc::clone(core))),
         Arc::new(Resend::new(Arc::clone(core))),
         Arc::new(Razorpay::new(Arc::clone(core))),
+        Arc::new(Paypal::new(Arc::clone(core))),
     ]
 }

@@ -64,6 +64,12 @@ impl<T> Shelf<T> {
             .filter_map(|(index, (_, item))| Some((index, item.as_ref()?)))
     }
 
+    /// Of the items that are there, oldest first.
+    pub(crate) fn ids(&self) -> Vec<String> {
+        let kept = self.items.iter().filter(|(_, item)| item.is_some());
+        kept.map(|(id, _)| id.clone()).collect()
+    }
+
     pub(crate) fn clear(&mut self) {
         *self = Shelf::new(self.max);
     }

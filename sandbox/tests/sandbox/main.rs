@@ -8,6 +8,23 @@
 
 mod control;
 mod faults;
+mod paypal_authorizations;
+mod paypal_buyer;
+mod paypal_capturing;
+mod paypal_catalog;
+mod paypal_cycles;
+mod paypal_endings;
+mod paypal_failed_payments;
+mod paypal_faults;
+mod paypal_order_checks;
+mod paypal_orders;
+mod paypal_refunds;
+mod paypal_request_ids;
+mod paypal_revisions;
+mod paypal_rig;
+mod paypal_subscriptions;
+mod paypal_tokens;
+mod paypal_voids;
 mod razorpay_checkout;
 mod razorpay_control;
 mod razorpay_cycles;

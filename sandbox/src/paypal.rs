@@ -1,0 +1,350 @@
+//! PayPal: orders, payments, products, plans, subscriptions, and the pages on which a buyer approves.
+//!
+//! Sources: the published OpenAPI descriptions (github.com/paypal/paypal-rest-api-specifications, of
+//! 2024: Orders v2, Payments v2, Catalog Products v1, Subscriptions v1), the reference pages on
+//! developer.paypal.com and the official SDKs, read in 2026.
+
+mod authorization;
+mod books;
+mod buyer;
+mod capture;
+mod checkout;
+mod consent;
+mod course;
+mod desk;
+mod error;
+mod fields;
+mod force;
+mod guide;
+mod happened;
+mod id;
+mod issues;
+mod list;
+mod mock;
+mod money;
+mod order;
+mod outcome;
+mod plan;
+mod product;
+mod refund;
+mod request_id;
+mod route;
+mod subscription;
+mod terms;
+mod token;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+
+use http::{Method, StatusCode, header};
+use serde_json::{Map, Value, json};
+
+use self::{
+    books::Books,
+    desk::Desk,
+    error::PaypalError,
+    outcome::Outcome,
+    request_id::{Claimed, RequestIds},
+    route::Route,
+    subscription::SubscriptionStatus,
+    token::Tokens,
+};
+use crate::{
+    buyer::{Buyer, SentBack},
+    call::Call,
+    connection::SandboxConnection,
+    core::Core,
+    lock,
+    provider::{Exchange, Provider},
+    rate::RateWindow,
+    reply::Reply,
+    subscription::Charge,
+};
+
+/// The application's credentials, in the shape of real ones.
+pub const CLIENT_ID: &str =
+    "AsandboxpaypalclientidQ0neR0uter4emulated7app9dev0nlyN0tReal_a1b2c3d4e5f6g7h8i9j0";
+pub const CLIENT_SECRET: &str =
+    "EsandboxpaypalsecretQ0neR0uter4emulated7app9dev0nlyN0tReal_z9y8x7w6v5u4t3s2r1q0p";
+
+/// The merchant's account, as the ledger names it.
+const MERCHANT_ID: &str = "5ANDB0XMERCH2";
+const MERCHANT_EMAIL: &str = "merchant@example.com";
+const NAME: &str = "paypal";
+/// The sandbox of PayPal itself: the host tells test from live.
+const HOST: &str = "api-m.sandbox.paypal.com";
+
+pub(crate) struct Paypal(Arc<State>);
+
+struct State {
+    core: Arc<Core>,
+    books: Mutex<Books>,
+    request_ids: RequestIds,
+    tokens: Tokens,
+    window: RateWindow,
+}
+
+/// One admitted request; it holds its request id until it is dropped.
+struct PaypalExchange {
+    state: Arc<State>,
+    claimed: Claimed,
+}
+
+impl State {
+    fn base(&self) -> String {
+        format!("{}/{NAME}", self.core.base_url)
+    }
+}
+
+impl Paypal {
+    pub(crate) fn new(core: Arc<Core>) -> Paypal {
+        let max = core.messages_kept;
+        Paypal(Arc::new(State {
+            core,
+            books: Mutex::new(Books::new(max)),
+            request_ids: RequestIds::new(max),
+            tokens: Tokens::new(),
+            window: RateWindow::default(),
+        }))
+    }
+
+    fn admit(&self, call: &Call) -> Result<Arc<dyn Exchange>, Box<Reply>> {
+        let state = &self.0;
+        let now = state.core.clock.now();
+        let refuse = |error: PaypalError| Box::new(error.reply());
+        let route = Route::of(call);
+        let mut claimed = Claimed::Free;
+        if !route.as_ref().is_ok_and(|route| route.is_page()) {
+            let limit = state.core.settings().paypal_rate_limit;
+            if state.window.count(now, limit).is_none() {
+                return Err(refuse(PaypalError::status(StatusCode::TOO_MANY_REQUESTS)));
+            }
+            if !matches!(route, Ok(Route::Token)) {
+                state.tokens.check(call, now)?;
+                let route = route.map_err(refuse)?;
+                check_type(call).map_err(refuse)?;
+                mock::refused(call).map_err(refuse)?;
+                claimed = state.request_ids.claim(call, route, now).map_err(refuse)?;
+            }
+        }
+        Ok(Arc::new(PaypalExchange {
+            state: Arc::clone(state),
+            claimed,
+        }))
+    }
+}
+
+/// What is sent must be JSON, and said to be, even where nothing is.
+fn check_type(call: &Call) -> Result<(), PaypalError> {
+    if call.method != Method::POST && call.method != Method::PATCH {
+        return Ok(());
+    }
+    let content_type = call.header(header::CONTENT_TYPE.as_str());
+    let essence = content_type
+        .and_then(|text| text.split(';').next())
+        .unwrap_or_default();
+    match essence.trim().eq_ignore_ascii_case("application/json") {
+        true => Ok(()),
+        false => Err(PaypalError::status(StatusCode::UNSUPPORTED_MEDIA_TYPE)),
+    }
+}
+
+impl Provider for Paypal {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn host(&self) -> &'static str {
+        HOST
+    }
+
+    fn connection(&self) -> SandboxConnection {
+        SandboxConnection {
+            service: "payments",
+            provider: NAME,
+            environment: "test",
+            credentials: BTreeMap::from([
+                ("client_id", CLIENT_ID.to_owned()),
+                ("client_secret", CLIENT_SECRET.to_owned()),
+            ]),
+            settings: BTreeMap::new(),
+            example_path: "/v1/payments",
+            example_body: json!({
+                "amount": "25.00",
+                "currency": "USD",
+                "provider": NAME,
+                "return_url": "https://example.com/return",
+                "cancel_url": "https://example.com/cancel",
+            }),
+        }
+    }
+
+    /// No gateway has an adapter yet.
+    fn is_offered(&self) -> bool {
+        false
+    }
+
+    fn open(&self, call: &Call) -> Result<Arc<dyn Exchange>, Box<Reply>> {
+        self.admit(call)
+    }
+
+    /// Payments have no address.
+    fn recipients(&self, _call: &Call) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn refusal(&self, status: Option<StatusCode>, code: Option<&str>) -> Reply {
+        error::refusal(status, code)
+    }
+
+    fn force_status(&self, id: &str, change: &Value) -> Option<Result<Value, String>> {
+        let desk = Desk::unasked(&self.0);
+        force::force(&mut lock(&self.0.books), &desk, id, change)
+    }
+
+    fn play_buyer(
+        &self,
+        id: &str,
+        buyer: Buyer,
+        details: &Map<String, Value>,
+    ) -> Option<Result<SentBack, String>> {
+        let desk = Desk::unasked(&self.0);
+        let mut books = lock(&self.0.books);
+        if books.orders.find(id).is_some() {
+            return Some(checkout::play(&mut books, &desk, id, (buyer, details)));
+        }
+        if books.subscriptions.find(id).is_some() || books.consents.find(id).is_some() {
+            return Some(consent::play(&mut books, &desk, id, (buyer, details)));
+        }
+        None
+    }
+
+    fn bill_cycle(&self, id: &str, charge: Charge) -> Option<Result<Value, String>> {
+        let desk = Desk::unasked(&self.0);
+        let mut books = lock(&self.0.books);
+        let subscription = books.subscriptions.find_mut(id)?;
+        if subscription.status != SubscriptionStatus::Active || subscription.next_at.is_none() {
+            let status = subscription.status.name();
+            return Some(Err(format!("nothing is billed while it is {status}")));
+        }
+        subscription.bill(&desk, desk.now, Some(charge));
+        let view = subscription.view(&desk.base(), &["last_failed_payment"]);
+        books.schedule(id);
+        Some(Ok(view))
+    }
+
+    fn catch_up(&self) {
+        let desk = Desk::unasked(&self.0);
+        lock(&self.0.books).settle(&desk);
+    }
+
+    fn control(&self, action: &str) -> Option<Reply> {
+        match action {
+            "revoke-tokens" => {
+                self.0.tokens.revoke();
+                Some(Reply::empty(StatusCode::NO_CONTENT))
+            }
+            _ => None,
+        }
+    }
+
+    fn guide(&self) -> Value {
+        guide::guide()
+    }
+
+    fn clear(&self) {
+        lock(&self.0.books).clear();
+        self.0.request_ids.clear();
+        self.0.tokens.revoke();
+        self.0.window.clear();
+    }
+}
+
+impl Exchange for PaypalExchange {
+    fn answer(&self, call: &Call) -> Reply {
+        let answered = self.route(call).unwrap_or_else(PaypalError::reply);
+        error::traced(answered)
+    }
+}
+
+impl PaypalExchange {
+    fn route(&self, call: &Call) -> Result<Reply, PaypalError> {
+        let state = &self.state;
+        let desk = Desk::of(state, call);
+        let route = Route::of(call)?;
+        if route == Route::Token {
+            let ttl_s = state.core.settings().paypal_token_ttl_s;
+            return Ok(state.tokens.issue(call, desk.now, ttl_s));
+        }
+        let mut books = lock(&state.books);
+        books.settle(&desk.by_clock());
+        if let Claimed::Repeat(made) = &self.claimed {
+            return made.reply(StatusCode::OK, &books, &desk);
+        }
+        if route.is_page() {
+            return Ok(page(&mut books, &desk, route, call));
+        }
+        let outcome = operate(&mut books, &desk, route, call)?;
+        if let (Claimed::New(claim), Outcome::Made(_, made)) = (&self.claimed, &outcome) {
+            claim.keep(made.clone());
+        }
+        outcome.reply(&books, &desk)
+    }
+}
+
+fn page(books: &mut Books, desk: &Desk<'_>, route: Route<'_>, call: &Call) -> Reply {
+    match route {
+        Route::CheckoutPage => checkout::page(books, desk, call),
+        Route::PlayCheckout => checkout::posted(books, desk, call),
+        Route::PlayConsent => consent::posted(books, desk, call),
+        _ => consent::page(books, desk, call),
+    }
+}
+
+fn operate(
+    books: &mut Books,
+    desk: &Desk<'_>,
+    route: Route<'_>,
+    call: &Call,
+) -> Result<Outcome, PaypalError> {
+    match route {
+        Route::CreateOrder => order::create::create(books, desk, call),
+        Route::GetOrder(id) => {
+            let order = books.order(id, desk.now)?;
+            Ok(Outcome::Shown(order.view(books, desk)))
+        }
+        Route::PatchOrder(id) => order::patch::patch(books, desk, id, call),
+        Route::CaptureOrder(id) => order::complete::capture(books, desk, id, call),
+        Route::AuthorizeOrder(id) => order::complete::authorize(books, desk, id, call),
+        Route::GetAuthorization(id) => Ok(Outcome::Shown(books.authorization(id)?.view())),
+        Route::CaptureAuthorization(id) => authorization::capture::capture(books, desk, id, call),
+        Route::Reauthorize(id) => authorization::reauthorize::reauthorize(books, desk, id, call),
+        Route::Void(id) => authorization::void::void(books, desk, id),
+        Route::GetCapture(id) => Ok(Outcome::Shown(books.capture(id)?.view(books))),
+        Route::RefundCapture(id) => refund::refund(books, desk, id, call),
+        Route::GetRefund(id) => Ok(Outcome::Shown(books.refund(id)?.view(books))),
+        Route::CreateProduct => product::create(books, desk, call),
+        Route::ListProducts => product::list(books, call),
+        Route::GetProduct(id) => Ok(Outcome::Shown(books.product(id)?.view())),
+        Route::CreatePlan => plan::create(books, desk, call),
+        Route::ListPlans => plan::list(books, desk, call),
+        Route::GetPlan(id) => Ok(Outcome::Shown(books.plan(id)?.view())),
+        Route::ActivatePlan(id) => plan::activate(books, desk, id),
+        Route::DeactivatePlan(id) => plan::deactivate(books, desk, id),
+        Route::CreateSubscription => subscription::create::create(books, desk, call),
+        Route::GetSubscription(id) => subscription::change::get(books, desk, id, call),
+        Route::ReviseSubscription(id) => subscription::revise::revise(books, desk, id, call),
+        Route::SuspendSubscription(id) => subscription::change::suspend(books, desk, id, call),
+        Route::ActivateSubscription(id) => subscription::change::activate(books, desk, id, call),
+        Route::CancelSubscription(id) => subscription::change::cancel(books, desk, id, call),
+        Route::CaptureSubscription(id) => subscription::collect::collect(books, desk, id, call),
+        Route::ListTransactions(id) => subscription::transaction::list(books, id, call),
+        Route::Token
+        | Route::CheckoutPage
+        | Route::PlayCheckout
+        | Route::ConsentPage
+        | Route::PlayConsent => Err(PaypalError::status(StatusCode::NOT_FOUND)),
+    }
+}
