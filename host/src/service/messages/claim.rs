@@ -53,7 +53,7 @@ pub(in crate::service) enum Claimed<K: Kind> {
 pub(in crate::service) enum Prepared<K: Kind> {
     Claim(Box<Claim<K>>, Box<MessageClaim>),
     /// Cannot be served, unless its key has an answer already.
-    Refused(Option<NewKeyClaim>, Intent, Refusal),
+    Refused(Option<Box<NewKeyClaim>>, Intent, Box<Refusal>),
 }
 
 /// When a message's attempt is written down.
@@ -84,7 +84,10 @@ impl<K: Kind> Messages<K> {
                     KeyClaim::Existing(row) => Ok(self.claimed_before(row, &claim.intent)),
                 }
             }
-            Prepared::Refused(key, intent, refusal) => self.refuse(tx, key, &intent, refusal).await,
+            Prepared::Refused(key, intent, refusal) => {
+                let key = key.map(|key| *key);
+                self.refuse(tx, key, &intent, *refusal).await
+            }
         }
     }
 
@@ -142,7 +145,9 @@ impl<K: Kind> Messages<K> {
         });
         let route = match in_time(&new).and(route) {
             Ok(route) => route,
-            Err(refusal) => return Prepared::Refused(key, intent, refusal),
+            Err(refusal) => {
+                return Prepared::Refused(key.map(Box::new), intent, Box::new(refusal));
+            }
         };
         let (connection, _) = &route.chosen;
         let mut request = new.request;
