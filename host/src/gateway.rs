@@ -22,7 +22,7 @@ use crate::keyfile::{self, KeyFileError};
 use crate::service::authentication::Authentication;
 use crate::service::connections::Connections;
 use crate::service::keys::Keys;
-use crate::service::messages::{Messages, Parts};
+use crate::service::objects::{Objects, Parts};
 use crate::service::sweeper::Sweeper;
 use crate::service::tenants::Tenants;
 use crate::store::{SchemaState, Store, StoreConfig, StoreError};
@@ -166,7 +166,7 @@ impl Gateway {
             tasks: tasks.clone(),
             render: http::problem::stored,
         };
-        let (sms, email) = (Messages::new(parts.clone()), Messages::new(parts));
+        let (sms, email) = (Objects::new(parts.clone()), Objects::new(parts));
         let keys = Keys::new(store.clone(), clock.clone(), Arc::clone(&authentication));
         let sweeper = Sweeper {
             store: store.clone(),

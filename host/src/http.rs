@@ -10,7 +10,7 @@ mod envelope;
 mod fields;
 mod guard;
 mod health;
-mod messages;
+mod objects;
 mod openapi;
 mod paths;
 pub(crate) mod problem;

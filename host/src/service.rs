@@ -1,7 +1,7 @@
 //! What happens, step by step. No routes and no status codes of HTTP here, no SQL either.
 //!
-//! - [`messages`]: one write from claim to settlement, the same for every kind
-//! - [`kind`], [`sms`], [`email`], [`object`]: what the kinds are and where they differ
+//! - [`objects`]: one write from claim to settlement, the same for every kind
+//! - [`kind`], [`sms`], [`email`], [`message`], [`object`]: what the kinds are and where they differ
 //! - [`connections`]: credentials, from connect to call
 //! - [`authentication`], [`caller`], [`keys`], [`tenants`]: who may do what
 //! - `outcome`, [`refusal`]: what a call's end means to a caller
@@ -13,8 +13,9 @@ pub mod connections;
 pub mod email;
 pub mod keys;
 pub mod kind;
-pub mod messages;
+pub mod message;
 pub mod object;
+pub mod objects;
 pub(crate) mod outcome;
 pub mod refusal;
 pub mod routing;

@@ -47,6 +47,8 @@ macro_rules! adapter {
                 "onerouter:outbound/http@1.0.0": ::onerouter_plugin::outbound,
                 "onerouter:host/context@1.0.0": ::onerouter_plugin::context,
                 "onerouter:host/log@1.0.0": ::onerouter_plugin::log,
+                "onerouter:host/signature@1.0.0": ::onerouter_plugin::signature,
+                "onerouter:payments/types@1.0.0": ::onerouter_plugin::payments,
             },
         });
     };

@@ -13,7 +13,8 @@
 //! - [`failure`]: how a call ended when it did not succeed
 //! - [`time`]: the date formats of providers
 //! - [`segments`]: in how many parts a text message travels
-//! - [`common`], [`context`], [`log`], [`outbound`]: the WIT interfaces themselves
+//! - [`common`], [`context`], [`log`], [`outbound`], [`payments`], [`signature`]: the WIT interfaces
+//!   themselves
 //!
 //! A plugin is a `cdylib` for the target `wasm32-wasip2`. It needs no standard library: with the
 //! feature `runtime` and `#![cfg_attr(target_arch = "wasm32", no_std)]` it stays a third as large and
@@ -51,6 +52,7 @@ mod bindings;
 #[cfg(all(feature = "runtime", target_arch = "wasm32"))]
 mod runtime;
 
-pub use bindings::onerouter::host::{context, log};
+pub use bindings::onerouter::host::{context, log, signature};
 pub use bindings::onerouter::outbound::http as outbound;
+pub use bindings::onerouter::payments::types as payments;
 pub use bindings::onerouter::types::common;

@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use onerouter::service::caller::{ALL_SCOPES, Caller, Origin, Rate};
-use onerouter::service::messages::{Intent, NewMessage};
-use onerouter::service::sms::{NoContent, SmsRequest};
+use onerouter::service::kind::NoContent;
+use onerouter::service::objects::{Draft, Intent};
+use onerouter::service::sms::SmsRequest;
 use onerouter::store::DEFAULT_TENANT;
 use onerouter_domain::environment::Environment;
 use onerouter_domain::id::{ApiKeyId, RequestId};
@@ -431,7 +432,7 @@ async fn a_request_that_is_dropped_at_any_moment_leaves_nothing_half_done(ground
         };
         let key = IdempotencyKey::parse(&words).unwrap();
         let intent = Intent::new(Some(key), "POST /v1/sms", [0; 32]);
-        let new = NewMessage {
+        let new = Draft {
             request: SmsRequest {
                 to: "+14155550123".to_owned(),
                 body: words.clone(),

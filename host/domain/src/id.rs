@@ -121,6 +121,16 @@ ids! {
     SmsId = "sms";
     /// An e-mail.
     EmailId = "em";
+    /// A payment.
+    PaymentId = "pay";
+    /// A refund.
+    RefundId = "re";
+    /// A plan: what a subscription charges, and how often.
+    PlanId = "plan";
+    /// A subscription.
+    SubscriptionId = "sub";
+    /// A payment link.
+    PaymentLinkId = "plink";
 }
 
 #[cfg(test)]

@@ -61,10 +61,10 @@ impl ProviderKey {
     /// The key of one step of an operation on an object.
     #[must_use]
     pub fn derive(object: impl fmt::Display, operation: &str, step: u32) -> Self {
-        Self(format!("{object}:{operation}:{step}"))
+        Self(format!("{object}-{operation}-{step}"))
     }
 
-    /// The key as text: `[A-Za-z0-9_:-]`, under 100 characters.
+    /// The key as text: `[A-Za-z0-9_-]`, under 100 characters.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

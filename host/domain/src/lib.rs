@@ -3,7 +3,8 @@
 //!
 //! - [`id`]: prefixed, time-ordered ids
 //! - [`environment`]: `test` or `live`
-//! - [`message`]: statuses of text messages and e-mails
+//! - [`message`], [`payment`]: statuses of everything, and [`status`], how they merge
+//! - [`money`]: exact amounts with their currency
 //! - [`failure`], [`cost`]: why something failed, what it cost
 //! - [`address`], [`metadata`], [`idempotency`]: texts that keep their promises
 //! - [`code`]: the stable error codes of the API
@@ -26,4 +27,7 @@ pub mod id;
 pub mod idempotency;
 pub mod message;
 pub mod metadata;
+pub mod money;
+pub mod payment;
+pub mod status;
 pub mod time;

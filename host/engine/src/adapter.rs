@@ -1,5 +1,7 @@
 //! One loaded adapter and the calls that it takes.
 
+mod payments;
+
 use std::sync::Arc;
 
 use onerouter_manifest::{Capability, Manifest};

@@ -3,6 +3,8 @@
 //! What identifies or moves an object must be right, or the whole result counts as malformed.
 //! What only informs is cut, cleaned or dropped, with a remark for the operator.
 
+pub(crate) mod payments;
+
 use std::collections::HashMap;
 
 use rust_decimal::Decimal;

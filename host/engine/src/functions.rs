@@ -9,7 +9,8 @@ use crate::checked::Checked;
 use crate::load::LoadError;
 use crate::state::CallState;
 use crate::wit::common::CallError;
-use crate::wit::{account, email, sms};
+use crate::wit::payments::{Attempt, Moment, Money, Reference, Window};
+use crate::wit::{account, email, payment_links, payments, plans, refunds, sms, subscriptions};
 
 /// One exported function. All of them answer `result<Output, call-error>`.
 pub(crate) trait Function {
@@ -56,7 +57,7 @@ macro_rules! functions {
     };
 }
 
-const FUNCTIONS: usize = 9;
+const FUNCTIONS: usize = 33;
 
 /// Where an adapter's functions are: looked up once, at load.
 #[derive(Debug)]
@@ -75,6 +76,40 @@ functions! {
     7 EmailCancel: EmailCancel "cancel" (str) -> email::Message;
     8 EmailSendBatch: EmailBatch "send-batch" ([email::SendRequest], str)
         -> Vec<Result<email::Message, CallError>>;
+    9 PaymentCreate: Payments "create" (payments::CreateRequest) -> payments::Payment;
+    10 PaymentGet: Payments "get" (Reference) -> payments::Payment;
+    11 PaymentAuthorize: Payments "authorize" (Reference, Attempt) -> payments::Payment;
+    12 PaymentCapture: Payments "capture" (Reference, Money, Attempt) -> payments::Payment;
+    13 PaymentCancel: Payments "cancel" (Reference, Attempt) -> payments::Payment;
+    14 PaymentFind: PaymentLookup "find" (payments::CreateRequest, Window)
+        -> Vec<payments::Payment>;
+    15 CheckoutConfirm: Checkout "confirm" (Reference, [(String, String)]) -> payments::Payment;
+    16 RefundCreate: Refunds "create" (refunds::CreateRequest) -> refunds::Refund;
+    17 RefundGet: Refunds "get" (Reference) -> refunds::Refund;
+    18 PlanCreate: Plans "create" (plans::CreateRequest) -> plans::Plan;
+    19 PlanGet: Plans "get" (Reference) -> plans::Plan;
+    20 PlanFind: PlanLookup "find" (plans::CreateRequest, Window) -> Vec<plans::Plan>;
+    21 SubscriptionCreate: Subscriptions "create" (subscriptions::CreateRequest)
+        -> subscriptions::Subscription;
+    22 SubscriptionGet: Subscriptions "get" (Reference) -> subscriptions::Subscription;
+    23 SubscriptionCancel: Subscriptions "cancel" (Reference, Moment, Attempt)
+        -> subscriptions::Subscription;
+    24 SubscriptionPause: Subscriptions "pause" (Reference, Moment, Attempt)
+        -> subscriptions::Subscription;
+    25 SubscriptionResume: Subscriptions "resume" (Reference, Attempt)
+        -> subscriptions::Subscription;
+    26 SubscriptionChangePlan: Subscriptions "change-plan"
+        (Reference, Reference, Option<Moment>, Attempt) -> subscriptions::Subscription;
+    27 SubscriptionFind: SubscriptionLookup "find" (subscriptions::CreateRequest, Window)
+        -> Vec<subscriptions::Subscription>;
+    28 PaymentLinkCreate: PaymentLinks "create" (payment_links::CreateRequest)
+        -> payment_links::PaymentLink;
+    29 PaymentLinkGet: PaymentLinks "get" (Reference) -> payment_links::PaymentLink;
+    30 PaymentLinkCapture: PaymentLinks "capture" (Reference, Attempt)
+        -> payment_links::PaymentLink;
+    31 PaymentLinkCancel: PaymentLinks "cancel" (Reference, Attempt) -> payment_links::PaymentLink;
+    32 PaymentLinkFind: PaymentLinkLookup "find" (payment_links::CreateRequest, Window)
+        -> Vec<payment_links::PaymentLink>;
 }
 
 impl Exports {

@@ -3,3 +3,4 @@
 mod context;
 mod http;
 mod log;
+mod signature;

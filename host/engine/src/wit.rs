@@ -24,3 +24,39 @@ pub mod email {
 pub mod account {
     pub use crate::bindings::exports::onerouter::account::account_check::Account;
 }
+
+/// What the interfaces of payments share.
+pub mod payments {
+    pub use crate::bindings::exports::onerouter::payments::payments::{
+        CaptureMode, CreateRequest, Payment,
+    };
+    pub use crate::bindings::onerouter::payments::types::{
+        Attempt, CheckoutForm, Customer, Moment, Money, Reference, Step, Window,
+    };
+}
+
+/// Refunds.
+pub mod refunds {
+    pub use crate::bindings::exports::onerouter::payments::refunds::{
+        CreateRequest, Refund, Speed,
+    };
+}
+
+/// Plans.
+pub mod plans {
+    pub use crate::bindings::exports::onerouter::payments::plans::{CreateRequest, Interval, Plan};
+}
+
+/// Subscriptions.
+pub mod subscriptions {
+    pub use crate::bindings::exports::onerouter::payments::subscriptions::{
+        CreateRequest, Subscription,
+    };
+}
+
+/// Payment links.
+pub mod payment_links {
+    pub use crate::bindings::exports::onerouter::payments::payment_links::{
+        CreateRequest, PaymentLink,
+    };
+}

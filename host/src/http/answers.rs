@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use crate::service::messages::{Answer, Page};
+use crate::service::objects::{Answer, Page};
 
 const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::answers::{Json, List, json, next_cursor};
 use super::body::JsonBody;
 use super::fields::Fields;
-use super::messages::future_time;
+use super::objects::future_time;
 use super::openapi::{OperatorProblems, PageParams, TenantParam};
 use super::paths::{self, Path};
 use super::problem::Problem;

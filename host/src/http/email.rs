@@ -15,14 +15,15 @@ use super::answers::{Json, page};
 use super::body::{EMAIL_BODY_BYTES_MAX, JsonBody};
 use super::fields::Fields;
 use super::guard::Write;
-use super::messages::{self, ListParams, RefreshParam, list_query, read_refresh};
+use super::objects::{self, ListParams, RefreshParam, list_query, read_refresh};
 use super::openapi::ClientProblems;
 use super::paths::{self, Path};
 use super::problem::Problem;
 use super::state::AppState;
 use crate::service::caller::{Access, Caller, Resource};
 use crate::service::email::Email;
-use crate::service::messages::Answer;
+use crate::service::message::Cancel;
+use crate::service::objects::Answer;
 use crate::service::view::EmailView;
 
 const CREATE: &str = "POST /v1/email";
@@ -34,7 +35,7 @@ const CANCEL: &str = "POST /v1/email/{id}/cancel";
 /// `status`. The whole body may have 10 MiB.
 #[utoipa::path(
     post, path = "/v1/email", tag = "email", operation_id = "email.create",
-    params(messages::IdempotencyParam),
+    params(objects::IdempotencyParam),
     request_body = SendEmail,
     responses((status = 201, description = "The provider has taken it.", body = EmailView<'static>), ClientProblems),
     security(("api_key" = []))
@@ -47,8 +48,8 @@ pub(crate) async fn create(
 ) -> Result<Answer, Problem> {
     caller.may(Resource::Email, Access::Write)?;
     let (new, body_key) = draft::parse(Fields::of_body(&body)?, &state)?;
-    let key = messages::one_key(write.key, body_key)?;
-    let intent = messages::intent(key, CREATE, &new);
+    let key = objects::one_key(write.key, body_key)?;
+    let intent = objects::intent(key, CREATE, &new);
     Ok(state
         .email
         .create(&caller, &write.origin, intent, new)
@@ -103,8 +104,8 @@ pub(crate) async fn list(
 /// Possible until the provider has sent it.
 #[utoipa::path(
     post, path = "/v1/email/{id}/cancel", tag = "email", operation_id = "email.cancel",
-    params(("id" = String, Path, description = "`em_…`"), messages::IdempotencyParam),
-    request_body(content = messages::Nothing, description = "Nothing: leave it out, or send `{}`."),
+    params(("id" = String, Path, description = "`em_…`"), objects::IdempotencyParam),
+    request_body(content = objects::Nothing, description = "Nothing: leave it out, or send `{}`."),
     responses((status = 200, description = "The canceled e-mail.", body = EmailView<'static>), ClientProblems),
     security(("api_key" = []))
 )]
@@ -118,9 +119,9 @@ pub(crate) async fn cancel(
     caller.may(Resource::Email, Access::Write)?;
     Fields::none(&body)?;
     let id: EmailId = paths::id(&id, "e-mail")?;
-    let intent = messages::cancel_intent(write.key, CANCEL, &id.to_string());
+    let intent = objects::cancel_intent(write.key, CANCEL, &id.to_string());
     Ok(state
         .email
-        .cancel(&caller, &write.origin, intent, id)
+        .act(&caller, &write.origin, intent, id, Cancel)
         .await?)
 }

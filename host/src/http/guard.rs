@@ -15,7 +15,7 @@ use super::problem::Problem;
 use super::state::AppState;
 use crate::service::authentication::Allowance;
 use crate::service::caller::{Caller, Operator, Origin};
-use crate::service::messages::REQUEST_DEADLINE;
+use crate::service::objects::REQUEST_DEADLINE;
 use crate::service::refusal::{FieldMistake, Refusal};
 
 const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");

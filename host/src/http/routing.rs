@@ -8,6 +8,7 @@ use axum::extract::{RawQuery, State};
 use http::StatusCode;
 use onerouter_domain::environment::Environment;
 use onerouter_domain::metadata::Metadata;
+use onerouter_domain::money::Currency;
 use onerouter_domain::time;
 use onerouter_manifest::{Capability, Category};
 use serde::Serialize;
@@ -17,7 +18,7 @@ use super::answers::{Json, json};
 use super::body::JsonBodyBesideQuery;
 use super::email::draft::OneOrMore;
 use super::fields::Fields;
-use super::messages;
+use super::objects;
 use super::openapi::{OperatorProblems, TenantParam};
 use super::paths::Path;
 use super::problem::Problem;
@@ -93,6 +94,9 @@ pub(crate) struct SimulateRouting {
     /// Whether the message names its own sender; true when left out.
     #[schema(nullable)]
     has_sender: Option<bool>,
+    /// In which currency somebody pays: ISO 4217.
+    #[schema(nullable, pattern = "^[A-Z]{3}$")]
+    currency: Option<String>,
     /// Only this provider.
     #[schema(nullable, pattern = "^[a-z][a-z0-9-]{0,39}$")]
     provider: Option<String>,
@@ -157,7 +161,7 @@ pub(crate) struct SkippedView {
     provider: Option<String>,
     /// Its label; null when it is not connected any more.
     label: Option<String>,
-    /// `unavailable`, `no_sender`, `unreadable`, `unsupported`, `plugin_missing`,
+    /// `unavailable`, `no_sender`, `unreadable`, `currency`, `unsupported`, `plugin_missing`,
     /// `other_provider`, `not_in_policy`, `not_first` or `disconnected`.
     #[schema(value_type = String)]
     reason: SkipReason,
@@ -167,7 +171,7 @@ pub(crate) struct SkippedView {
 #[utoipa::path(
     get, path = "/api/services/{service}/routing", tag = "services", operation_id = "routing.get",
     params(
-        ("service" = String, Path, description = "The category: `sms`, `email`."),
+        ("service" = String, Path, description = "The category: `sms`, `email`, `payments`."),
         ("environment" = String, Query, description = "`test` or `live`", pattern = "^(test|live)$"),
         TenantParam
     ),
@@ -195,7 +199,7 @@ pub(crate) async fn get(
 #[utoipa::path(
     put, path = "/api/services/{service}/routing", tag = "services", operation_id = "routing.put",
     params(
-        ("service" = String, Path, description = "The category: `sms`, `email`."),
+        ("service" = String, Path, description = "The category: `sms`, `email`, `payments`."),
         ("environment" = String, Query, description = "`test` or `live`", pattern = "^(test|live)$"),
         TenantParam
     ),
@@ -231,7 +235,7 @@ pub(crate) async fn put(
     post, path = "/api/services/{service}/routing/simulate", tag = "services",
     operation_id = "routing.simulate",
     params(
-        ("service" = String, Path, description = "The category: `sms`, `email`."),
+        ("service" = String, Path, description = "The category: `sms`, `email`, `payments`."),
         ("environment" = String, Query, description = "`test` or `live`", pattern = "^(test|live)$"),
         TenantParam
     ),
@@ -250,7 +254,8 @@ pub(crate) async fn simulate(
     let mut fields = Fields::of_body(&body)?;
     let recipients: Vec<String> = fields.one_or_more("to", RECIPIENTS_MAX).unwrap_or_default();
     let has_sender = fields.boolean("has_sender").unwrap_or(true);
-    let provider = messages::provider(&mut fields);
+    let currency: Option<Currency> = fields.parsed("currency");
+    let provider = objects::provider(&mut fields);
     let metadata: Metadata = fields.metadata();
     let policy = fields.inner("policy").map(|mut inner| {
         // Its version says nothing here, but a policy may be given as it would be written.
@@ -273,11 +278,14 @@ pub(crate) async fn simulate(
         capability: match category {
             Category::Sms => Capability::Sms,
             Category::Email => Capability::Email,
+            Category::Payments => Capability::Payments,
         },
         provider: provider.as_ref(),
         has_sender,
         sender_pointer: "/has_sender",
         recipients: recipients.iter().map(String::as_str).collect(),
+        currency,
+        only: None,
         metadata: metadata.pairs(),
     };
     let simulation = state

@@ -16,16 +16,18 @@ use super::answers::{Json, page};
 use super::body::JsonBody;
 use super::fields::Fields;
 use super::guard::Write;
-use super::messages::{self, ListParams, RefreshParam, list_query, read_refresh};
+use super::objects::{self, ListParams, RefreshParam, list_query, read_refresh};
 use super::openapi::ClientProblems;
 use super::paths::{self, Path};
 use super::problem::Problem;
 use super::state::AppState;
 use super::web_address::WebAddress;
 use crate::service::caller::{Access, Caller, Resource};
-use crate::service::messages::{Answer, NewMessage};
+use crate::service::kind::NoContent;
+use crate::service::message::Cancel;
+use crate::service::objects::{Answer, Draft};
 use crate::service::refusal::Refusal;
-use crate::service::sms::{BODY_LENGTH_MAX, MEDIA_MAX, NoContent, Sms, SmsRequest};
+use crate::service::sms::{BODY_LENGTH_MAX, MEDIA_MAX, Sms, SmsRequest};
 use crate::service::view::SmsView;
 
 const CREATE: &str = "POST /v1/sms";
@@ -69,7 +71,7 @@ pub(crate) struct SendSms {
     idempotency_key: Option<String>,
 }
 
-type Parsed = (NewMessage<Sms>, Option<IdempotencyKey>);
+type Parsed = (Draft<Sms>, Option<IdempotencyKey>);
 
 fn parse(mut fields: Fields<'_>, state: &AppState) -> Result<Parsed, Refusal> {
     let to: Option<PhoneNumber> = fields.required_parsed("to");
@@ -78,11 +80,11 @@ fn parse(mut fields: Fields<'_>, state: &AppState) -> Result<Parsed, Refusal> {
     let media: Vec<WebAddress> = fields
         .parsed_list("media_urls", MEDIA_MAX)
         .unwrap_or_default();
-    let (send_at, late) = messages::send_at(&mut fields, state.clock.now());
-    let provider = messages::provider(&mut fields);
+    let (send_at, late) = objects::send_at(&mut fields, state.clock.now());
+    let provider = objects::provider(&mut fields);
     let metadata = fields.metadata();
-    let key = messages::body_key(&mut fields);
-    let (to, body) = messages::finish(fields, to.zip(body), late.as_ref())?;
+    let key = objects::body_key(&mut fields);
+    let (to, body) = objects::finish(fields, to.zip(body), late.as_ref())?;
     let request = SmsRequest {
         to: to.into_string(),
         body,
@@ -91,7 +93,7 @@ fn parse(mut fields: Fields<'_>, state: &AppState) -> Result<Parsed, Refusal> {
         send_at,
     };
     Ok((
-        NewMessage {
+        Draft {
             request,
             content: NoContent {},
             metadata,
@@ -108,7 +110,7 @@ fn parse(mut fields: Fields<'_>, state: &AppState) -> Result<Parsed, Refusal> {
 /// its `status`.
 #[utoipa::path(
     post, path = "/v1/sms", tag = "sms", operation_id = "sms.create",
-    params(messages::IdempotencyParam),
+    params(objects::IdempotencyParam),
     request_body = SendSms,
     responses((status = 201, description = "The provider has taken it.", body = SmsView<'static>), ClientProblems),
     security(("api_key" = []))
@@ -121,8 +123,8 @@ pub(crate) async fn create(
 ) -> Result<Answer, Problem> {
     caller.may(Resource::Sms, Access::Write)?;
     let (new, body_key) = parse(Fields::of_body(&body)?, &state)?;
-    let key = messages::one_key(write.key, body_key)?;
-    let intent = messages::intent(key, CREATE, &new);
+    let key = objects::one_key(write.key, body_key)?;
+    let intent = objects::intent(key, CREATE, &new);
     Ok(state
         .sms
         .create(&caller, &write.origin, intent, new)
@@ -175,8 +177,8 @@ pub(crate) async fn list(
 /// Possible until the provider has sent it.
 #[utoipa::path(
     post, path = "/v1/sms/{id}/cancel", tag = "sms", operation_id = "sms.cancel",
-    params(("id" = String, Path, description = "`sms_…`"), messages::IdempotencyParam),
-    request_body(content = messages::Nothing, description = "Nothing: leave it out, or send `{}`."),
+    params(("id" = String, Path, description = "`sms_…`"), objects::IdempotencyParam),
+    request_body(content = objects::Nothing, description = "Nothing: leave it out, or send `{}`."),
     responses((status = 200, description = "The canceled message.", body = SmsView<'static>), ClientProblems),
     security(("api_key" = []))
 )]
@@ -190,6 +192,9 @@ pub(crate) async fn cancel(
     caller.may(Resource::Sms, Access::Write)?;
     Fields::none(&body)?;
     let id: SmsId = paths::id(&id, "text message")?;
-    let intent = messages::cancel_intent(write.key, CANCEL, &id.to_string());
-    Ok(state.sms.cancel(&caller, &write.origin, intent, id).await?)
+    let intent = objects::cancel_intent(write.key, CANCEL, &id.to_string());
+    Ok(state
+        .sms
+        .act(&caller, &write.origin, intent, id, Cancel)
+        .await?)
 }

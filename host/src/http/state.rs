@@ -11,7 +11,7 @@ use crate::service::authentication::Authentication;
 use crate::service::connections::Connections;
 use crate::service::email::Email;
 use crate::service::keys::Keys;
-use crate::service::messages::Messages;
+use crate::service::objects::Objects;
 use crate::service::sms::Sms;
 use crate::service::tenants::Tenants;
 use crate::store::Store;
@@ -34,8 +34,8 @@ pub(crate) struct Services {
     pub(crate) connections: Arc<Connections>,
     pub(crate) keys: Keys,
     pub(crate) tenants: Tenants,
-    pub(crate) sms: Messages<Sms>,
-    pub(crate) email: Messages<Email>,
+    pub(crate) sms: Objects<Sms>,
+    pub(crate) email: Objects<Email>,
     pub(crate) metrics: Option<PrometheusHandle>,
 }
 

@@ -14,9 +14,11 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::connections::Chosen;
-use super::kind::{self, Kind, SendIds, Window};
-use super::messages::Messages;
-use super::object::{MessageResult, Object, Reported};
+use super::kind::{self, CallIds, Kind, still_open};
+use super::message::{self, CANCEL, Cancel, MessageFacts};
+use super::object::{Object, Reported};
+use super::objects::Objects;
+use super::refusal::Refusal;
 use super::view::EmailView;
 use crate::store::AttemptRow;
 use crate::store::ObjectKind;
@@ -86,6 +88,8 @@ impl Kind for Email {
     type Id = EmailId;
     type Status = EmailStatus;
     type Request = EmailRequest;
+    type Facts = MessageFacts;
+    type Action = Cancel;
     type Content = EmailContent;
 
     const NAME: &'static str = "email";
@@ -93,10 +97,10 @@ impl Kind for Email {
     const HAS_CONTENT: bool = true;
     const NOUN: &'static str = "e-mail";
     const CATEGORY: Category = Category::Email;
-    const SEND: Capability = Capability::Email;
-    const CANCEL: Capability = Capability::EmailCancel;
-    const SENDER_POINTER: &'static str = "/from_email";
-    const SEND_OPERATION: &'static str = "email.send";
+    const CREATE: Capability = Capability::Email;
+    const CREATE_NAME: &'static str = "send";
+    const SENDER_POINTER: Option<&'static str> = Some("/from_email");
+    const CREATE_OPERATION: &'static str = "email.send";
 
     fn id(uuid: Uuid) -> EmailId {
         EmailId::from_uuid(uuid)
@@ -114,10 +118,6 @@ impl Kind for Email {
         EmailStatus::Failed
     }
 
-    fn canceled() -> EmailStatus {
-        EmailStatus::Canceled
-    }
-
     fn unknown() -> EmailStatus {
         EmailStatus::Unknown
     }
@@ -126,7 +126,7 @@ impl Kind for Email {
         status.is_terminal()
     }
 
-    fn merge(status: EmailStatus, reported: EmailStatus) -> EmailStatus {
+    fn merge(status: EmailStatus, _facts: &MessageFacts, reported: EmailStatus) -> EmailStatus {
         status.merge(reported)
     }
 
@@ -161,15 +161,15 @@ impl Kind for Email {
         request.from_email = sender;
     }
 
-    async fn send(
+    async fn create(
         adapter: &Adapter,
         context: &CallContext,
-        ids: SendIds,
-        request: &EmailRequest,
+        ids: CallIds,
+        object: &Object<Self>,
         content: &EmailContent,
     ) -> CallReport<Reported<Self>> {
         adapter
-            .email_send(context, &to_wit(ids, request, content))
+            .email_send(context, &to_wit(ids, &object.request, content))
             .await
             .map(from_wit)
     }
@@ -177,15 +177,35 @@ impl Kind for Email {
     async fn get(
         adapter: &Adapter,
         context: &CallContext,
+        _object: &Object<Self>,
         provider_ref: &str,
     ) -> CallReport<Reported<Self>> {
         adapter.email_get(context, provider_ref).await.map(from_wit)
     }
 
-    async fn cancel(
+    fn needed_for(_action: &Cancel) -> Capability {
+        Capability::EmailCancel
+    }
+
+    fn allow(object: &Object<Self>, _action: &Cancel) -> Result<(), Refusal> {
+        still_open(object, "canceled any more")
+    }
+
+    fn has_happened(object: &Object<Self>, action: &str) -> bool {
+        action == CANCEL && object.status == EmailStatus::Canceled
+    }
+
+    fn is_word_on_the_first(code: &str) -> bool {
+        message::is_word_on_the_first(code)
+    }
+
+    async fn act(
         adapter: &Adapter,
         context: &CallContext,
+        _ids: CallIds,
+        _object: &Object<Self>,
         provider_ref: &str,
+        _action: &Cancel,
     ) -> CallReport<Reported<Self>> {
         adapter
             .email_cancel(context, provider_ref)
@@ -193,31 +213,18 @@ impl Kind for Email {
             .map(from_wit)
     }
 
-    async fn find(
-        _adapter: &Adapter,
-        _context: &CallContext,
-        _ids: SendIds,
-        _request: &EmailRequest,
-        _window: Window,
-    ) -> Option<CallReport<Vec<Reported<Self>>>> {
-        // E-mail providers honour a key of ours instead; there is no lookup interface.
-        None
-    }
-
     fn no_content() -> Option<EmailContent> {
         None
     }
 
     async fn settle_batch(
-        messages: &Messages<Self>,
+        objects: &Objects<Self>,
         tenant: TenantId,
         environment: Environment,
         first: AttemptRow,
         chosen: Chosen,
     ) -> Result<(), StoreError> {
-        messages
-            .repeat_set(tenant, environment, first, chosen)
-            .await
+        objects.repeat_set(tenant, environment, first, chosen).await
     }
 
     fn present(object: &Object<Self>, content: Option<&EmailContent>) -> Vec<u8> {
@@ -227,7 +234,7 @@ impl Kind for Email {
 
 /// A request as the adapter gets it.
 pub(crate) fn to_wit(
-    ids: SendIds,
+    ids: CallIds,
     request: &EmailRequest,
     content: &EmailContent,
 ) -> wit::SendRequest {
@@ -282,7 +289,7 @@ pub(crate) fn from_wit(message: wit::Message) -> Reported<Email> {
         provider_ref: message.provider_id,
         // The engine refuses every other text; `unknown` never moves a status.
         status: message.status.parse().unwrap_or(EmailStatus::Unknown),
-        result: MessageResult {
+        facts: MessageFacts {
             segments: None,
             cost: message.cost.as_ref().and_then(kind::cost),
             sender: None,

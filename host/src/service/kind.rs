@@ -1,13 +1,15 @@
-//! What differs between the kinds of messages; everything else is written once.
+//! What differs between the kinds of objects; everything else is written once.
 
 use std::fmt;
 use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
+use onerouter_domain::code::ErrorCode;
 use onerouter_domain::cost::{Cost, CostSource};
 use onerouter_domain::environment::Environment;
 use onerouter_domain::failure::Failure;
-use onerouter_domain::id::TenantId;
+use onerouter_domain::id::{ConnectionId, TenantId};
+use onerouter_domain::money::Currency;
 use onerouter_engine::wit::common;
 use onerouter_engine::{Adapter, CallContext, CallReport};
 use onerouter_manifest::{Capability, Category, Manifest};
@@ -16,15 +18,16 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use super::connections::Chosen;
-use super::messages::Messages;
 use super::object::{Object, Reported};
+use super::objects::Objects;
+use super::refusal::Refusal;
 use crate::store::AttemptRow;
 use crate::store::ObjectKind;
-use crate::store::StoreError;
+use crate::store::{StoreError, TenantTx};
 
-/// Ids that a send carries to the adapter.
+/// Ids that a write carries to the adapter.
 #[derive(Debug, Clone)]
-pub struct SendIds {
+pub struct CallIds {
     /// The object's.
     pub object_id: String,
     /// This attempt's.
@@ -33,7 +36,7 @@ pub struct SendIds {
     pub provider_key: String,
 }
 
-/// When a lost message may have been created at the provider, in milliseconds since 1970.
+/// When a lost object may have been created at the provider, in milliseconds since 1970.
 #[derive(Debug, Clone, Copy)]
 pub struct Window {
     /// Not before.
@@ -42,7 +45,26 @@ pub struct Window {
     pub before_ms: u64,
 }
 
-/// A kind of message.
+/// What is known of an object besides its status.
+pub trait Facts:
+    Clone + fmt::Debug + Default + PartialEq + Serialize + DeserializeOwned + Send + Sync
+{
+    /// Takes over what a report says. What it leaves out stays: an answer to a create knows less than a
+    /// read does. `moved`: the report's status is the object's now, and why it failed and the raw
+    /// answer belong to that.
+    fn merge(&mut self, reported: Self, moved: bool);
+
+    /// Notes why it failed.
+    fn set_failure(&mut self, failure: Failure);
+}
+
+/// Something that is done with an object that exists.
+pub trait Action: Clone + fmt::Debug + Send + Sync + 'static {
+    /// Name in attempts, in keys toward the provider, and at the end of the route.
+    fn name(&self) -> &'static str;
+}
+
+/// A kind of object.
 pub trait Kind: Send + Sync + fmt::Debug + Clone + 'static {
     /// Its ids.
     type Id: Copy + fmt::Debug + fmt::Display + FromStr + Send + Sync;
@@ -52,6 +74,10 @@ pub trait Kind: Send + Sync + fmt::Debug + Clone + 'static {
     type Request: Clone + fmt::Debug + Serialize + DeserializeOwned + Send + Sync;
     /// The large part of a request; read only to send it or to show one object.
     type Content: Clone + fmt::Debug + Serialize + DeserializeOwned + Send + Sync;
+    /// What comes back.
+    type Facts: Facts;
+    /// What can be done with it later.
+    type Action: Action;
 
     /// Name in rows, ids and event types.
     const NAME: &'static str;
@@ -63,14 +89,24 @@ pub trait Kind: Send + Sync + fmt::Debug + Clone + 'static {
     const NOUN: &'static str;
     /// Its category.
     const CATEGORY: Category;
-    /// What an adapter must be able to do to serve it.
-    const SEND: Capability;
-    /// What it must be able to do to cancel.
-    const CANCEL: Capability;
-    /// The request field that names a sender.
-    const SENDER_POINTER: &'static str;
-    /// The operation's name in the manifest's `operations`.
-    const SEND_OPERATION: &'static str;
+    /// What an adapter must be able to do to create it.
+    const CREATE: Capability;
+    /// Name of its creation in attempts and keys toward the provider.
+    const CREATE_NAME: &'static str;
+    /// The creation's name in the manifest's `operations`.
+    const CREATE_OPERATION: &'static str;
+    /// The request field that names a sender; none where nobody sends.
+    const SENDER_POINTER: Option<&'static str> = None;
+    /// Whether more is written with it than the object: then its writes go in transactions of their
+    /// own. See [`Kind::admit`] and [`Kind::written`].
+    const IS_ALONE: bool = false;
+    /// Whether a search at the provider finds what carries our id, and not only what looks alike.
+    const IS_FOUND_EXACTLY: bool = false;
+    /// Whether one that nobody has seen does no harm: nobody pays what nobody was asked to pay.
+    const IS_HARMLESS_UNSEEN: bool = false;
+    /// Whether the end is the same in whatever order reports come. If not, one that was asked for
+    /// before another change says nothing.
+    const REPORTS_COMMUTE: bool = true;
 
     /// An id from its UUID.
     fn id(uuid: Uuid) -> Self::Id;
@@ -80,74 +116,182 @@ pub trait Kind: Send + Sync + fmt::Debug + Clone + 'static {
     fn queued() -> Self::Status;
     /// The status of a refused one.
     fn failed() -> Self::Status;
-    /// The status of one that was taken back.
-    fn canceled() -> Self::Status;
     /// The status while nobody knows.
     fn unknown() -> Self::Status;
     /// Whether the gateway stops asking.
     fn is_terminal(status: Self::Status) -> bool;
     /// The status after a report.
-    fn merge(status: Self::Status, reported: Self::Status) -> Self::Status;
+    fn merge(status: Self::Status, facts: &Self::Facts, reported: Self::Status) -> Self::Status;
     /// Whether an object that is not terminal is too old to ask about.
-    fn is_settled_by_age(object: &Object<Self>, now: DateTime<Utc>) -> bool;
+    fn is_settled_by_age(_object: &Object<Self>, _now: DateTime<Utc>) -> bool {
+        false
+    }
     /// The request's own sender.
-    fn sender(request: &Self::Request) -> Option<&str>;
-    /// When it is to be sent.
-    fn send_at(request: &Self::Request) -> Option<DateTime<Utc>>;
-    /// Whether two requests go to the same recipient.
-    fn same_recipient(one: &Self::Request, other: &Self::Request) -> bool;
-    /// Everybody who gets it.
-    fn recipients(request: &Self::Request) -> Vec<&str>;
+    fn sender(_request: &Self::Request) -> Option<&str> {
+        None
+    }
     /// Writes the sender into the request.
-    fn set_sender(request: &mut Self::Request, sender: Option<String>);
+    fn set_sender(_request: &mut Self::Request, _sender: Option<String>) {}
+    /// When it is to be sent.
+    fn send_at(_request: &Self::Request) -> Option<DateTime<Utc>> {
+        None
+    }
+    /// Whether two requests go to the same recipient.
+    fn same_recipient(_one: &Self::Request, _other: &Self::Request) -> bool {
+        true
+    }
+    /// Everybody who gets it.
+    fn recipients(_request: &Self::Request) -> Vec<&str> {
+        Vec::new()
+    }
+    /// In which currency somebody pays.
+    fn currency(_request: &Self::Request) -> Option<Currency> {
+        None
+    }
+    /// The connection that alone can serve it.
+    fn connection(_request: &Self::Request) -> Option<ConnectionId> {
+        None
+    }
+    /// What is known of it before the provider has answered.
+    fn first_facts() -> Self::Facts {
+        Self::Facts::default()
+    }
+    /// Refusals of an adapter, by [`common::Failure::code`], that are about what was asked for.
+    fn is_word_on_the_first(code: &str) -> bool;
+
+    /// Looks, in the transaction that makes it, at what else must hold; it may still change.
+    fn admit(
+        _tx: &mut TenantTx,
+        _object: &mut Object<Self>,
+    ) -> impl Future<Output = Result<Result<(), Refusal>, StoreError>> + Send {
+        std::future::ready(Ok(Ok(())))
+    }
+
+    /// Writes what belongs to it, in the transaction that makes or changes it.
+    fn written(
+        _tx: &mut TenantTx,
+        _object: &Object<Self>,
+        _now: DateTime<Utc>,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send {
+        std::future::ready(Ok(()))
+    }
 
     /// Hands it to the provider.
-    fn send(
+    fn create(
         adapter: &Adapter,
         context: &CallContext,
-        ids: SendIds,
-        request: &Self::Request,
+        ids: CallIds,
+        object: &Object<Self>,
         content: &Self::Content,
     ) -> impl Future<Output = CallReport<Reported<Self>>> + Send;
 
-    /// Reads it.
+    /// Reads one of which the provider's id is known.
     fn get(
         adapter: &Adapter,
         context: &CallContext,
-        provider_ref: &str,
-    ) -> impl Future<Output = CallReport<Reported<Self>>> + Send;
-
-    /// Takes it back.
-    fn cancel(
-        adapter: &Adapter,
-        context: &CallContext,
+        object: &Object<Self>,
         provider_ref: &str,
     ) -> impl Future<Output = CallReport<Reported<Self>>> + Send;
 
     /// Finds lost ones again; none where the adapter cannot.
     fn find(
+        _adapter: &Adapter,
+        _context: &CallContext,
+        _ids: CallIds,
+        _object: &Object<Self>,
+        _window: Window,
+    ) -> impl Future<Output = Option<CallReport<Vec<Reported<Self>>>>> + Send {
+        std::future::ready(None)
+    }
+
+    /// What an adapter must be able to do for an action.
+    fn needed_for(action: &Self::Action) -> Capability;
+    /// Whether the object's state allows an action.
+    ///
+    /// # Errors
+    /// Why not; `invalid_state` for the most part.
+    fn allow(object: &Object<Self>, action: &Self::Action) -> Result<(), Refusal>;
+    /// Does something with one of which the provider's id is known.
+    fn act(
         adapter: &Adapter,
         context: &CallContext,
-        ids: SendIds,
-        request: &Self::Request,
-        window: Window,
-    ) -> impl Future<Output = Option<CallReport<Vec<Reported<Self>>>>> + Send;
+        ids: CallIds,
+        object: &Object<Self>,
+        provider_ref: &str,
+        action: &Self::Action,
+    ) -> impl Future<Output = CallReport<Reported<Self>>> + Send;
+    /// Whether the object is what the action of this name makes of it.
+    fn has_happened(object: &Object<Self>, action: &str) -> bool;
+    /// Whether a refusal of an action is a state of the object and no error to its caller.
+    fn refusal_is_state(_action: &Self::Action) -> bool {
+        false
+    }
+    /// Notes that an action is to be done later, where the provider cannot. Tells when.
+    fn postpone(_object: &mut Object<Self>, _action: &Self::Action) -> Option<DateTime<Utc>> {
+        None
+    }
+    /// The action that is to be done later, and when.
+    fn postponed(_object: &Object<Self>) -> Option<(Self::Action, DateTime<Utc>)> {
+        None
+    }
+    /// The action was done: what was noted for later may be void.
+    fn acted(_object: &mut Object<Self>, _action: &Self::Action) {}
+    /// What the provider waits for from the seller's side.
+    fn due(_object: &Object<Self>) -> Option<Self::Action> {
+        None
+    }
+    /// When an open object is asked about without anybody's reading it.
+    fn watch_again(_object: &Object<Self>, _now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        None
+    }
 
     /// The large part of a request that has none.
     fn no_content() -> Option<Self::Content>;
 
     /// Settles the members of a set that was sent in one call.
     fn settle_batch(
-        messages: &Messages<Self>,
-        tenant: TenantId,
-        environment: Environment,
-        first: AttemptRow,
-        chosen: Chosen,
-    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+        _objects: &Objects<Self>,
+        _tenant: TenantId,
+        _environment: Environment,
+        _first: AttemptRow,
+        _chosen: Chosen,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send {
+        // Most are created one by one.
+        std::future::ready(Ok(()))
+    }
 
     /// The object as users see it: JSON text.
     fn present(object: &Object<Self>, content: Option<&Self::Content>) -> Vec<u8>;
 }
+
+/// An object that has ended takes no action any more.
+///
+/// # Errors
+/// `invalid_state`.
+pub fn still_open<K: Kind>(object: &Object<K>, done: &str) -> Result<(), Refusal> {
+    if K::is_terminal(object.status) {
+        return Err(invalid_state(object, done));
+    }
+    Ok(())
+}
+
+/// The refusal of an action that the object's state does not allow.
+#[must_use]
+pub fn invalid_state<K: Kind>(object: &Object<K>, done: &str) -> Refusal {
+    Refusal::new(
+        ErrorCode::InvalidState,
+        format!(
+            "This {} is {} and cannot be {done}.",
+            K::NOUN,
+            object.status
+        ),
+    )
+    .about(object.id)
+}
+
+/// A request without a large part.
+#[derive(Debug, Clone, Copy, Default, Serialize, serde::Deserialize)]
+pub struct NoContent {}
 
 /// A failure as it is stored.
 #[must_use]

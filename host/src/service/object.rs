@@ -1,18 +1,15 @@
-//! What every message has in common: the typed form of a row, and what a provider reported.
+//! What every object has in common: the typed form of a row, and what a provider reported.
 
 use chrono::{DateTime, Utc};
-use onerouter_domain::cost::Cost;
 use onerouter_domain::environment::Environment;
-use onerouter_domain::failure::Failure;
 use onerouter_domain::id::ConnectionId;
 use onerouter_domain::metadata::Metadata;
-use serde::{Deserialize, Serialize};
 
-use super::kind::Kind;
+use super::kind::{Facts as _, Kind};
 use crate::store::ObjectRow;
 use crate::store::StoreError;
 
-/// One message, as it is stored.
+/// One object, as it is stored.
 #[derive(Debug, Clone)]
 pub struct Object<K: Kind> {
     /// Its id.
@@ -30,7 +27,7 @@ pub struct Object<K: Kind> {
     /// What was asked for.
     pub request: K::Request,
     /// What came back.
-    pub result: MessageResult,
+    pub facts: K::Facts,
     /// The caller's pairs.
     pub metadata: Metadata,
     /// Grows with every change.
@@ -45,27 +42,7 @@ pub struct Object<K: Kind> {
     pub updated_at: DateTime<Utc>,
 }
 
-/// What is known of a message besides its status.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MessageResult {
-    /// Parts of a text message.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub segments: Option<u32>,
-    /// What it cost.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cost: Option<Cost>,
-    /// The sender that was used.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sender: Option<String>,
-    /// Why it failed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub failure: Option<Failure>,
-    /// The provider's last raw answer: JSON text.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub provider_data: Option<String>,
-}
-
-/// A provider's view of a message, checked by the engine.
+/// A provider's view of an object, checked by the engine.
 #[derive(Debug, Clone)]
 pub struct Reported<K: Kind> {
     /// The provider's id.
@@ -73,7 +50,7 @@ pub struct Reported<K: Kind> {
     /// What became of it.
     pub status: K::Status,
     /// What else is known.
-    pub result: MessageResult,
+    pub facts: K::Facts,
 }
 
 impl<K: Kind> Object<K> {
@@ -95,7 +72,7 @@ impl<K: Kind> Object<K> {
             provider_ref: row.provider_ref,
             request: serde_json::from_str(&row.request)
                 .map_err(|_unknown| unreadable("request"))?,
-            result: serde_json::from_str(&row.result).map_err(|_unknown| unreadable("result"))?,
+            facts: serde_json::from_str(&row.result).map_err(|_unknown| unreadable("result"))?,
             metadata: row.metadata,
             version: row.version,
             claimed_until: row.claimed_until,
@@ -106,30 +83,15 @@ impl<K: Kind> Object<K> {
     }
 
     /// Merges what the provider reports. Tells whether anything changed.
-    ///
-    /// Facts are kept when a later answer leaves them out: an answer to a create knows less than a
-    /// read does, and a cost that the provider named once is not replaced by an estimate.
     pub fn merge(&mut self, reported: Reported<K>) -> bool {
-        let before = (self.status, self.result.clone(), self.provider_ref.clone());
-        let status = K::merge(self.status, reported.status);
+        let before = (self.status, self.facts.clone(), self.provider_ref.clone());
+        let status = K::merge(self.status, &self.facts, reported.status);
         let moved = status == reported.status;
         self.status = status;
         if self.provider_ref.is_none() {
             self.provider_ref = Some(reported.provider_ref);
         }
-        let new = reported.result;
-        let old = &mut self.result;
-        old.segments = new.segments.or(old.segments);
-        old.sender = new.sender.or(old.sender.take());
-        old.cost = match (new.cost, old.cost.take()) {
-            (Some(new), Some(old)) => Some(super::kind::better_cost(new, old)),
-            (new, old) => new.or(old),
-        };
-        // A failure and a raw answer belong to the status that won.
-        if moved {
-            old.failure = new.failure;
-            old.provider_data = new.provider_data.or(old.provider_data.take());
-        }
-        before != (self.status, self.result.clone(), self.provider_ref.clone())
+        self.facts.merge(reported.facts, moved);
+        before != (self.status, self.facts.clone(), self.provider_ref.clone())
     }
 }

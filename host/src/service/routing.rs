@@ -16,8 +16,9 @@ use chrono::{DateTime, Utc};
 use onerouter_domain::code::ErrorCode;
 use onerouter_domain::environment::Environment;
 use onerouter_domain::id::{ConnectionId, TenantId};
+use onerouter_domain::money::Currency;
 use onerouter_engine::{Adapter, Adapters, NotSent, Outcome};
-use onerouter_manifest::{Capability, Category, PluginId};
+use onerouter_manifest::{Capability, Category, Manifest, PluginId};
 
 use self::breaker::Health;
 use self::decide::{Candidate, Decision, Question, SkipReason, decide};
@@ -42,6 +43,10 @@ pub struct Need<'a> {
     pub sender_pointer: &'static str,
     /// Phone numbers or e-mail addresses.
     pub recipients: Vec<&'a str>,
+    /// In which currency somebody pays.
+    pub currency: Option<Currency>,
+    /// The connection that alone can serve: the one that an earlier object went over.
+    pub only: Option<ConnectionId>,
     /// The caller's pairs.
     pub metadata: &'a BTreeMap<String, String>,
 }
@@ -107,7 +112,8 @@ impl Connections {
             .served((tenant, need.environment, need.category))
             .await?;
         let now = self.clock.now();
-        let policy = served.policy();
+        // What belongs to an earlier object goes where that went, whatever the policy says today.
+        let policy = served.policy().filter(|_| need.only.is_none());
         let weighed = served.weigh(&self.adapters, need, now);
         let decision = served.decide(policy, &weighed, need, seed);
         if let Some((id, reason)) = hindered(&decision, &weighed) {
@@ -158,9 +164,11 @@ impl SkipReason {
     /// Whether it lasts as long as connection and plugin are what they are.
     const fn is_for_ever(self) -> bool {
         match self {
-            Self::Unsupported
+            Self::Currency
+            | Self::Unsupported
             | Self::PluginMissing
             | Self::OtherProvider
+            | Self::OtherConnection
             | Self::NotInPolicy
             | Self::NotFirst
             | Self::Disconnected => true,
@@ -174,6 +182,7 @@ impl<'a> Need<'a> {
         Question {
             facts: Facts {
                 recipients: self.recipients.clone(),
+                currency: self.currency,
                 metadata: self.metadata,
             },
             provider: self.provider.map(PluginId::as_str),
@@ -193,8 +202,14 @@ impl ServedConnection {
         let Some(adapter) = adapter else {
             return Some(SkipReason::PluginMissing);
         };
+        if need.only.is_some_and(|only| only != self.id) {
+            return Some(SkipReason::OtherConnection);
+        }
         if !adapter.can(need.capability) {
             return Some(SkipReason::Unsupported);
+        }
+        if !takes(adapter.manifest(), need) {
+            return Some(SkipReason::Currency);
         }
         let Some(opened) = &self.opened else {
             return Some(SkipReason::Unreadable);
@@ -213,6 +228,15 @@ pub(super) struct Weighed {
     id: ConnectionId,
     adapter: Option<Arc<Adapter>>,
     hindrance: Option<SkipReason>,
+}
+
+/// Whether the provider takes the currency: one whose manifest names none takes all.
+fn takes(manifest: &Manifest, need: &Need<'_>) -> bool {
+    let taken = manifest.currencies.get(&need.category);
+    match (need.currency, taken) {
+        (Some(currency), Some(taken)) => taken.contains(currency.code()),
+        _ => true,
+    }
 }
 
 /// The connection that would serve, and why it cannot.
@@ -296,6 +320,7 @@ impl Served {
                 !matches!(
                     skipped.reason,
                     SkipReason::OtherProvider
+                        | SkipReason::OtherConnection
                         | SkipReason::NotInPolicy
                         | SkipReason::NotFirst
                         | SkipReason::Disconnected
@@ -345,6 +370,14 @@ impl Served {
                     "The credentials of the connection to {provider} cannot be decrypted. Nothing was sent; connect {provider} again."
                 ),
             ),
+            SkipReason::Currency => Refusal::invalid(vec![FieldMistake::new(
+                "/currency",
+                "unsupported",
+                match need.currency {
+                    Some(currency) => format!("{provider} takes no {currency}"),
+                    None => format!("{provider} does not take this currency"),
+                },
+            )]),
             SkipReason::Unsupported => Refusal::new(
                 ErrorCode::UnsupportedByProvider,
                 format!("{provider} is connected but cannot do this."),
@@ -356,6 +389,7 @@ impl Served {
                 ),
             ),
             SkipReason::OtherProvider
+            | SkipReason::OtherConnection
             | SkipReason::NotInPolicy
             | SkipReason::NotFirst
             | SkipReason::Disconnected => Refusal::new(

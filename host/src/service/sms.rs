@@ -1,8 +1,7 @@
 //! Text messages.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use onerouter_domain::environment::Environment;
-use onerouter_domain::id::{SmsId, TenantId};
+use onerouter_domain::id::SmsId;
 use onerouter_domain::message::SmsStatus;
 use onerouter_domain::time;
 use onerouter_engine::wit::sms as wit;
@@ -11,14 +10,12 @@ use onerouter_manifest::{Capability, Category};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::connections::Chosen;
-use super::kind::{self, Kind, SendIds, Window};
-use super::messages::Messages;
-use super::object::{MessageResult, Object, Reported};
+use super::kind::{self, CallIds, Kind, NoContent, Window, still_open};
+use super::message::{self, CANCEL, Cancel, MessageFacts};
+use super::object::{Object, Reported};
+use super::refusal::Refusal;
 use super::view::SmsView;
-use crate::store::AttemptRow;
 use crate::store::ObjectKind;
-use crate::store::StoreError;
 
 /// Characters of a text.
 pub const BODY_LENGTH_MAX: usize = 1_600;
@@ -46,14 +43,12 @@ pub struct SmsRequest {
     pub send_at: Option<DateTime<Utc>>,
 }
 
-/// A text message has no large part.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
-pub struct NoContent {}
-
 impl Kind for Sms {
     type Id = SmsId;
     type Status = SmsStatus;
     type Request = SmsRequest;
+    type Facts = MessageFacts;
+    type Action = Cancel;
     type Content = NoContent;
 
     const NAME: &'static str = "sms";
@@ -61,10 +56,10 @@ impl Kind for Sms {
     const HAS_CONTENT: bool = false;
     const NOUN: &'static str = "text message";
     const CATEGORY: Category = Category::Sms;
-    const SEND: Capability = Capability::Sms;
-    const CANCEL: Capability = Capability::SmsCancel;
-    const SENDER_POINTER: &'static str = "/from_number";
-    const SEND_OPERATION: &'static str = "sms.send";
+    const CREATE: Capability = Capability::Sms;
+    const CREATE_NAME: &'static str = "send";
+    const SENDER_POINTER: Option<&'static str> = Some("/from_number");
+    const CREATE_OPERATION: &'static str = "sms.send";
 
     fn id(uuid: Uuid) -> SmsId {
         SmsId::from_uuid(uuid)
@@ -82,10 +77,6 @@ impl Kind for Sms {
         SmsStatus::Failed
     }
 
-    fn canceled() -> SmsStatus {
-        SmsStatus::Canceled
-    }
-
     fn unknown() -> SmsStatus {
         SmsStatus::Unknown
     }
@@ -94,7 +85,7 @@ impl Kind for Sms {
         status.is_terminal()
     }
 
-    fn merge(status: SmsStatus, reported: SmsStatus) -> SmsStatus {
+    fn merge(status: SmsStatus, _facts: &MessageFacts, reported: SmsStatus) -> SmsStatus {
         status.merge(reported)
     }
 
@@ -127,19 +118,20 @@ impl Kind for Sms {
         request.from_number = sender;
     }
 
-    async fn send(
+    async fn create(
         adapter: &Adapter,
         context: &CallContext,
-        ids: SendIds,
-        request: &SmsRequest,
+        ids: CallIds,
+        object: &Object<Self>,
         _content: &NoContent,
     ) -> CallReport<Reported<Self>> {
+        let request = &object.request;
         let report = adapter.sms_send(context, &to_wit(ids, request)).await;
         report.map(|message| {
             let mut reported = from_wit(message);
-            if reported.result.cost.is_none() {
-                let segments = reported.result.segments.unwrap_or(1).max(1);
-                reported.result.cost =
+            if reported.facts.cost.is_none() {
+                let segments = reported.facts.segments.unwrap_or(1).max(1);
+                reported.facts.cost =
                     kind::estimate(adapter.manifest(), Category::Sms, &request.to, segments);
             }
             reported
@@ -149,15 +141,35 @@ impl Kind for Sms {
     async fn get(
         adapter: &Adapter,
         context: &CallContext,
+        _object: &Object<Self>,
         provider_ref: &str,
     ) -> CallReport<Reported<Self>> {
         adapter.sms_get(context, provider_ref).await.map(from_wit)
     }
 
-    async fn cancel(
+    fn needed_for(_action: &Cancel) -> Capability {
+        Capability::SmsCancel
+    }
+
+    fn allow(object: &Object<Self>, _action: &Cancel) -> Result<(), Refusal> {
+        still_open(object, "canceled any more")
+    }
+
+    fn has_happened(object: &Object<Self>, action: &str) -> bool {
+        action == CANCEL && object.status == SmsStatus::Canceled
+    }
+
+    fn is_word_on_the_first(code: &str) -> bool {
+        message::is_word_on_the_first(code)
+    }
+
+    async fn act(
         adapter: &Adapter,
         context: &CallContext,
+        _ids: CallIds,
+        _object: &Object<Self>,
         provider_ref: &str,
+        _action: &Cancel,
     ) -> CallReport<Reported<Self>> {
         adapter
             .sms_cancel(context, provider_ref)
@@ -168,8 +180,8 @@ impl Kind for Sms {
     async fn find(
         adapter: &Adapter,
         context: &CallContext,
-        ids: SendIds,
-        request: &SmsRequest,
+        ids: CallIds,
+        object: &Object<Self>,
         window: Window,
     ) -> Option<CallReport<Vec<Reported<Self>>>> {
         if !adapter.can(Capability::SmsLookup) {
@@ -180,7 +192,7 @@ impl Kind for Sms {
             before: window.before_ms,
         };
         let report = adapter
-            .sms_find(context, &to_wit(ids, request), window)
+            .sms_find(context, &to_wit(ids, &object.request), window)
             .await;
         Some(report.map(|messages| messages.into_iter().map(from_wit).collect()))
     }
@@ -189,23 +201,12 @@ impl Kind for Sms {
         Some(NoContent {})
     }
 
-    async fn settle_batch(
-        _messages: &Messages<Self>,
-        _tenant: TenantId,
-        _environment: Environment,
-        _first: AttemptRow,
-        _chosen: Chosen,
-    ) -> Result<(), StoreError> {
-        // Text messages are sent one by one.
-        Ok(())
-    }
-
     fn present(object: &Object<Self>, _content: Option<&NoContent>) -> Vec<u8> {
         serde_json::to_vec(&SmsView::from(object)).unwrap_or_default()
     }
 }
 
-fn to_wit(ids: SendIds, request: &SmsRequest) -> wit::SendRequest {
+fn to_wit(ids: CallIds, request: &SmsRequest) -> wit::SendRequest {
     wit::SendRequest {
         object_id: ids.object_id,
         attempt_id: ids.attempt_id,
@@ -224,7 +225,7 @@ fn from_wit(message: wit::Message) -> Reported<Sms> {
         provider_ref: message.provider_id,
         // The engine refuses every other text; `unknown` never moves a status.
         status: message.status.parse().unwrap_or(SmsStatus::Unknown),
-        result: MessageResult {
+        facts: MessageFacts {
             segments: message.segments,
             cost: message.cost.as_ref().and_then(kind::cost),
             sender: message.sender,

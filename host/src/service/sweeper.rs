@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::authentication::Authentication;
 use super::email::Email;
-use super::messages::Messages;
+use super::objects::Objects;
 use super::sms::Sms;
 use crate::clock::Clock;
 use crate::store::ObjectKind;
@@ -40,9 +40,9 @@ pub struct Sweeper {
     /// Times.
     pub clock: Clock,
     /// Text messages.
-    pub sms: Messages<Sms>,
+    pub sms: Objects<Sms>,
     /// E-mail.
-    pub email: Messages<Email>,
+    pub email: Objects<Email>,
     /// Knows which keys were used.
     pub authentication: Arc<Authentication>,
 }
@@ -81,30 +81,33 @@ impl Sweeper {
     /// # Errors
     /// The database cannot be reached.
     pub async fn sweep(&self) -> Result<usize, StoreError> {
-        let now = self.clock.now();
-        let due = self
-            .store
-            .lease_due(WorkKind::Settle, now, now + LEASE, LEASE_MAX)
-            .await?;
-        let count = due.len();
-        stream::iter(due)
-            .for_each_concurrent(AT_ONCE, |work| async move {
-                if let Err(error) = self.settle(&work).await {
-                    tracing::warn!(%error, object = %work.object_id, "cannot settle an object");
-                }
-            })
-            .await;
+        let mut count = 0;
+        for kind in [WorkKind::Settle, WorkKind::Postponed, WorkKind::Watch] {
+            let now = self.clock.now();
+            let due = self
+                .store
+                .lease_due(kind, now, now + LEASE, LEASE_MAX)
+                .await?;
+            count += due.len();
+            stream::iter(due)
+                .for_each_concurrent(AT_ONCE, |work| async move {
+                    if let Err(error) = self.work_on(&work).await {
+                        tracing::warn!(%error, object = %work.object_id, kind = kind.as_str(), "cannot work on an object");
+                    }
+                })
+                .await;
+        }
         Ok(count)
     }
 
-    async fn settle(&self, work: &DueWork) -> Result<(), StoreError> {
+    async fn work_on(&self, work: &DueWork) -> Result<(), StoreError> {
         let mut tx = self.store.begin_read(work.tenant_id).await?;
         let row = tx.find_object_of_any_kind(work.object_id).await?;
         drop(tx);
         match row {
             Some(row) => match row.kind {
-                ObjectKind::Sms => self.sms.settle_due(work, row).await,
-                ObjectKind::Email => self.email.settle_due(work, row).await,
+                ObjectKind::Sms => self.sms.due(work, row).await,
+                ObjectKind::Email => self.email.due(work, row).await,
             },
             None => {
                 let mut tx = self.store.begin(work.tenant_id).await?;

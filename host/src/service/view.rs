@@ -126,7 +126,7 @@ pub struct SmsView<'a> {
 
 impl<'a> From<&'a Object<Sms>> for SmsView<'a> {
     fn from(sms: &'a Object<Sms>) -> Self {
-        let cost = sms.result.cost.as_ref();
+        let cost = sms.facts.cost.as_ref();
         let currency = cost.map(onerouter_domain::cost::Cost::currency);
         Self {
             id: sms.id.to_string(),
@@ -140,20 +140,20 @@ impl<'a> From<&'a Object<Sms>> for SmsView<'a> {
             to: &sms.request.to,
             body: &sms.request.body,
             from_number: sms
-                .result
+                .facts
                 .sender
                 .as_deref()
                 .or(sms.request.from_number.as_deref()),
             media_urls: &sms.request.media_urls,
             send_at: sms.request.send_at.map(time::to_text),
-            segments: sms.result.segments,
+            segments: sms.facts.segments,
             cost: cost.map(|cost| ExactNumber(cost.amount())),
             cost_currency: currency,
             currency,
             cost_source: cost.map(|cost| source(cost.source())),
-            failure: sms.result.failure.as_ref().map(Into::into),
+            failure: sms.facts.failure.as_ref().map(Into::into),
             provider_message_id: sms.provider_ref.as_deref(),
-            provider_data: raw(sms.result.provider_data.as_deref()),
+            provider_data: raw(sms.facts.provider_data.as_deref()),
             metadata: sms.metadata.pairs(),
             version: sms.version,
             created_at: time::to_text(sms.created_at),
@@ -284,7 +284,7 @@ impl<'a> EmailView<'a> {
     #[must_use]
     pub fn new(email: &'a Object<Email>, content: Option<&'a EmailContent>) -> Self {
         let request = &email.request;
-        let cost = email.result.cost.as_ref();
+        let cost = email.facts.cost.as_ref();
         let currency = cost.map(onerouter_domain::cost::Cost::currency);
         Self {
             id: email.id.to_string(),
@@ -307,7 +307,7 @@ impl<'a> EmailView<'a> {
                 Body::Shown(content.text_body.as_deref())
             }),
             from_email: email
-                .result
+                .facts
                 .sender
                 .as_deref()
                 .or(request.from_email.as_deref()),
@@ -328,9 +328,9 @@ impl<'a> EmailView<'a> {
             cost_currency: currency,
             currency,
             cost_source: cost.map(|cost| source(cost.source())),
-            failure: email.result.failure.as_ref().map(Into::into),
+            failure: email.facts.failure.as_ref().map(Into::into),
             provider_message_id: email.provider_ref.as_deref(),
-            provider_data: raw(email.result.provider_data.as_deref()),
+            provider_data: raw(email.facts.provider_data.as_deref()),
             metadata: email.metadata.pairs(),
             version: email.version,
             created_at: time::to_text(email.created_at),

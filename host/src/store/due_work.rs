@@ -17,6 +17,10 @@ use super::{Store, StoreError, TenantTx};
 pub enum WorkKind {
     /// Find out what became of an object.
     Settle,
+    /// Ask about an open object.
+    Watch,
+    /// Do what was put off until then.
+    Postponed,
 }
 
 impl WorkKind {
@@ -25,6 +29,8 @@ impl WorkKind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Settle => "settle",
+            Self::Watch => "watch",
+            Self::Postponed => "postponed",
         }
     }
 }
@@ -40,6 +46,8 @@ impl FromStr for WorkKind {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
             "settle" => Ok(Self::Settle),
+            "watch" => Ok(Self::Watch),
+            "postponed" => Ok(Self::Postponed),
             _ => Err(ParseWorkKindError),
         }
     }

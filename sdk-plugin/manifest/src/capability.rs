@@ -12,11 +12,13 @@ pub enum Category {
     Sms,
     /// E-mail.
     Email,
+    /// Payments and what belongs to them: refunds, plans, subscriptions, payment links.
+    Payments,
 }
 
 impl Category {
     /// Every category.
-    pub const ALL: [Self; 2] = [Self::Sms, Self::Email];
+    pub const ALL: [Self; 3] = [Self::Sms, Self::Email, Self::Payments];
 
     /// The name in paths and documents.
     #[must_use]
@@ -24,6 +26,7 @@ impl Category {
         match self {
             Self::Sms => "sms",
             Self::Email => "email",
+            Self::Payments => "payments",
         }
     }
 
@@ -60,11 +63,31 @@ pub enum Capability {
     EmailCancel,
     /// Sends several e-mails at once.
     EmailBatch,
+    /// Creates, reads, captures and cancels payments.
+    Payments,
+    /// Finds payments again.
+    PaymentLookup,
+    /// Checks what a browser widget answered.
+    Checkout,
+    /// Gives money back.
+    Refunds,
+    /// Creates and reads plans.
+    Plans,
+    /// Finds plans again.
+    PlanLookup,
+    /// Creates, reads and changes subscriptions.
+    Subscriptions,
+    /// Finds subscriptions again.
+    SubscriptionLookup,
+    /// Creates, reads and cancels payment links.
+    PaymentLinks,
+    /// Finds payment links again.
+    PaymentLinkLookup,
 }
 
 impl Capability {
     /// Every capability of the present WIT packages.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 17] = [
         Self::AccountCheck,
         Self::Sms,
         Self::SmsCancel,
@@ -72,6 +95,16 @@ impl Capability {
         Self::Email,
         Self::EmailCancel,
         Self::EmailBatch,
+        Self::Payments,
+        Self::PaymentLookup,
+        Self::Checkout,
+        Self::Refunds,
+        Self::Plans,
+        Self::PlanLookup,
+        Self::Subscriptions,
+        Self::SubscriptionLookup,
+        Self::PaymentLinks,
+        Self::PaymentLinkLookup,
     ];
 
     /// The interface without its version.
@@ -85,6 +118,16 @@ impl Capability {
             Self::Email => "onerouter:email/email",
             Self::EmailCancel => "onerouter:email/email-cancel",
             Self::EmailBatch => "onerouter:email/email-batch",
+            Self::Payments => "onerouter:payments/payments",
+            Self::PaymentLookup => "onerouter:payments/payment-lookup",
+            Self::Checkout => "onerouter:payments/checkout",
+            Self::Refunds => "onerouter:payments/refunds",
+            Self::Plans => "onerouter:payments/plans",
+            Self::PlanLookup => "onerouter:payments/plan-lookup",
+            Self::Subscriptions => "onerouter:payments/subscriptions",
+            Self::SubscriptionLookup => "onerouter:payments/subscription-lookup",
+            Self::PaymentLinks => "onerouter:payments/payment-links",
+            Self::PaymentLinkLookup => "onerouter:payments/payment-link-lookup",
         }
     }
 
@@ -101,6 +144,16 @@ impl Capability {
             Self::AccountCheck => None,
             Self::Sms | Self::SmsCancel | Self::SmsLookup => Some(Category::Sms),
             Self::Email | Self::EmailCancel | Self::EmailBatch => Some(Category::Email),
+            Self::Payments
+            | Self::PaymentLookup
+            | Self::Checkout
+            | Self::Refunds
+            | Self::Plans
+            | Self::PlanLookup
+            | Self::Subscriptions
+            | Self::SubscriptionLookup
+            | Self::PaymentLinks
+            | Self::PaymentLinkLookup => Some(Category::Payments),
         }
     }
 
@@ -108,9 +161,18 @@ impl Capability {
     #[must_use]
     pub const fn requires(self) -> Option<Self> {
         match self {
-            Self::AccountCheck | Self::Sms | Self::Email => None,
+            Self::AccountCheck
+            | Self::Sms
+            | Self::Email
+            | Self::Payments
+            | Self::Plans
+            | Self::PaymentLinks => None,
             Self::SmsCancel | Self::SmsLookup => Some(Self::Sms),
             Self::EmailCancel | Self::EmailBatch => Some(Self::Email),
+            Self::PaymentLookup | Self::Checkout | Self::Refunds => Some(Self::Payments),
+            Self::PlanLookup | Self::Subscriptions => Some(Self::Plans),
+            Self::SubscriptionLookup => Some(Self::Subscriptions),
+            Self::PaymentLinkLookup => Some(Self::PaymentLinks),
         }
     }
 

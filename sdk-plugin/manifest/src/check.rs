@@ -84,16 +84,19 @@ pub(crate) fn check(manifest: &Manifest) -> Result<(), ManifestError> {
     }
     fields(manifest, &mut found);
     auth(manifest, &mut found);
+    signatures(manifest, &mut found);
     for (index, rule) in manifest.outbound.iter().enumerate() {
         outbound(manifest, rule, &format!("outbound[{index}]"), &mut found);
     }
     answers(manifest, &mut found);
+    currencies(manifest, &mut found);
     limits(&manifest.limits, &mut found);
     prices(manifest, &mut found);
     for (place, length) in [
         ("credentials", manifest.credentials.len()),
         ("settings", manifest.settings.len()),
         ("auth", manifest.auth.len()),
+        ("signatures", manifest.signatures.len()),
         ("outbound", manifest.outbound.len()),
         ("not_processed", manifest.not_processed.len()),
         ("operations", manifest.operations.len()),
@@ -209,7 +212,62 @@ fn auth(manifest: &Manifest, found: &mut Mistakes) {
                     "the parameter's name must be a token of 1 to 64 characters",
                 );
             }
+            Attachment::OAuth2ClientCredentials {
+                token_path, scope, ..
+            } => {
+                found.unless(
+                    is_path_prefix(token_path) && token_path.len() > 1 && !token_path.ends_with('/'),
+                    format!("{place}.token_path"),
+                    "must be a path such as /oauth2/token, without query, dot segments, % or a / at its end",
+                );
+                found.unless(
+                    scope.len() <= 1_000
+                        && scope.bytes().all(|b| b == b' ' || b.is_ascii_graphic()),
+                    format!("{place}.scope"),
+                    "may have at most 1,000 printable characters",
+                );
+            }
             Attachment::Basic { .. } | Attachment::Bearer { .. } => {}
+        }
+    }
+}
+
+fn signatures(manifest: &Manifest, found: &mut Mistakes) {
+    for (name, signature) in &manifest.signatures {
+        let place = format!("signatures.{name}");
+        found.unless(
+            is_field_name(name),
+            &place,
+            "is not a name of lower-case letters",
+        );
+        let secret = manifest
+            .credential(&signature.credential)
+            .is_some_and(|field| field.kind == FieldKind::Secret);
+        found.unless(
+            secret,
+            format!("{place}.credential"),
+            format!(
+                "\"{}\" is not declared as a secret credential",
+                signature.credential
+            ),
+        );
+    }
+}
+
+fn currencies(manifest: &Manifest, found: &mut Mistakes) {
+    for (category, currencies) in &manifest.currencies {
+        let place = format!("currencies.{category}");
+        found.unless(
+            (1..=300).contains(&currencies.len()),
+            &place,
+            "needs 1 to 300 currencies",
+        );
+        for currency in currencies {
+            found.unless(
+                is_currency(currency),
+                &place,
+                format!("\"{currency}\" is not an ISO 4217 code: USD"),
+            );
         }
     }
 }
@@ -289,7 +347,7 @@ fn answers(manifest: &Manifest, found: &mut Mistakes) {
                 is_field_name(category) && is_field_name(operation)
             }),
             &place,
-            "must be category.operation, such as email.send",
+            "must be resource.operation, such as email.send or refunds.create",
         );
         if let Some(rule) = &operation.idempotency {
             found.unless(
@@ -352,7 +410,7 @@ fn prices(manifest: &Manifest, found: &mut Mistakes) {
             "must be a decimal with at most 6 decimals: 0.0079",
         );
         found.unless(
-            price.currency.len() == 3 && price.currency.bytes().all(|b| b.is_ascii_uppercase()),
+            is_currency(&price.currency),
             format!("{place}.currency"),
             "must be an ISO 4217 code: USD",
         );
@@ -384,6 +442,10 @@ fn is_field_name(name: &str) -> bool {
     characters.next().is_some_and(|c| c.is_ascii_lowercase())
         && characters.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
         && name.len() <= 40
+}
+
+fn is_currency(code: &str) -> bool {
+    code.len() == 3 && code.bytes().all(|b| b.is_ascii_uppercase())
 }
 
 fn is_token(name: &str) -> bool {

@@ -1,6 +1,6 @@
 //! The format itself: plain data, as it stands in `plugin.toml` and in the custom section.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -39,15 +39,22 @@ pub struct Manifest {
     /// How credentials are attached, by the name that the adapter uses in its requests.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub auth: BTreeMap<String, Attachment>,
+    /// Signatures that the host checks for the adapter, by the name that the adapter uses.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub signatures: BTreeMap<String, Signature>,
     /// Where requests may go. Everything else is refused.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outbound: Vec<OutboundRule>,
     /// Answers by which the provider says that it has not processed a request.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_processed: Vec<NotProcessed>,
-    /// Facts about single operations, by `category.operation`: `email.send`.
+    /// Facts about single operations, by `resource.operation`: `email.send`, `refunds.create`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub operations: BTreeMap<String, OperationRule>,
+    /// Currencies that the provider takes, by category: ISO 4217. A category that is not there takes
+    /// all.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub currencies: BTreeMap<Category, BTreeSet<String>>,
     /// How messages may be sent together, by category.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub batch: BTreeMap<Category, BatchRule>,
@@ -244,6 +251,21 @@ pub enum Attachment {
         /// Field with the value.
         value: String,
     },
+    /// `Authorization: Bearer …` with a token that the host gets by the OAuth 2 client credentials
+    /// grant, keeps until it expires, and renews when the provider refuses it.
+    #[serde(rename = "oauth2_client_credentials")]
+    OAuth2ClientCredentials {
+        /// Path of the token endpoint, on the host and port of the request itself. No request of an
+        /// adapter's may go there.
+        token_path: String,
+        /// Field with the client id.
+        client_id: String,
+        /// Field with the client secret.
+        client_secret: String,
+        /// What is asked for; empty leaves it to the provider.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        scope: String,
+    },
     /// A parameter in the URL's query.
     Query {
         /// Name of the parameter.
@@ -267,11 +289,56 @@ impl Attachment {
         match self {
             Self::Basic { username, password } => vec![username, password],
             Self::Bearer { token } => vec![token],
+            Self::OAuth2ClientCredentials {
+                client_id,
+                client_secret,
+                ..
+            } => vec![client_id, client_secret],
             Self::Header { value, .. } | Self::Query { value, .. } | Self::Form { value, .. } => {
                 vec![value]
             }
         }
     }
+}
+
+/// A signature that the host checks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Signature {
+    /// How it is made.
+    pub algorithm: SignatureAlgorithm,
+    /// How it is written.
+    pub encoding: SignatureEncoding,
+    /// Field with the secret.
+    pub credential: String,
+}
+
+/// How a signature is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SignatureAlgorithm {
+    /// HMAC with SHA-256.
+    HmacSha256,
+}
+
+/// How a signature is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SignatureEncoding {
+    /// Lower-case hexadecimal digits.
+    Hex,
+    /// Standard base64 with padding.
+    Base64,
+}
+
+/// Which of a provider's worlds a connection belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConnectionEnvironment {
+    /// Nothing is real.
+    Test,
+    /// Everything is.
+    Live,
 }
 
 /// One place where requests may go.
@@ -293,6 +360,9 @@ pub struct OutboundRule {
     /// Names under `auth` that may be used here.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub auth: Vec<String>,
+    /// Only connections of these environments may go there; empty is both.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub environments: Vec<ConnectionEnvironment>,
     /// Requests of this rule change nothing at the provider, whatever their method.
     #[serde(default, skip_serializing_if = "is_false")]
     pub reads: bool,

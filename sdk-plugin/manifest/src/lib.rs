@@ -36,8 +36,9 @@ mod surface;
 pub use capability::{Capability, Category};
 pub use check::{ManifestError, Mistake};
 pub use format::{
-    Attachment, BatchRule, CredentialField, FieldKind, IdempotencyRule, Limits, Manifest,
-    NotProcessed, OperationRule, OutboundRule, PluginId, Price, SettingField, SettingRole,
+    Attachment, BatchRule, ConnectionEnvironment, CredentialField, FieldKind, IdempotencyRule,
+    Limits, Manifest, NotProcessed, OperationRule, OutboundRule, PluginId, Price, SettingField,
+    SettingRole, Signature, SignatureAlgorithm, SignatureEncoding,
 };
 pub use package::{MANIFEST_BYTES_MAX, PackError, SECTION, UnpackError, Unpacked, pack, unpack};
 pub use surface::{Surface, SurfaceError};

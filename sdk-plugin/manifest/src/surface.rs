@@ -24,16 +24,23 @@ const WASI_ALLOWED: [&str; 15] = [
     "wasi:random/insecure-seed",
 ];
 
-const HOST_ALLOWED: [&str; 8] = [
+const HOST_ALLOWED: [&str; 15] = [
     "onerouter:types/common",
     "onerouter:outbound/http",
     "onerouter:host/context",
     "onerouter:host/log",
+    "onerouter:host/signature",
+    "onerouter:payments/types",
     // A world that exports an interface imports the types that it uses from its neighbours.
     "onerouter:sms/sms",
     "onerouter:email/email",
     "onerouter:account/account-check",
     "onerouter:sms/sms-lookup",
+    "onerouter:payments/payments",
+    "onerouter:payments/refunds",
+    "onerouter:payments/plans",
+    "onerouter:payments/subscriptions",
+    "onerouter:payments/payment-links",
 ];
 
 /// What a component imports and exports, sorted.

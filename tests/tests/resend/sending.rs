@@ -97,7 +97,7 @@ async fn every_field_goes_to_resend_as_it_was_given() {
     assert_eq!(headers["host"], "api.resend.com");
     assert_eq!(
         headers["idempotency-key"],
-        format!("{}:send:1", sent.text("id"))
+        format!("{}-send-1", sent.text("id"))
     );
     assert_eq!(headers["user-agent"], "onerouter-resend/1.0.0");
     let ours = fingerprint(&host, FULL_ACCESS_KEY).await;

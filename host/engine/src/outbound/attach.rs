@@ -42,6 +42,8 @@ pub(super) fn attach(
             let bearer = Zeroizing::new(format!("Bearer {}", value(credentials, token)?));
             headers.insert(AUTHORIZATION, secret_header(&bearer)?);
         }
+        // Its token is not there yet.
+        Attachment::OAuth2ClientCredentials { .. } => return Err(Denial::CredentialMissing),
         Attachment::Header {
             name,
             prefix,

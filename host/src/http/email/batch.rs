@@ -13,13 +13,13 @@ use crate::http::answers::{Json, json, raw};
 use crate::http::body::{EMAIL_BODY_BYTES_MAX, JsonBody};
 use crate::http::fields::Fields;
 use crate::http::guard::Write;
-use crate::http::messages;
+use crate::http::objects;
 use crate::http::openapi::ClientProblems;
 use crate::http::problem::{Problem, ProblemDocument};
 use crate::http::state::AppState;
 use crate::service::caller::{Access, Caller, Resource};
 use crate::service::email::Email;
-use crate::service::messages::{BatchEntry, Intent};
+use crate::service::objects::{BatchEntry, Intent};
 use crate::service::refusal::Refusal;
 use crate::service::view::EmailView;
 
@@ -71,7 +71,7 @@ pub(crate) enum BatchItem {
 /// `Idempotency-Key`, a repetition replays what is settled and sends what was not sent.
 #[utoipa::path(
     post, path = "/v1/email/batch", tag = "email", operation_id = "email.create_batch",
-    params(messages::IdempotencyParam),
+    params(objects::IdempotencyParam),
     request_body = SendEmails,
     responses((status = 200, description = "What became of each.", body = Batch), ClientProblems),
     security(("api_key" = []))
@@ -127,7 +127,7 @@ fn batch_entry(
     fields: Fields<'_>,
 ) -> Result<BatchEntry<Email>, Refusal> {
     let (new, own_key) = draft::parse(fields, state)?;
-    let hash = messages::hash(&new);
+    let hash = objects::hash(&new);
     let intent = match own_key {
         Some(own) => Intent::new(Some(own), CREATE, hash),
         None => Intent::at(batch_key, position, BATCH, hash),

@@ -9,10 +9,10 @@ use utoipa::ToSchema;
 
 use super::attachment::{self, SendAttachment};
 use crate::http::fields::Fields;
-use crate::http::messages;
+use crate::http::objects;
 use crate::http::state::AppState;
 use crate::service::email::{ADDRESSES_MAX, Email, EmailContent, EmailRequest};
-use crate::service::messages::NewMessage;
+use crate::service::objects::Draft;
 use crate::service::refusal::Refusal;
 
 /// Characters of a subject: one line of RFC 5322.
@@ -142,7 +142,7 @@ pub(crate) enum AnyNumber {
 }
 
 /// What is sent, and the key that stands in the body.
-pub(super) type Parsed = (NewMessage<Email>, Option<IdempotencyKey>);
+pub(super) type Parsed = (Draft<Email>, Option<IdempotencyKey>);
 
 pub(super) fn parse(mut fields: Fields<'_>, state: &AppState) -> Result<Parsed, Refusal> {
     let to: Option<Vec<Mailbox>> = fields.required_one_or_more("to", ADDRESSES_MAX);
@@ -157,11 +157,11 @@ pub(super) fn parse(mut fields: Fields<'_>, state: &AppState) -> Result<Parsed, 
     let (attachments, contents) = attachment::parse(&mut fields);
     let headers = headers(&mut fields);
     let tags = tags(&mut fields);
-    let (send_at, late) = messages::send_at(&mut fields, state.clock.now());
-    let provider = messages::provider(&mut fields);
+    let (send_at, late) = objects::send_at(&mut fields, state.clock.now());
+    let provider = objects::provider(&mut fields);
     let metadata = fields.metadata();
-    let key = messages::body_key(&mut fields);
-    let (to, subject) = messages::finish(fields, to.zip(subject), late.as_ref())?;
+    let key = objects::body_key(&mut fields);
+    let (to, subject) = objects::finish(fields, to.zip(subject), late.as_ref())?;
     let request = EmailRequest {
         to: to.into_iter().map(Mailbox::into_string).collect(),
         cc,
@@ -180,7 +180,7 @@ pub(super) fn parse(mut fields: Fields<'_>, state: &AppState) -> Result<Parsed, 
         attachments: contents,
     };
     Ok((
-        NewMessage {
+        Draft {
             request,
             content,
             metadata,

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use onerouter_domain::id::ConnectionId;
 use onerouter_domain::metadata;
+use onerouter_domain::money::Currency;
 use onerouter_manifest::Category;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -83,6 +84,9 @@ pub(crate) struct RoutingCondition {
     /// `email`: the address is in one of these domains.
     #[schema(nullable, min_items = 1, max_items = 100)]
     to_domains: Option<Vec<String>>,
+    /// `payments`: somebody pays in one of these, such as `INR`.
+    #[schema(nullable, min_items = 1, max_items = 100)]
+    currencies: Option<Vec<String>>,
     /// The message has all of these pairs.
     #[schema(nullable)]
     metadata: Option<BTreeMap<String, String>>,
@@ -180,13 +184,19 @@ fn rule(fields: &mut Fields<'_>, category: Category) -> Rule {
 
 fn condition(fields: &mut Fields<'_>, category: Category) -> Condition {
     let mut condition = Condition::default();
-    let (own, other) = match category {
-        Category::Sms => ("to_prefixes", "to_domains"),
-        Category::Email => ("to_domains", "to_prefixes"),
+    let (own, detail): (_, &str) = match category {
+        Category::Sms => ("to_prefixes", "must be + and 1 to 15 digits, such as +44"),
+        Category::Email => ("to_domains", "must be a domain name, such as example.com"),
+        Category::Payments => (
+            "currencies",
+            "must be an ISO 4217 currency code, such as USD",
+        ),
     };
-    if fields.value(other).is_some() {
-        let detail = format!("has no meaning for {category}; use {own}");
-        fields.mistake(other, "unsupported", detail);
+    for other in ["to_prefixes", "to_domains", "currencies"] {
+        if other != own && fields.value(other).is_some() {
+            let detail = format!("has no meaning for {category}; use {own}");
+            fields.mistake(other, "unsupported", detail);
+        }
     }
     if fields.has(own) {
         let values: Vec<String> = fields
@@ -195,17 +205,15 @@ fn condition(fields: &mut Fields<'_>, category: Category) -> Condition {
         let fits = |value: &String| match category {
             Category::Sms => is_prefix(value),
             Category::Email => is_domain(value),
+            Category::Payments => value.parse::<Currency>().is_ok(),
         };
         if let Some(index) = values.iter().position(|value| !fits(value)) {
-            let detail = match category {
-                Category::Sms => "must be + and 1 to 15 digits, such as +44",
-                Category::Email => "must be a domain name, such as example.com",
-            };
             fields.mistake_in(own, &index.to_string(), "invalid", detail);
         }
         match category {
             Category::Sms => condition.to_prefixes = values,
             Category::Email => condition.to_domains = values,
+            Category::Payments => condition.currencies = values,
         }
     }
     let pairs = fields

@@ -16,12 +16,16 @@ pub enum SkipReason {
     NoSender,
     /// Its credentials cannot be decrypted.
     Unreadable,
+    /// Its provider does not take the currency.
+    Currency,
     /// Its adapter cannot do this.
     Unsupported,
     /// Its plugin is not installed on this gateway.
     PluginMissing,
     /// The caller named another provider.
     OtherProvider,
+    /// An earlier object went over another one.
+    OtherConnection,
     /// The policy leaves it out.
     NotInPolicy,
     /// Without failover only the first one serves.
@@ -248,6 +252,7 @@ mod tests {
         Question {
             facts: Facts {
                 recipients: vec![to],
+                currency: None,
                 metadata: &NO_METADATA,
             },
             provider: None,

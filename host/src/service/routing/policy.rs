@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use onerouter_domain::id::ConnectionId;
+use onerouter_domain::money::Currency;
 use serde::{Deserialize, Serialize};
 
 /// Rules of one policy.
@@ -63,6 +64,9 @@ pub struct Condition {
     /// The address is in one of these domains.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub to_domains: Vec<String>,
+    /// Somebody pays in one of these: `INR`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub currencies: Vec<String>,
     /// The message has all of these pairs.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metadata: BTreeMap<String, String>,
@@ -73,6 +77,8 @@ pub struct Condition {
 pub struct Facts<'a> {
     /// Phone numbers or e-mail addresses.
     pub recipients: Vec<&'a str>,
+    /// In which currency somebody pays.
+    pub currency: Option<Currency>,
     /// The caller's pairs.
     pub metadata: &'a BTreeMap<String, String>,
 }
@@ -81,7 +87,10 @@ impl Condition {
     /// Whether it asks for nothing, and so would fit everything.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.to_prefixes.is_empty() && self.to_domains.is_empty() && self.metadata.is_empty()
+        self.to_prefixes.is_empty()
+            && self.to_domains.is_empty()
+            && self.currencies.is_empty()
+            && self.metadata.is_empty()
     }
 
     fn fits(&self, facts: &Facts<'_>) -> bool {
@@ -96,8 +105,10 @@ impl Condition {
                     .any(|wanted| wanted.eq_ignore_ascii_case(domain))
             })
         };
+        let currency = |paid: Currency| self.currencies.iter().any(|wanted| wanted == paid.code());
         (self.to_prefixes.is_empty() || every(&prefix))
             && (self.to_domains.is_empty() || every(&domain))
+            && (self.currencies.is_empty() || facts.currency.is_some_and(currency))
             && self
                 .metadata
                 .iter()
@@ -131,6 +142,7 @@ mod tests {
     fn facts<'a>(to: &[&'a str], metadata: &'a BTreeMap<String, String>) -> Facts<'a> {
         Facts {
             recipients: to.to_vec(),
+            currency: None,
             metadata,
         }
     }

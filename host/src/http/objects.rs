@@ -13,7 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::fields::Fields;
 use super::query::Query;
 use crate::service::kind::Kind;
-use crate::service::messages::{Intent, ListQuery, NewMessage};
+use crate::service::objects::{Draft, Intent, ListQuery};
 use crate::service::refusal::{FieldMistake, Refusal};
 
 /// The header of a write.
@@ -214,13 +214,13 @@ pub(crate) fn one_key(
 pub(crate) fn intent<K: Kind>(
     key: Option<IdempotencyKey>,
     route: &'static str,
-    new: &NewMessage<K>,
+    new: &Draft<K>,
 ) -> Intent {
     Intent::new(key, route, hash(new))
 }
 
 /// SHA-256 of what is asked for.
-pub(crate) fn hash<K: Kind>(new: &NewMessage<K>) -> [u8; 32] {
+pub(crate) fn hash<K: Kind>(new: &Draft<K>) -> [u8; 32] {
     let provider = new.provider.as_ref().map(PluginId::as_str);
     let asked = (&new.request, &new.content, &new.metadata, provider);
     Sha256::digest(serde_json::to_vec(&asked).unwrap_or_default()).into()

@@ -21,14 +21,14 @@ use onerouter_engine::{CallContext, Outcome, Refusal, RefusalKind};
 use onerouter_manifest::Manifest;
 use tokio::time::Instant;
 
-use super::cancel::CANCELED;
-use super::claim::{SEND, provider_key, send_ids};
+use super::act::DONE;
+use super::claim::{ids_with_key, send_ids};
 use super::create::CREATED;
 use super::settle::conclude;
-use super::{Messages, ledger_json};
+use super::{Objects, ledger_json};
 use crate::ids;
 use crate::service::connections::Chosen;
-use crate::service::kind::{Kind, Window};
+use crate::service::kind::{Facts as _, Kind, Window};
 use crate::service::object::{Object, Reported};
 use crate::service::outcome;
 use crate::store::{AttemptEnd, AttemptRow, NewAttempt};
@@ -54,20 +54,6 @@ const CONNECTION_LAG: TimeDelta = TimeDelta::seconds(5);
 /// Objects that may equal a lost one; more than this in one window are not told apart.
 const TWINS_MAX: u32 = 200;
 
-/// Refusals of a repeated request that the first one must have met too: they are about what was
-/// asked for. Anything else (an edge's error page, a right that was taken away, a rate limit) says
-/// nothing about a request that was taken earlier.
-const WORD_ON_THE_FIRST: [&str; 8] = [
-    "invalid_recipient",
-    "invalid_sender",
-    "invalid_content",
-    "recipient_opted_out",
-    "recipient_unverified",
-    "region_not_enabled",
-    "sender_not_allowed",
-    "content_filtered",
-];
-
 /// As [`outcome::name`] has it.
 const NOT_SENT: &str = "not_sent";
 
@@ -77,7 +63,7 @@ fn settles<K: Kind>(object: &Object<K>, refusal: &Refusal, now: DateTime<Utc>) -
     // What was right when it was asked for may be wrong now: a time that has passed.
     let is_late = K::send_at(&object.request).is_some_and(|at| at <= now);
     refusal.kind == RefusalKind::Declined
-        && WORD_ON_THE_FIRST.contains(&failure.code.as_str())
+        && K::is_word_on_the_first(&failure.code)
         && match failure.http_status {
             Some(status) => matches!(status, 400 | 422) && failure.provider_code.is_some(),
             // One of a set whose answer as a whole was a yes.
@@ -86,12 +72,13 @@ fn settles<K: Kind>(object: &Object<K>, refusal: &Refusal, now: DateTime<Utc>) -
         && !is_late
 }
 
-impl<K: Kind> Messages<K> {
-    /// Works on an object that is due.
-    ///
-    /// # Errors
-    /// The database cannot be reached; the work is leased again later.
-    pub async fn settle_due(&self, work: &DueWork, row: ObjectRow) -> Result<(), StoreError> {
+impl<K: Kind> Objects<K> {
+    /// Finds out what became of an object.
+    pub(super) async fn settle_due(
+        &self,
+        work: &DueWork,
+        row: ObjectRow,
+    ) -> Result<(), StoreError> {
         let object = Object::<K>::from_row(row)?;
         let now = self.parts.clock.now();
         if let Some(until) = object.claimed_until.filter(|until| *until > now) {
@@ -213,10 +200,17 @@ impl<K: Kind> Messages<K> {
         } else {
             Ok(None)
         };
-        asked.unwrap_or_else(|error| {
+        let known = asked.unwrap_or_else(|error| {
             tracing::error!(%error, object.id = %object.id, "cannot store what the provider said");
             None
-        })
+        })?;
+        match K::due(&known) {
+            Some(action) => self
+                .act_unasked(tenant, &known, action)
+                .await
+                .or(Some(known)),
+            None => Some(known),
+        }
     }
 
     pub(in crate::service) fn context(
@@ -238,7 +232,8 @@ impl<K: Kind> Messages<K> {
         let Some(provider_ref) = &object.provider_ref else {
             return Ok(None);
         };
-        let report = K::get(&adapter, &Self::context(&connection), provider_ref).await;
+        let context = Self::context(&connection);
+        let report = K::get(&adapter, &context, object, provider_ref).await;
         outcome::log(&connection.provider, "get", &report);
         match report.outcome {
             Outcome::Accepted(reported) => self.apply(tenant, object, reported).await,
@@ -247,17 +242,22 @@ impl<K: Kind> Messages<K> {
     }
 
     /// Stores what a provider reports, on top of whatever the object has become meanwhile.
-    async fn apply(
+    pub(super) async fn apply(
         &self,
         tenant: TenantId,
         object: &Object<K>,
         reported: Reported<K>,
     ) -> Result<Option<Object<K>>, StoreError> {
         let now = self.parts.clock.now();
+        let version = object.version;
         let mut tx = self.parts.store.begin(tenant).await?;
         let Some(mut object) = Self::lock(&mut tx, object).await? else {
             return Ok(None);
         };
+        if !K::REPORTS_COMMUTE && object.version != version {
+            // Asked for before the change that came between.
+            return Ok(Some(object));
+        }
         if object.claimed_until.is_some_and(|until| until > now) {
             // A call of its own is running and will have the last word.
             return Ok(None);
@@ -276,8 +276,8 @@ impl<K: Kind> Messages<K> {
         Ok(Some(object))
     }
 
-    /// The object is settled: so are the requests that made or cancelled it. A cancelling that did
-    /// not come to pass may be asked for again.
+    /// The object is settled: so are the requests that made or changed it. A change that did not come
+    /// to pass may be asked for again.
     pub(super) async fn end_keys(
         &self,
         tx: &mut TenantTx,
@@ -289,15 +289,17 @@ impl<K: Kind> Messages<K> {
         let kept_until = self.parts.clock.now() + super::KEY_KEPT;
         for key in tx.list_keys_by_object(id).await? {
             let (environment, name) = (key.environment, key.key.as_str());
-            if !key.route.ends_with("/cancel") {
-                tx.finish_key(environment, name, CREATED, &body, kept_until)
-                    .await?;
-            } else if object.status == K::canceled() {
-                tx.finish_key(environment, name, CANCELED, &body, kept_until)
-                    .await?;
-            } else {
-                tx.release_key(environment, name).await?;
-            }
+            match action_of(&key.route) {
+                None => {
+                    tx.finish_key(environment, name, CREATED, &body, kept_until)
+                        .await?
+                }
+                Some(action) if K::has_happened(object, action) => {
+                    tx.finish_key(environment, name, DONE, &body, kept_until)
+                        .await?
+                }
+                Some(_) => tx.release_key(environment, name).await?,
+            };
         }
         tx.finish_work(WorkKind::Settle, id).await?;
         Ok(())
@@ -318,7 +320,7 @@ impl<K: Kind> Messages<K> {
         // The first attempt over this connection decides: a repeated one has its key, and those over
         // other connections have not sent.
         let Some(first) = attempts.into_iter().find(|attempt| {
-            attempt.operation.starts_with(SEND)
+            attempt.operation.starts_with(K::CREATE_NAME)
                 && attempt
                     .connection_id
                     .is_none_or(|id| id == object.connection_id)
@@ -333,7 +335,7 @@ impl<K: Kind> Messages<K> {
             // Perhaps another account, which does not know the first one's key.
             return self.look_up(tenant, object, &first, chosen).await;
         }
-        if first.operation != SEND {
+        if first.operation != K::CREATE_NAME {
             K::settle_batch(self, tenant, object.environment, first, chosen).await?;
             return self.reread(tenant, object).await;
         }
@@ -341,7 +343,7 @@ impl<K: Kind> Messages<K> {
         if !first.provider_key.is_empty()
             && key_is_open(
                 chosen.1.manifest(),
-                K::SEND_OPERATION,
+                K::CREATE_OPERATION,
                 first.started_at,
                 now,
             )
@@ -374,7 +376,7 @@ impl<K: Kind> Messages<K> {
         let before = object.status;
         object.claimed_until = None;
         object.status = K::failed();
-        object.result.failure = Some(Failure {
+        object.facts.set_failure(Failure {
             code: ErrorCode::ProviderUnavailable.as_str().to_owned(),
             message:
                 "Nothing was sent: the gateway was cut off before it could try another connection."
@@ -428,8 +430,8 @@ impl<K: Kind> Messages<K> {
         tx.insert_attempt(&NewAttempt {
             id: attempt,
             object_id: K::uuid(object.id),
-            operation: SEND.to_owned(),
-            provider_key: provider_key(object).as_str().to_owned(),
+            operation: K::CREATE_NAME.to_owned(),
+            provider_key: first.provider_key.clone(),
             started_at: self.parts.clock.now(),
             batch_id: None,
             connection_id: connection.id,
@@ -439,8 +441,8 @@ impl<K: Kind> Messages<K> {
         tx.commit().await?;
         let context = Self::context(&connection);
         // The first attempt's ids: the request must be the same to the byte.
-        let ids = send_ids(object, first.id);
-        let report = K::send(&adapter, &context, ids, &object.request, &content).await;
+        let ids = ids_with_key(object, first.id, &first.provider_key);
+        let report = K::create(&adapter, &context, ids, object, &content).await;
         outcome::log(&connection.provider, "repeat", &report);
         let end = AttemptEnd {
             id: attempt,
@@ -511,13 +513,20 @@ impl<K: Kind> Messages<K> {
         };
         let ids = send_ids(object, first.id);
         let context = Self::context(&connection);
-        let Some(report) = K::find(&adapter, &context, ids, &object.request, window).await else {
+        let Some(report) = K::find(&adapter, &context, ids, object, window).await else {
             return Ok(None);
         };
         outcome::log(&connection.provider, "find", &report);
         let Outcome::Accepted(found) = report.outcome else {
             return Ok(None);
         };
+        if K::IS_FOUND_EXACTLY {
+            let mut found = found.into_iter();
+            return match (found.next(), found.next()) {
+                (Some(only), None) => self.apply(tenant, object, only).await,
+                _ => Ok(None),
+            };
+        }
         let refs: Vec<String> = found
             .iter()
             .map(|message| message.provider_ref.clone())
@@ -576,6 +585,11 @@ impl<K: Kind> Messages<K> {
             row.id != K::uuid(object.id) && is_alike()
         }))
     }
+}
+
+/// The action of a route on an object that exists; none of one that creates.
+fn action_of(route: &str) -> Option<&str> {
+    route.split_once("/{id}/").map(|(_, action)| action)
 }
 
 /// Whether the end of an object's last call is not known.

@@ -11,9 +11,9 @@ use onerouter_manifest::PluginId;
 use super::claim::Claim;
 use super::create::CREATED;
 use super::settlement::FIRST_TRY_AFTER;
-use super::{Answer, KEY_KEPT, KeyEnd, Messages, shown};
-use crate::service::kind::Kind;
-use crate::service::object::{MessageResult, Object, Reported};
+use super::{Answer, KEY_KEPT, KeyEnd, Objects, shown};
+use crate::service::kind::{Facts as _, Kind};
+use crate::service::object::{Object, Reported};
 use crate::service::outcome;
 use crate::service::refusal::Refusal;
 use crate::store::{AttemptEnd, NewCallLog};
@@ -25,7 +25,7 @@ use crate::store::{StoreError, constraint};
 pub(super) const AGAIN_AFTER: [Duration; 2] =
     [Duration::from_millis(50), Duration::from_millis(400)];
 
-impl<K: Kind> Messages<K> {
+impl<K: Kind> Objects<K> {
     /// Settles what one call made of its messages, in one transaction.
     pub(in crate::service) async fn settle(
         &self,
@@ -79,7 +79,7 @@ impl<K: Kind> Messages<K> {
             tracing::error!(object.id = %claim.object.id, "the provider's id belongs to another message");
             let object = &mut claim.object;
             object.provider_ref = None;
-            object.result = MessageResult::default();
+            object.facts = K::first_facts();
             object.status = K::unknown();
             *concluded = Concluded::Unknown(outcome::unknown(provider, &object.id.to_string()));
             written = self.write_settlement_surely(&mut settled, end).await;
@@ -170,7 +170,9 @@ impl<K: Kind> Messages<K> {
             return Ok(Written::All(Vec::new()));
         };
         let tenant = first.caller.tenant;
-        if let [one] = settled {
+        if let [one] = settled
+            && !K::IS_ALONE
+        {
             // Together with whatever else is settled at this moment.
             let (answer, claimed_until, settlement) = self.settlement(one, Some(end), now);
             return match self.parts.store.settle(tenant, settlement).await {
@@ -195,6 +197,10 @@ impl<K: Kind> Messages<K> {
         if let Some(place) = changed {
             let claimed_until = claims.get(place).copied().flatten();
             return Ok(Written::Changed { claimed_until });
+        }
+        for (claim, _) in settled.iter().filter(|_| K::IS_ALONE) {
+            K::written(&mut tx, &claim.object, now).await?;
+            self.watch(&mut tx, &claim.object, now).await?;
         }
         tx.commit().await?;
         Ok(Written::All(answers))
@@ -389,6 +395,7 @@ pub(in crate::service) fn conclude<K: Kind>(
         }
     };
     object.status = K::failed();
-    object.result.failure = Some(outcome::as_failure(&refusal, said));
+    let failure = outcome::as_failure(&refusal, said);
+    object.facts.set_failure(failure);
     Concluded::Refused(refusal)
 }

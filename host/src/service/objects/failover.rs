@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::claim::{Claim, set_sender};
 use super::create::call_deadline;
 use super::settle::AGAIN_AFTER;
-use super::{Messages, to_json};
+use super::{Objects, to_json};
 use crate::ids;
 use crate::service::kind::Kind;
 use crate::store::{AttemptEnd, ObjectMove};
@@ -22,7 +22,7 @@ use crate::store::{StoreError, TenantTx};
 /// A call that has less time than this left is not handed to another connection.
 const FAIL_OVER_MIN: Duration = Duration::from_secs(1);
 
-impl<K: Kind> Messages<K> {
+impl<K: Kind> Objects<K> {
     /// The claim as it goes on over the next connection of its route; none when it has to end here.
     pub(super) async fn next_way<T: Sync>(
         &self,

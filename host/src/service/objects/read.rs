@@ -7,7 +7,7 @@ use onerouter_domain::environment::Environment;
 use onerouter_domain::id::TenantId;
 use uuid::Uuid;
 
-use super::Messages;
+use super::Objects;
 use crate::service::caller::Caller;
 use crate::service::kind::Kind;
 use crate::service::object::Object;
@@ -48,7 +48,7 @@ pub struct Page {
     pub next_cursor: Option<String>,
 }
 
-impl<K: Kind> Messages<K> {
+impl<K: Kind> Objects<K> {
     /// One message as users see it, refreshed from the provider while it is open.
     ///
     /// # Errors

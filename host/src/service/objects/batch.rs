@@ -22,7 +22,7 @@ use super::create::call_deadline;
 use super::failover::{count, count_up, forget_fence};
 use super::settle::AGAIN_AFTER;
 use super::settlement::{backoff, key_is_open, needs_settling};
-use super::{Answer, Messages, ledger_json};
+use super::{Answer, Objects, ledger_json};
 use crate::ids;
 use crate::service::caller::{Caller, Origin};
 use crate::service::connections::Chosen;
@@ -75,7 +75,7 @@ impl Call {
     }
 }
 
-impl Messages<Email> {
+impl Objects<Email> {
     /// Sends e-mails, each once per key; the answers stand in the order of the e-mails.
     ///
     /// # Errors
@@ -432,7 +432,7 @@ impl Messages<Email> {
             return Ok(());
         }
         let new = NewAttempt {
-            provider_key: set_key(first.id).as_str().to_owned(),
+            provider_key: first.provider_key.clone(),
             batch_id: Some(first.id.uuid()),
             ..self.set_attempt(attempt, &ids, connection.id)
         };
@@ -443,9 +443,8 @@ impl Messages<Email> {
             .map(|(object, content)| to_wit(object, content, first.id))
             .collect();
         let context = Self::context(&connection);
-        let key = set_key(first.id);
         let report = adapter
-            .email_send_batch(&context, &requests, key.as_str())
+            .email_send_batch(&context, &requests, &first.provider_key)
             .await;
         outcome::log(&connection.provider, "repeat_batch", &report);
         let mut tx = self.parts.store.begin(tenant).await?;

@@ -1,4 +1,4 @@
-//! Messages of every kind, step by step: claim, call, settle.
+//! Objects of every kind, step by step: claim, call, settle.
 //!
 //! A write is claimed first: its idempotency key, its object and the attempt are committed before
 //! anything leaves the house. Then the adapter is called, with no transaction open. Then one
@@ -6,11 +6,12 @@
 //! is done, whether the client still waits or not. What a crash leaves behind, `settlement`
 //! finishes.
 
+mod act;
 mod batch;
-mod cancel;
 mod claim;
 mod create;
 mod failover;
+mod later;
 mod read;
 mod settle;
 mod settlement;
@@ -63,7 +64,7 @@ const KEY_LENGTH_MAX: usize = 255;
 /// Renders a refusal as the bytes that are kept for a repeated request.
 pub type RenderRefusal = fn(&Refusal, &str) -> (u16, Bytes);
 
-/// What messages of every kind are served with.
+/// What objects of every kind are served with.
 #[derive(Debug, Clone)]
 pub struct Parts {
     /// Rows.
@@ -78,14 +79,14 @@ pub struct Parts {
     pub render: RenderRefusal,
 }
 
-/// Messages of one kind.
+/// Objects of one kind.
 #[derive(Debug)]
-pub struct Messages<K> {
+pub struct Objects<K> {
     parts: Arc<Parts>,
     kind: PhantomData<K>,
 }
 
-impl<K> Clone for Messages<K> {
+impl<K> Clone for Objects<K> {
     fn clone(&self) -> Self {
         Self {
             parts: Arc::clone(&self.parts),
@@ -94,8 +95,8 @@ impl<K> Clone for Messages<K> {
     }
 }
 
-impl<K> Messages<K> {
-    /// Messages of a kind.
+impl<K> Objects<K> {
+    /// Objects of a kind.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         Self {
@@ -105,9 +106,9 @@ impl<K> Messages<K> {
     }
 }
 
-/// A message to be sent.
+/// An object to be created.
 #[derive(Debug, Clone)]
-pub struct NewMessage<K: Kind> {
+pub struct Draft<K: Kind> {
     /// What is asked for.
     pub request: K::Request,
     /// Its large part.
@@ -203,7 +204,7 @@ enum KeyEnd {
     Unknown,
 }
 
-impl<K: Kind> Messages<K> {
+impl<K: Kind> Objects<K> {
     /// The answer to a request whose key is taken.
     fn replay(&self, row: IdempotencyRow, intent: &Intent) -> Result<Answer, Refusal> {
         if row.route != intent.route || row.request_hash != intent.hash {
@@ -269,6 +270,7 @@ impl<K: Kind> Messages<K> {
             return Ok(false);
         }
         Self::count_up(object, now);
+        K::written(tx, object, now).await?;
         if status_before != Some(object.status) {
             let data = shown(K::present(object, None));
             tx.insert_event(&Self::event(object, data)).await?;
@@ -283,7 +285,7 @@ impl<K: Kind> Messages<K> {
             expected_version: object.version,
             status: object.status.to_string(),
             provider_ref: object.provider_ref.clone(),
-            result: to_json(&object.result),
+            result: to_json(&object.facts),
             claimed_until: object.claimed_until,
             refreshed_at: object.refreshed_at,
             updated_at: now,

@@ -1,4 +1,4 @@
-//! Claims a message: what is committed before anything leaves the house.
+//! Claims an object: what is committed before anything leaves the house.
 
 use onerouter_domain::code::ErrorCode;
 use onerouter_domain::id::AttemptId;
@@ -6,25 +6,23 @@ use onerouter_domain::idempotency::ProviderKey;
 use onerouter_manifest::Manifest;
 use uuid::Uuid;
 
-use super::{Answer, CLAIM_MAX, Intent, KEY_KEPT, Messages, NewMessage, to_json};
+use super::{Answer, CLAIM_MAX, Draft, Intent, KEY_KEPT, Objects, to_json};
 use crate::ids;
 use crate::service::authentication::unavailable;
 use crate::service::caller::{Caller, Origin};
 use crate::service::connections::Chosen;
-use crate::service::kind::{Kind, SendIds};
-use crate::service::object::{MessageResult, Object};
+use crate::service::kind::{CallIds, Kind};
+use crate::service::object::Object;
 use crate::service::refusal::Refusal;
 use crate::service::routing::{Need, Route};
 use crate::store::{IdempotencyRow, KeyClaim, NewKeyClaim};
 use crate::store::{MessageClaim, NewAttempt, NewObject};
 use crate::store::{StoreError, TenantTx};
 
-/// Name of the operation in attempts and provider keys.
-pub(super) const SEND: &str = "send";
-const CLAIMING: &str = "cannot claim a message";
+const CLAIMING: &str = "cannot claim an object";
 
 /// One e-mail of a batch with its own intent.
-pub type BatchEntry<K> = (Intent, NewMessage<K>);
+pub type BatchEntry<K> = (Intent, Draft<K>);
 
 /// What is committed before anything leaves the house.
 #[derive(Debug, Clone)]
@@ -65,7 +63,7 @@ pub(in crate::service) enum AttemptWritten {
     Later,
 }
 
-impl<K: Kind> Messages<K> {
+impl<K: Kind> Objects<K> {
     /// Claims the key and makes the object, as part of a transaction. An answered twin is answered
     /// even if its connection is gone; a request that cannot be served leaves nothing behind.
     ///
@@ -110,11 +108,44 @@ impl<K: Kind> Messages<K> {
                 return self.claim_in(&mut tx, refused).await;
             }
         };
+        if K::IS_ALONE {
+            return self.claim_with_books(claim, *written).await;
+        }
         match store.claim(caller.tenant, *written).await {
             Ok(KeyClaim::New) => Ok(Claimed::Mine(claim)),
             Ok(KeyClaim::Existing(row)) => Ok(self.claimed_before(row, &claim.intent)),
             Err(error) if error.is_undecided => Err(lost_claim(&error, claim.object.id)),
             Err(error) => Err(unavailable(CLAIMING, &error.error)),
+        }
+    }
+
+    /// The same for a kind with which more is written.
+    async fn claim_with_books(
+        &self,
+        mut claim: Box<Claim<K>>,
+        mut written: MessageClaim,
+    ) -> Result<Claimed<K>, Refusal> {
+        let failed = Self::store_failed(CLAIMING);
+        let begun = self.parts.store.begin(claim.caller.tenant).await;
+        let mut tx = begun.map_err(&failed)?;
+        let admitted = K::admit(&mut tx, &mut claim.object).await;
+        if let Err(refusal) = admitted.map_err(&failed)? {
+            return self
+                .refuse(&mut tx, written.key, &claim.intent, refusal)
+                .await;
+        }
+        written.object.request = to_json(&claim.object.request);
+        let claimed = tx.claim_message(&written).await.map_err(&failed)?;
+        if let KeyClaim::Existing(row) = claimed {
+            return Ok(self.claimed_before(row, &claim.intent));
+        }
+        let now = claim.object.created_at;
+        K::written(&mut tx, &claim.object, now)
+            .await
+            .map_err(&failed)?;
+        match tx.commit().await {
+            Ok(()) => Ok(Claimed::Mine(claim)),
+            Err(error) => Err(lost_claim(&error, claim.object.id)),
         }
     }
 
@@ -129,7 +160,7 @@ impl<K: Kind> Messages<K> {
         origin: &Origin,
         intent: Intent,
         id: Uuid,
-        new: NewMessage<K>,
+        new: Draft<K>,
         route: Result<Route, Refusal>,
         attempt: AttemptWritten,
     ) -> Prepared<K> {
@@ -151,7 +182,7 @@ impl<K: Kind> Messages<K> {
         };
         let (connection, _) = &route.chosen;
         let mut request = new.request;
-        let has_own_sender = K::sender(&request).is_some();
+        let has_own_sender = K::SENDER_POINTER.is_none() || K::sender(&request).is_some();
         if !has_own_sender {
             set_sender::<K>(&mut request, &route.chosen);
         }
@@ -163,7 +194,7 @@ impl<K: Kind> Messages<K> {
             status: K::queued(),
             provider_ref: None,
             request,
-            result: MessageResult::default(),
+            facts: K::first_facts(),
             metadata: new.metadata,
             version: 1,
             claimed_until: Some(now + CLAIM_MAX),
@@ -180,7 +211,7 @@ impl<K: Kind> Messages<K> {
             status: object.status.to_string(),
             request: to_json(&object.request),
             content: K::HAS_CONTENT.then(|| to_json(&new.content)),
-            result: to_json(&object.result),
+            result: to_json(&object.facts),
             metadata: object.metadata.clone(),
             claimed_until: object.claimed_until,
             created_at: now,
@@ -242,11 +273,11 @@ impl<K: Kind> Messages<K> {
 
     fn new_attempt(&self, claim: &Claim<K>) -> NewAttempt {
         let (connection, adapter) = &claim.route.chosen;
-        let honours_keys = honours_keys(adapter.manifest(), K::SEND_OPERATION);
+        let honours_keys = honours_keys(adapter.manifest(), K::CREATE_OPERATION);
         NewAttempt {
             id: claim.attempt,
             object_id: K::uuid(claim.object.id),
-            operation: SEND.to_owned(),
+            operation: K::CREATE_NAME.to_owned(),
             provider_key: if honours_keys {
                 provider_key(&claim.object).as_str().to_owned()
             } else {
@@ -264,16 +295,18 @@ impl<K: Kind> Messages<K> {
         &self,
         caller: &Caller,
         id: Uuid,
-        new: &NewMessage<K>,
+        new: &Draft<K>,
     ) -> Result<Route, Refusal> {
         let need = Need {
             environment: caller.environment,
             category: K::CATEGORY,
-            capability: K::SEND,
+            capability: K::CREATE,
             provider: new.provider.as_ref(),
-            has_sender: K::sender(&new.request).is_some(),
-            sender_pointer: K::SENDER_POINTER,
+            has_sender: K::SENDER_POINTER.is_none() || K::sender(&new.request).is_some(),
+            sender_pointer: K::SENDER_POINTER.unwrap_or_default(),
             recipients: K::recipients(&new.request),
+            currency: K::currency(&new.request),
+            only: K::connection(&new.request),
             metadata: new.metadata.pairs(),
         };
         let connections = &self.parts.connections;
@@ -289,7 +322,7 @@ pub(super) fn set_sender<K: Kind>(request: &mut K::Request, (connection, adapter
 }
 
 /// A new message cannot be sent in the past.
-fn in_time<K: Kind>(new: &NewMessage<K>) -> Result<(), Refusal> {
+fn in_time<K: Kind>(new: &Draft<K>) -> Result<(), Refusal> {
     match &new.late {
         Some(late) => Err(Refusal::invalid(vec![late.clone()])),
         None => Ok(()),
@@ -317,13 +350,22 @@ pub(in crate::service) fn honours_keys(manifest: &Manifest, operation: &str) -> 
 
 /// The key of a single send: the same over all attempts.
 pub(super) fn provider_key<K: Kind>(object: &Object<K>) -> ProviderKey {
-    ProviderKey::derive(object.id, SEND, 1)
+    ProviderKey::derive(object.id, K::CREATE_NAME, 1)
 }
 
-pub(in crate::service) fn send_ids<K: Kind>(object: &Object<K>, attempt: AttemptId) -> SendIds {
-    SendIds {
+pub(in crate::service) fn send_ids<K: Kind>(object: &Object<K>, attempt: AttemptId) -> CallIds {
+    ids_with_key(object, attempt, provider_key(object).as_str())
+}
+
+/// With the key of an earlier attempt: it stays what it was, however keys are derived today.
+pub(super) fn ids_with_key<K: Kind>(
+    object: &Object<K>,
+    attempt: AttemptId,
+    provider_key: &str,
+) -> CallIds {
+    CallIds {
         object_id: object.id.to_string(),
         attempt_id: attempt.to_string(),
-        provider_key: provider_key(object).as_str().to_owned(),
+        provider_key: provider_key.to_owned(),
     }
 }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::claim::{AttemptWritten, Claim, Claimed, send_ids};
 use super::failover::forget_fence;
-use super::{Answer, Intent, Messages, NewMessage, SETTLE_RESERVE, ledger_json};
+use super::{Answer, Draft, Intent, Objects, SETTLE_RESERVE, ledger_json};
 use crate::ids;
 use crate::service::caller::{Caller, Origin};
 use crate::service::kind::Kind;
@@ -21,7 +21,7 @@ use crate::store::AttemptEnd;
 /// The answer to a create that worked.
 pub(super) const CREATED: u16 = 201;
 
-impl<K: Kind> Messages<K> {
+impl<K: Kind> Objects<K> {
     /// Sends a message, once per key.
     ///
     /// # Errors
@@ -32,7 +32,7 @@ impl<K: Kind> Messages<K> {
         caller: &Caller,
         origin: &Origin,
         intent: Intent,
-        new: NewMessage<K>,
+        new: Draft<K>,
     ) -> Result<Answer, Refusal> {
         // On a tracked task: what is claimed is sent and settled even if the client hangs up, also
         // while the claim is being committed.
@@ -46,7 +46,7 @@ impl<K: Kind> Messages<K> {
         caller: &Caller,
         origin: &Origin,
         intent: Intent,
-        new: NewMessage<K>,
+        new: Draft<K>,
     ) -> Result<Answer, Refusal> {
         let id = ids::next();
         let route = self.route(caller, id, &new).await;
@@ -118,11 +118,10 @@ impl<K: Kind> Messages<K> {
             deadline: call_deadline(&claim.origin),
         };
         let ids = send_ids(&claim.object, claim.attempt);
-        let (request, content) = (&claim.object.request, &claim.content);
         Stage::Adapter.begin();
-        let report = K::send(adapter, &context, ids, request, content).await;
+        let report = K::create(adapter, &context, ids, &claim.object, &claim.content).await;
         Stage::Settle.begin();
-        outcome::log(&connection.provider, K::SEND_OPERATION, &report);
+        outcome::log(&connection.provider, K::CREATE_OPERATION, &report);
         routing::record(connection, &report.outcome, self.parts.clock.now());
         let detail = ledger_json(&report.ledger, None);
         (report.outcome, Some(detail))

@@ -1,0 +1,65 @@
+//! `onerouter:host/signature`: signatures checked with secrets that the adapter never sees.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use onerouter_manifest::{Signature, SignatureAlgorithm, SignatureEncoding};
+use sha2::Sha256;
+
+use crate::bindings::onerouter::host::signature;
+use crate::bindings::onerouter::payments::types;
+use crate::state::CallState;
+
+impl types::Host for CallState {}
+
+impl signature::Host for CallState {
+    fn verify(&mut self, name: String, message: Vec<u8>, tag: String) -> wasmtime::Result<bool> {
+        let signatures = &self.adapter.manifest.signatures;
+        let Some(signature) = signatures.get(&name) else {
+            // A mistake of the adapter's author: "no" would look like a forgery.
+            return Err(wasmtime::Error::msg(
+                "the manifest has no signature of the name that the adapter asked for",
+            ));
+        };
+        let secret = self.connection.credentials.secret(&signature.credential);
+        let secret = secret.filter(|secret| !secret.is_empty());
+        Ok(secret.is_some_and(|secret| is_signed(signature, secret, &message, &tag)))
+    }
+}
+
+fn is_signed(signature: &Signature, secret: &str, message: &[u8], tag: &str) -> bool {
+    let tag = match signature.encoding {
+        SignatureEncoding::Hex => hex(tag),
+        SignatureEncoding::Base64 => STANDARD.decode(tag).ok(),
+    };
+    let Some(tag) = tag else {
+        return false;
+    };
+    match signature.algorithm {
+        SignatureAlgorithm::HmacSha256 => {
+            let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.as_bytes()) else {
+                return false;
+            };
+            mac.update(message);
+            mac.verify_slice(&tag).is_ok()
+        }
+    }
+}
+
+/// The bytes of lower-case hexadecimal digits.
+fn hex(text: &str) -> Option<Vec<u8>> {
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    let digit = |byte: u8| match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    };
+    let bytes = pairs
+        .iter()
+        .map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?));
+    if rest.is_empty() {
+        bytes.collect()
+    } else {
+        None
+    }
+}

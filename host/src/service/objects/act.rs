@@ -1,0 +1,422 @@
+//! Does something with an object that exists: a write like any other, asked for by a caller or by the
+//! object's own state.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use onerouter_domain::code::ErrorCode;
+use onerouter_domain::environment::Environment;
+use onerouter_domain::id::{AttemptId, TenantId};
+use onerouter_domain::idempotency::ProviderKey;
+use onerouter_engine::{CallContext, NotSent, Outcome, RefusalKind};
+
+use super::create::call_deadline;
+use super::settlement::{FIRST_TRY_AFTER, needs_settling};
+use super::{Answer, CLAIM_MAX, Intent, KEY_KEPT, KeyEnd, Objects, ledger_json};
+use crate::ids;
+use crate::service::caller::{Caller, Origin};
+use crate::service::connections::Chosen;
+use crate::service::kind::{Action as _, CallIds, Facts as _, Kind};
+use crate::service::object::{Object, Reported};
+use crate::service::outcome;
+use crate::service::refusal::Refusal;
+use crate::store::WorkKind;
+use crate::store::{AttemptEnd, AttemptRow, NewAttempt};
+use crate::store::{KeyClaim, NewKeyClaim};
+use crate::store::{StoreError, TenantTx};
+
+/// The answer to an action that worked.
+pub(super) const DONE: u16 = 200;
+/// What an object's own state asks for is not asked for again after so many refusals.
+const REFUSALS_MAX: usize = 5;
+
+/// Who asks for an action, and by what the request is known.
+#[derive(Debug, Clone)]
+struct Asked {
+    origin: Origin,
+    intent: Intent,
+}
+
+/// For whom and on what.
+#[derive(Debug, Clone, Copy)]
+struct Place<K: Kind> {
+    tenant: TenantId,
+    environment: Environment,
+    id: K::Id,
+}
+
+/// What is committed before the adapter is called.
+struct ActClaim<K: Kind> {
+    place: Place<K>,
+    asked: Option<Asked>,
+    object: Object<K>,
+    provider_ref: String,
+    action: K::Action,
+    attempt: AttemptId,
+    provider_key: String,
+}
+
+enum Claimed<K: Kind> {
+    Mine(Box<ActClaim<K>>, Chosen),
+    Answered(Answer),
+}
+
+impl<K: Kind> Objects<K> {
+    /// Does something with an object, once per key.
+    ///
+    /// # Errors
+    /// `invalid_state` when it is too late, `unsupported_by_provider`, and whatever a create may
+    /// end with.
+    pub async fn act(
+        &self,
+        caller: &Caller,
+        origin: &Origin,
+        intent: Intent,
+        id: K::Id,
+        action: K::Action,
+    ) -> Result<Answer, Refusal> {
+        let place = Place {
+            tenant: caller.tenant,
+            environment: caller.environment,
+            id,
+        };
+        let asked = Asked {
+            origin: origin.clone(),
+            intent,
+        };
+        // On a tracked task, as a create is.
+        let this = self.clone();
+        self.finish(async move {
+            match this.claim_act(place, Some(asked), action).await? {
+                Claimed::Answered(answer) => Ok(answer),
+                Claimed::Mine(claim, chosen) => this.call_act(*claim, chosen).await.0,
+            }
+        })
+        .await
+    }
+
+    /// Does what an object's own state asks for. The object as it is then; none when nothing was done.
+    pub(super) async fn act_unasked(
+        &self,
+        tenant: TenantId,
+        object: &Object<K>,
+        action: K::Action,
+    ) -> Option<Object<K>> {
+        let place = Place {
+            tenant,
+            environment: object.environment,
+            id: object.id,
+        };
+        let (id, name) = (place.id, action.name());
+        match self.claim_act(place, None, action).await {
+            Ok(Claimed::Mine(claim, chosen)) => {
+                let (answer, object) = self.call_act(*claim, chosen).await;
+                if let Err(refusal) = answer {
+                    tracing::warn!(object.id = %id, action = name, reason = refusal.detail, "what was due was not done");
+                }
+                object
+            }
+            Ok(Claimed::Answered(_)) => None,
+            Err(refusal) => {
+                // Somebody else is at it, for the most part.
+                tracing::debug!(object.id = %id, action = name, reason = refusal.detail, "what is due is not done now");
+                None
+            }
+        }
+    }
+
+    async fn claim_act(
+        &self,
+        place: Place<K>,
+        asked: Option<Asked>,
+        action: K::Action,
+    ) -> Result<Claimed<K>, Refusal> {
+        let failed = Self::store_failed("cannot claim a change of an object");
+        let now = self.parts.clock.now();
+        let Place {
+            tenant,
+            environment,
+            id,
+        } = place;
+        // Read first: the connection is looked up without a transaction open.
+        let mut before = self.find(tenant, environment, id).await?;
+        if before.claimed_until.is_some_and(|until| until <= now) {
+            // Else the request that was cut off would be forgotten.
+            before = self
+                .bury_dead_claim(tenant, before)
+                .await
+                .map_err(&failed)?;
+        }
+        let connections = &self.parts.connections;
+        let chosen = connections.of_object(tenant, before.connection_id).await;
+        let mut tx = self.parts.store.begin(tenant).await.map_err(&failed)?;
+        if let Some(Asked { intent, .. }) = &asked
+            && let Some(key) = &intent.key
+        {
+            let claim = NewKeyClaim {
+                environment,
+                key: key.clone(),
+                route: intent.route.to_owned(),
+                request_hash: intent.hash,
+                object_id: Some(K::uuid(id)),
+                now,
+                expires_at: now + KEY_KEPT,
+            };
+            if let KeyClaim::Existing(row) = tx.claim_key(&claim).await.map_err(&failed)? {
+                return self.replay(row, intent).map(Claimed::Answered);
+            }
+        }
+        let chosen = chosen?;
+        let row = tx
+            .lock_object(K::OBJECT, environment, K::uuid(id))
+            .await
+            .map_err(&failed)?
+            .ok_or_else(|| Refusal::not_found(K::NOUN))?;
+        let mut object = Object::<K>::from_row(row).map_err(&failed)?;
+        let provider_ref = Self::ready_for(&object, &action, &chosen)?;
+        let attempts = tx.list_attempts(K::uuid(id)).await.map_err(&failed)?;
+        if asked.is_none() && refusals(&attempts, action.name()) >= REFUSALS_MAX {
+            return Err(too_often());
+        }
+        let provider_key = ProviderKey::derive(id, action.name(), step(&attempts, action.name()));
+        object.claimed_until = Some(now + CLAIM_MAX);
+        let status = object.status;
+        if !Self::write(&mut tx, &mut object, Some(status), now)
+            .await
+            .map_err(&failed)?
+        {
+            return Err(busy());
+        }
+        let attempt = AttemptId::from_uuid(ids::next());
+        tx.insert_attempt(&NewAttempt {
+            id: attempt,
+            object_id: K::uuid(id),
+            operation: action.name().to_owned(),
+            provider_key: provider_key.as_str().to_owned(),
+            started_at: now,
+            batch_id: None,
+            connection_id: object.connection_id,
+            routing: None,
+        })
+        .await
+        .map_err(&failed)?;
+        tx.schedule(WorkKind::Settle, K::uuid(id), now + CLAIM_MAX)
+            .await
+            .map_err(&failed)?;
+        tx.commit().await.map_err(&failed)?;
+        let claim = ActClaim {
+            place,
+            asked,
+            object,
+            provider_ref,
+            action,
+            attempt,
+            provider_key: provider_key.as_str().to_owned(),
+        };
+        Ok(Claimed::Mine(Box::new(claim), chosen))
+    }
+
+    /// The provider's id of an object with which this may be done.
+    fn ready_for(
+        object: &Object<K>,
+        action: &K::Action,
+        (connection, adapter): &Chosen,
+    ) -> Result<String, Refusal> {
+        K::allow(object, action)?;
+        if object.claimed_until.is_some() {
+            return Err(busy());
+        }
+        if !adapter.can(K::needed_for(action)) {
+            let done = action.name().replace('_', " ");
+            return Err(Refusal::new(
+                ErrorCode::UnsupportedByProvider,
+                format!("{} cannot {done} a {}.", connection.provider, K::NOUN),
+            ));
+        }
+        object.provider_ref.clone().ok_or_else(|| {
+            Refusal::new(
+                ErrorCode::InvalidState,
+                format!(
+                    "It is not known yet whether the provider has this {}.",
+                    K::NOUN
+                ),
+            )
+        })
+    }
+
+    async fn call_act(
+        &self,
+        claim: ActClaim<K>,
+        (connection, adapter): Chosen,
+    ) -> (Result<Answer, Refusal>, Option<Object<K>>) {
+        let context = match &claim.asked {
+            Some(asked) => CallContext {
+                connection: Arc::clone(&connection.context),
+                deadline: call_deadline(&asked.origin),
+            },
+            None => Self::context(&connection),
+        };
+        let ids = CallIds {
+            object_id: claim.object.id.to_string(),
+            attempt_id: claim.attempt.to_string(),
+            provider_key: claim.provider_key.clone(),
+        };
+        let (object, action) = (&claim.object, &claim.action);
+        let report = K::act(&adapter, &context, ids, object, &claim.provider_ref, action).await;
+        outcome::log(&connection.provider, claim.action.name(), &report);
+        let end = AttemptEnd {
+            id: claim.attempt,
+            outcome: outcome::name(&report.outcome).to_owned(),
+            detail: Some(ledger_json(&report.ledger, None)),
+            ended_at: self.parts.clock.now(),
+        };
+        let provider = &connection.provider;
+        let id = claim.object.id;
+        match self.settle_act(claim, provider, report.outcome, &end).await {
+            Ok((answer, object)) => (answer, Some(object)),
+            Err(error) => {
+                tracing::error!(%error, object.id = %id, "cannot settle a change of an object");
+                (Err(outcome::unknown(provider, &id.to_string())), None)
+            }
+        }
+    }
+
+    async fn settle_act(
+        &self,
+        claim: ActClaim<K>,
+        provider: &onerouter_manifest::PluginId,
+        outcome: Outcome<Reported<K>>,
+        end: &AttemptEnd,
+    ) -> Result<(Result<Answer, Refusal>, Object<K>), StoreError> {
+        let now = self.parts.clock.now();
+        let (mut object, action) = (claim.object, claim.action);
+        let before = object.status;
+        let mut later = None;
+        let refusal = match outcome {
+            Outcome::Accepted(reported) => {
+                object.merge(reported);
+                K::acted(&mut object, &action);
+                None
+            }
+            Outcome::Declined(refusal)
+                if refusal.kind == RefusalKind::Declined && K::refusal_is_state(&action) =>
+            {
+                let said = refusal.failure.clone();
+                let refusal = outcome::declined(provider, refusal);
+                let failure = outcome::as_failure(&refusal, Some(said));
+                object.facts.set_failure(failure);
+                None
+            }
+            Outcome::Declined(refusal) => Some(outcome::declined(provider, refusal)),
+            Outcome::NotSent(reason) => {
+                if matches!(reason, NotSent::Unsupported(_)) {
+                    later = K::postpone(&mut object, &action);
+                }
+                (later.is_none()).then(|| outcome::not_sent(provider, reason))
+            }
+            Outcome::Unknown(_) => {
+                object.status = K::unknown();
+                Some(outcome::unknown(provider, &object.id.to_string()))
+            }
+        };
+        object.claimed_until = None;
+        let mut tx = self.parts.store.begin(claim.place.tenant).await?;
+        if !Self::write(&mut tx, &mut object, Some(before), now).await? {
+            return Err(StoreError::unreadable(
+                "an object that changed during its claim",
+            ));
+        }
+        let id = K::uuid(object.id);
+        tx.finish_attempt(end).await?;
+        let (answer, key_end) = self
+            .answer_to_act(&mut tx, &object, claim.asked.as_ref(), refusal)
+            .await?;
+        if let Some(asked) = &claim.asked {
+            let key = asked.intent.key.as_deref();
+            Self::end_key(&mut tx, object.environment, key, &key_end, now).await?;
+        }
+        if let Some(at) = later {
+            tx.schedule(WorkKind::Postponed, id, at).await?;
+        } else if K::postponed(&object).is_none() {
+            tx.finish_work(WorkKind::Postponed, id).await?;
+        }
+        self.watch(&mut tx, &object, now).await?;
+        if needs_settling(&object) {
+            // This call's end is not known, or an earlier one's still is not.
+            tx.schedule(WorkKind::Settle, id, now + FIRST_TRY_AFTER)
+                .await?;
+        } else {
+            // Also of an earlier call whose end was not known.
+            self.end_keys(&mut tx, &object).await?;
+        }
+        tx.commit().await?;
+        Ok((answer, object))
+    }
+
+    async fn answer_to_act(
+        &self,
+        tx: &mut TenantTx,
+        object: &Object<K>,
+        asked: Option<&Asked>,
+        refusal: Option<Refusal>,
+    ) -> Result<(Result<Answer, Refusal>, KeyEnd), StoreError> {
+        let Some(refusal) = refusal else {
+            let content = Self::content(tx, K::uuid(object.id)).await?;
+            let body = Bytes::from(K::present(object, content.as_ref()));
+            let answer = Answer::fresh(DONE, body.clone());
+            return Ok((Ok(answer), KeyEnd::Keep(DONE, body)));
+        };
+        let refusal = refusal.about(object.id);
+        let key_end = match (refusal.code, asked) {
+            (ErrorCode::ProviderRejected, Some(asked)) => {
+                let (status, body) = (self.parts.render)(&refusal, &asked.origin.shown);
+                KeyEnd::Keep(status, body)
+            }
+            (ErrorCode::OutcomeUnknown, _) => KeyEnd::Unknown,
+            _ => KeyEnd::Release,
+        };
+        Ok((Err(refusal), key_end))
+    }
+}
+
+/// Which of an object's calls of this name the next one is, for the key toward the provider. One
+/// whose end is not known is repeated under its own key, until something else has come after it.
+fn step(attempts: &[AttemptRow], action: &str) -> u32 {
+    let last_done = attempts.iter().rposition(|attempt| is(attempt, "accepted"));
+    let closed = attempts.iter().enumerate().filter(|(place, attempt)| {
+        let is_over = is(attempt, "accepted") || is(attempt, "declined");
+        let is_overtaken = last_done.is_some_and(|done| *place < done) && !is(attempt, "not_sent");
+        attempt.operation == action && (is_over || is_overtaken)
+    });
+    u32::try_from(closed.count().saturating_add(1)).unwrap_or(u32::MAX)
+}
+
+fn refusals(attempts: &[AttemptRow], action: &str) -> usize {
+    attempts
+        .iter()
+        .filter(|attempt| attempt.operation == action && is(attempt, "declined"))
+        .count()
+}
+
+/// As [`outcome::name`] has it.
+fn is(attempt: &AttemptRow, outcome: &str) -> bool {
+    attempt.outcome.as_deref() == Some(outcome)
+}
+
+fn busy() -> Refusal {
+    let refusal = Refusal::new(
+        ErrorCode::Conflict,
+        "Another request is changing this object. Read it and try again.",
+    );
+    Refusal {
+        retryable: Some(true),
+        ..refusal.retry_after(1)
+    }
+}
+
+fn too_often() -> Refusal {
+    Refusal::new(
+        ErrorCode::InvalidState,
+        "The provider has refused this too often.",
+    )
+}

@@ -1,0 +1,91 @@
+//! What is done without anybody's asking: open objects are asked about, and what a provider cannot do
+//! later is done when its time has come.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::Objects;
+use super::settlement::{backoff, needs_settling};
+use crate::service::kind::Kind;
+use crate::service::object::Object;
+use crate::store::{DueWork, ObjectRow, WorkKind};
+use crate::store::{StoreError, TenantTx};
+
+/// What could not be done at its time is tried again for this long.
+const POSTPONED_TRIED_FOR: TimeDelta = TimeDelta::days(3);
+
+impl<K: Kind> Objects<K> {
+    /// Works on an object that is due.
+    ///
+    /// # Errors
+    /// The database cannot be reached; the work is leased again later.
+    pub async fn due(&self, work: &DueWork, row: ObjectRow) -> Result<(), StoreError> {
+        match work.kind {
+            WorkKind::Settle => self.settle_due(work, row).await,
+            WorkKind::Watch => self.watch_due(work, row).await,
+            WorkKind::Postponed => self.postponed_due(work, row).await,
+        }
+    }
+
+    /// Has an open object asked about later, or no more.
+    pub(super) async fn watch(
+        &self,
+        tx: &mut TenantTx,
+        object: &Object<K>,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        let id = K::uuid(object.id);
+        match K::watch_again(object, now) {
+            Some(at) => tx.schedule(WorkKind::Watch, id, at).await,
+            None => tx.finish_work(WorkKind::Watch, id).await.map(drop),
+        }
+    }
+
+    /// Asks about an object whose time has come.
+    async fn watch_due(&self, work: &DueWork, row: ObjectRow) -> Result<(), StoreError> {
+        let object = Object::<K>::from_row(row)?;
+        let now = self.parts.clock.now();
+        // What is not known has its own work.
+        let asked = if needs_settling(&object) {
+            None
+        } else {
+            self.ask(work.tenant_id, object.clone()).await
+        };
+        let object = asked.unwrap_or(object);
+        let mut tx = self.parts.store.begin(work.tenant_id).await?;
+        self.watch(&mut tx, &object, now).await?;
+        tx.commit().await
+    }
+
+    /// Does what was put off until now.
+    async fn postponed_due(&self, work: &DueWork, row: ObjectRow) -> Result<(), StoreError> {
+        let object = Object::<K>::from_row(row)?;
+        let now = self.parts.clock.now();
+        let id = K::uuid(object.id);
+        let due = K::postponed(&object).filter(|_| !K::is_terminal(object.status));
+        let done = match due {
+            Some((action, at)) if at <= now => {
+                let done = self.act_unasked(work.tenant_id, &object, action).await;
+                let is_done = done.is_some_and(|object| K::postponed(&object).is_none());
+                let is_hopeless = now.signed_duration_since(at) > POSTPONED_TRIED_FOR;
+                if is_hopeless && !is_done {
+                    tracing::error!(object.id = %object.id, "what was put off cannot be done; giving up");
+                }
+                is_done || is_hopeless
+            }
+            Some((_, at)) => {
+                let mut tx = self.parts.store.begin(work.tenant_id).await?;
+                tx.schedule(WorkKind::Postponed, id, at).await?;
+                return tx.commit().await;
+            }
+            None => true,
+        };
+        let mut tx = self.parts.store.begin(work.tenant_id).await?;
+        if done {
+            tx.finish_work(WorkKind::Postponed, id).await?;
+        } else {
+            let again = now + backoff(work.tries);
+            tx.schedule(WorkKind::Postponed, id, again).await?;
+        }
+        tx.commit().await
+    }
+}
