@@ -48,7 +48,8 @@ pub(crate) async fn run<F: Function>(
             judge(said, Trace::of(&ledger))
         }
     };
-    let (logs, logs_dropped) = record.take_logs(context.connection.credentials.scrubber());
+    let secrets = record.secrets(&context.connection.credentials);
+    let (logs, logs_dropped) = record.take_logs(&secrets);
     CallReport {
         outcome,
         ledger,
@@ -171,8 +172,8 @@ fn heard<F: Function>(
     record: &CallRecord,
     fits: impl FnOnce(&F::Output) -> Result<(), Malformed>,
 ) -> Said<F::Output> {
-    let scrubber = context.connection.credentials.scrubber();
-    let mut checker = Checker::new(scrubber);
+    let secrets = record.secrets(&context.connection.credentials);
+    let mut checker = Checker::new(&secrets);
     let said = match answer {
         Ok(Ok(output)) => {
             let checked = fits(&output).and_then(|()| output.checked(&mut checker));
@@ -187,7 +188,7 @@ fn heard<F: Function>(
         Ok(Err(error)) => Said::error(checker.error(error)),
         Err(fault) => Said::Broke(PluginFault {
             kind: fault.kind,
-            detail: clean_text(scrubber, fault.detail, DETAIL_BYTES_MAX),
+            detail: clean_text(&secrets, fault.detail, DETAIL_BYTES_MAX),
         }),
     };
     for remark in checker.into_remarks() {

@@ -36,7 +36,7 @@ pub struct ConnectionContext {
 pub struct Credentials {
     public: BTreeMap<String, String>,
     secret: BTreeMap<String, Zeroizing<String>>,
-    scrubber: Scrubber,
+    scrubber: Arc<Scrubber>,
 }
 
 /// Why credentials are not usable.
@@ -88,7 +88,7 @@ impl Credentials {
         Ok(Self {
             public,
             secret,
-            scrubber,
+            scrubber: Arc::new(scrubber),
         })
     }
 
@@ -100,7 +100,7 @@ impl Credentials {
         self.secret.get(name).map(|value| value.as_str())
     }
 
-    pub(crate) fn scrubber(&self) -> &Scrubber {
+    pub(crate) fn scrubber(&self) -> &Arc<Scrubber> {
         &self.scrubber
     }
 }

@@ -8,7 +8,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use onerouter_egress::Egress;
+use onerouter_egress::{Answer, Egress, OutboundRequest, SendError};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
 use wasmtime::component::Linker;
@@ -21,6 +21,7 @@ use crate::limits::{
     CORE_INSTANCES_MAX, MEMORIES_MAX, MEMORY_BYTES_MAX, TABLE_ELEMENTS_MAX, TABLES_MAX,
 };
 use crate::load::{self, LoadError};
+use crate::oauth::Tokens;
 use crate::outcome::NotSent;
 use crate::state::{self, CallState};
 
@@ -47,6 +48,7 @@ pub(crate) struct Inner {
     pub(crate) egress: Arc<Egress>,
     pub(crate) cache: Option<CodeCache>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) tokens: Tokens,
     pub(crate) slots_per_adapter: usize,
     slots: Semaphore,
     waiting: AtomicUsize,
@@ -112,6 +114,7 @@ impl Engine {
             egress,
             cache,
             clock: config.clock,
+            tokens: Tokens::default(),
             slots_per_adapter: to_usize(config.slots_per_adapter.clamp(1, slots)),
             slots: Semaphore::new(to_usize(slots)),
             waiting: AtomicUsize::new(0),
@@ -181,6 +184,19 @@ impl Engine {
 }
 
 impl Inner {
+    /// Sends one request to a provider.
+    pub(crate) async fn send(
+        &self,
+        request: OutboundRequest,
+        deadline: Instant,
+    ) -> Result<Answer, SendError> {
+        #[cfg(feature = "measure")]
+        if let Some(answer) = self.at_once.get() {
+            return Ok(answer(&request));
+        }
+        self.egress.send(request, deadline).await
+    }
+
     /// A slot of the pool and one of the adapter's own share.
     pub(crate) async fn admit<'s>(
         &'s self,

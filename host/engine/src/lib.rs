@@ -13,7 +13,8 @@
 //! - [`wit`]: the records that cross the border
 //!
 //! Inside, in the order of a call: `call` admits it and runs it on a store of its own (`state`,
-//! `limits`), `imports` serves it (`outbound` is the way out), `record` keeps what outlives it,
+//! `limits`), `imports` serves it (`outbound` is the way out, `oauth` has the tokens), `record` keeps
+//! what outlives it,
 //! `checked` holds its result against the contract, `judge` decides. `load` and `cache` come
 //! before all that. `scrub` finds secrets.
 //!
@@ -54,6 +55,7 @@ mod load;
 mod log;
 #[cfg(feature = "measure")]
 pub mod measure;
+mod oauth;
 mod outbound;
 mod outcome;
 mod record;

@@ -16,14 +16,18 @@ mod target;
 use http::header::CONTENT_TYPE;
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Method};
-use onerouter_egress::{Origin, OutboundRequest, Written};
+use onerouter_egress::{OutboundRequest, Written};
 
 use crate::bindings::onerouter::outbound::http as wit;
-use crate::connection::Credentials;
+use crate::connection::ConnectionContext;
+use crate::oauth::Grant;
 
 pub(crate) use body::BODY_BYTES_MAX;
 pub use denial::Denial;
 pub(crate) use rules::Rules;
+
+/// Name of a step that makes a key of its own for each of several requests.
+const STEP_BYTES_MAX: usize = 32;
 
 /// A request that may go out.
 #[derive(Debug)]
@@ -32,6 +36,8 @@ pub(crate) struct Prepared {
     pub(crate) method: &'static str,
     pub(crate) state_changing: bool,
     pub(crate) wanted: Vec<HeaderName>,
+    /// Its token is still to be attached.
+    pub(crate) grant: Option<Box<Grant>>,
 }
 
 /// The key toward the provider, in the header that the manifest names for the operation.
@@ -48,12 +54,30 @@ impl PromisedKey {
             value: HeaderValue::try_from(value).ok()?,
         })
     }
+
+    /// The key itself, or behind it a hyphen and the name of one of several steps.
+    fn is_held_by(&self, value: &HeaderValue) -> bool {
+        match value.as_bytes().strip_prefix(self.value.as_bytes()) {
+            Some([]) => true,
+            Some([b'-', step @ ..]) => {
+                (1..=STEP_BYTES_MAX).contains(&step.len())
+                    && step.iter().all(|b| {
+                        b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'_' || *b == b'-'
+                    })
+            }
+            Some(_) | None => false,
+        }
+    }
 }
 
 impl Prepared {
     /// Whether a repetition of this request would be known by its key, as far as it must be.
     pub(crate) fn keeps_promise(&self, key: Option<&PromisedKey>) -> bool {
-        let carries = |key: &PromisedKey| self.request.headers.get(&key.name) == Some(&key.value);
+        let carries = |key: &PromisedKey| {
+            let mut values = self.request.headers.get_all(&key.name).iter();
+            // Of two values a provider may take the other one.
+            values.next().is_some_and(|value| key.is_held_by(value)) && values.next().is_none()
+        };
         !self.state_changing || key.is_none_or(carries)
     }
 }
@@ -61,13 +85,18 @@ impl Prepared {
 /// Checks a request against the rules and attaches what it may carry.
 pub(crate) fn prepare(
     rules: &Rules,
-    credentials: &Credentials,
+    connection: &ConnectionContext,
     request: wit::Request,
     answer_bytes_max: u64,
 ) -> Result<Prepared, Denial> {
     let target = target::Target::parse(&request.url)?;
     let (method, method_name) = method(request.method);
-    let (rule, attachment) = rules.find(&target, method_name, request.auth.as_deref())?;
+    let (rule, attachment) = rules.find(
+        connection.environment,
+        &target,
+        method_name,
+        request.auth.as_deref(),
+    )?;
     if target.query_names().any(|name| is_override(&name)) {
         return Err(Denial::QueryOverride);
     }
@@ -76,8 +105,10 @@ pub(crate) fn prepare(
     let mut draft = attach::Draft {
         query: target.query().unwrap_or_default().to_owned(),
         body: body::Draft::new(request.body, content_type, &method)?,
+        grant: None,
     };
     if let Some(attachment) = attachment {
+        let credentials = &connection.credentials;
         attach::attach(attachment, credentials, &target, &mut headers, &mut draft)?;
     }
     let (content_type, body) = draft.body.encode();
@@ -89,13 +120,10 @@ pub(crate) fn prepare(
         method: method_name,
         state_changing: !is_read,
         wanted,
+        grant: draft.grant,
         request: OutboundRequest {
             method,
-            origin: Origin {
-                tls: true,
-                host: target.host().to_owned(),
-                port: target.port(),
-            },
+            origin: target.origin(),
             target: path_and_query(target.path(), &draft.query)?,
             headers,
             body,

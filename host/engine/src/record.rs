@@ -1,9 +1,13 @@
-//! What outlives a call's sandbox: ledger, log, and meters. Kept outside the store, so that it is
+//! What outlives a call's sandbox: ledger, log, meters, and which tokens were used. Kept outside the store, so that it is
 //! there after a trap and after a dropped future.
 
+use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use arc_swap::ArcSwapOption;
+
+use crate::connection::Credentials;
 use crate::ledger::{LedgerAnswer, LedgerEntry, OpenEntry};
 use crate::log::{LogLevel, LogLine, LogSource};
 use crate::scrub::Scrubber;
@@ -30,10 +34,32 @@ pub(crate) struct CallRecord {
     logs: Mutex<Logs>,
     stdio: Mutex<Vec<u8>>,
     log_bytes_max: usize,
+    /// Finds the connection's secrets and the tokens of this call; none while it has used no token.
+    scrubber: ArcSwapOption<Scrubber>,
     memory_peak: AtomicU64,
     memory_refused: AtomicBool,
     ticks: AtomicU32,
     cpu_spent: AtomicBool,
+}
+
+/// What finds the secrets of a call.
+#[derive(Debug)]
+pub(crate) enum Secrets<'c> {
+    /// Those of the connection.
+    Connection(&'c Scrubber),
+    /// And tokens.
+    WithTokens(Arc<Scrubber>),
+}
+
+impl Deref for Secrets<'_> {
+    type Target = Scrubber;
+
+    fn deref(&self) -> &Scrubber {
+        match self {
+            Self::Connection(scrubber) => scrubber,
+            Self::WithTokens(scrubber) => scrubber,
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -67,6 +93,30 @@ impl CallRecord {
 
     pub(crate) fn ledger(&self) -> Vec<LedgerEntry> {
         lock(&self.ledger).iter().map(OpenEntry::close).collect()
+    }
+
+    /// Looks for this token too from now on, in all that comes back and all that is said. Only one
+    /// request of a call is under way at a time.
+    pub(crate) fn use_token(&self, token: &Arc<Scrubber>, credentials: &Credentials) {
+        let now = self.scrubber.load();
+        let known = now.as_ref().map_or(&[][..], |scrubber| scrubber.parts());
+        if known.iter().any(|part| Arc::ptr_eq(part, token)) {
+            return;
+        }
+        let mut parts = match known {
+            [] => vec![Arc::clone(credentials.scrubber())],
+            known => known.to_vec(),
+        };
+        parts.push(Arc::clone(token));
+        self.scrubber.store(Some(Arc::new(Scrubber::of(parts))));
+    }
+
+    /// Finds whatever must not come through in this call.
+    pub(crate) fn secrets<'c>(&self, credentials: &'c Credentials) -> Secrets<'c> {
+        match self.scrubber.load_full() {
+            None => Secrets::Connection(credentials.scrubber()),
+            Some(scrubber) => Secrets::WithTokens(scrubber),
+        }
     }
 
     /// Keeps a line of the adapter's, as far as the limits allow.

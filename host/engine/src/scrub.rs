@@ -10,6 +10,7 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::Arc;
 
 use aho_corasick::packed::{self, Searcher};
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
@@ -20,7 +21,7 @@ use url::form_urlencoded;
 /// Stands where a secret stood.
 const BLOT: &[u8] = b"[redacted]";
 
-/// The prepared search for the secrets of one connection.
+/// The prepared search for the secrets of one connection, or for one token, or for several of these.
 ///
 /// The patterns are copies of the secrets that are not wiped when they are dropped.
 pub(crate) struct Scrubber {
@@ -31,6 +32,8 @@ pub(crate) struct Scrubber {
     /// By pattern: whether a match grows over the characters around it.
     grows: Vec<bool>,
     longest: usize,
+    /// Searches besides this one.
+    others: Vec<Arc<Self>>,
 }
 
 impl Scrubber {
@@ -57,7 +60,24 @@ impl Scrubber {
             thorough,
             grows,
             longest: bytes.iter().map(Vec::len).max().unwrap_or(0),
+            others: Vec::new(),
         }
+    }
+
+    /// Finds what any of these finds.
+    pub(crate) fn of(others: Vec<Arc<Self>>) -> Self {
+        Self {
+            quick: None,
+            thorough: None,
+            grows: Vec::new(),
+            longest: others.iter().map(|other| other.longest).max().unwrap_or(0),
+            others,
+        }
+    }
+
+    /// The searches that it was made of.
+    pub(crate) fn parts(&self) -> &[Arc<Self>] {
+        &self.others
     }
 
     /// Length of the longest form of a secret, in bytes.
@@ -67,9 +87,20 @@ impl Scrubber {
 
     /// The bytes without secrets; none where there was nothing to remove.
     pub(crate) fn scrub(&self, bytes: &[u8]) -> Option<Vec<u8>> {
-        let thorough = self.thorough.as_ref()?;
         let mut found = Vec::new();
-        self.search(thorough, bytes, None, &mut found);
+        self.find(bytes, &mut found);
+        // Each looks at the bytes as they came: what one blots out may be part of what another knows.
+        for other in &self.others {
+            other.find(bytes, &mut found);
+        }
+        (!found.is_empty()).then(|| blot(bytes, found))
+    }
+
+    fn find(&self, bytes: &[u8], found: &mut Vec<Range<usize>>) {
+        let Some(thorough) = &self.thorough else {
+            return;
+        };
+        self.search(thorough, bytes, None, found);
         // Three times: a dump of a JSON request in an error text, itself in a JSON answer.
         let mut view = View::of(bytes);
         for _ in 0..3 {
@@ -77,11 +108,10 @@ impl Scrubber {
                 break;
             }
             view = view.undo(json_escape);
-            self.search(thorough, &view.bytes, Some(&view), &mut found);
-            self.search_percent(thorough, view.clone(), &mut found);
+            self.search(thorough, &view.bytes, Some(&view), found);
+            self.search_percent(thorough, view.clone(), found);
         }
-        self.search_percent(thorough, View::of(bytes), &mut found);
-        (!found.is_empty()).then(|| blot(bytes, found))
+        self.search_percent(thorough, View::of(bytes), found);
     }
 
     /// The text without secrets.
@@ -302,7 +332,9 @@ impl<'b> View<'b> {
     }
 }
 
-fn percent_encoding(bytes: &[u8], decoded: &mut Vec<u8>) -> usize {
+/// Reads one `%41` at the start, appends what it stands for, and says how many bytes it takes; 0
+/// where there is none.
+pub(crate) fn percent_encoding(bytes: &[u8], decoded: &mut Vec<u8>) -> usize {
     let Some(([b'%', digits @ ..], _)) = bytes.split_first_chunk::<3>() else {
         return 0;
     };

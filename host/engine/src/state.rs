@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use onerouter_egress::Egress;
 use tokio::io::AsyncWrite;
 use tokio::time::Instant;
 use wasmtime::component::{HasData, HasSelf, Linker, ResourceTable};
@@ -30,7 +29,6 @@ pub(crate) struct CallState {
     pub(crate) record: Arc<CallRecord>,
     pub(crate) adapter: Arc<Shared>,
     pub(crate) connection: Arc<ConnectionContext>,
-    pub(crate) egress: Arc<Egress>,
     /// When the host ends the call.
     pub(crate) deadline: Instant,
     /// What every request that changes something must carry in this call.
@@ -58,7 +56,6 @@ impl CallState {
             table,
             memory: Memory::new(&adapter.manifest.limits, Arc::clone(&record)),
             record,
-            egress: Arc::clone(&adapter.engine.egress),
             adapter,
             connection,
             deadline,

@@ -37,7 +37,8 @@ pub(crate) async fn run<'r, F: Function>(
             judge(said, Trace::of(&record.ledger()))
         }
     };
-    let (logs, logs_dropped) = record.take_logs(context.connection.credentials.scrubber());
+    let secrets = record.secrets(&context.connection.credentials);
+    let (logs, logs_dropped) = record.take_logs(&secrets);
     CallReport {
         outcome,
         ledger: record.ledger(),

@@ -1,10 +1,14 @@
 //! `onerouter:outbound/http`: the only way out.
+//!
+//! - [`token`]: requests that need an access token first
+
+mod token;
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName};
-use onerouter_egress::{Answer, SendError};
+use onerouter_egress::{Answer, OutboundRequest, SendError};
 use onerouter_stages::Stage;
 use tokio::time::Instant;
 
@@ -40,10 +44,9 @@ impl CallState {
         }
         self.requests += 1;
         let deadline = self.request_deadline(request.timeout_ms);
-        let credentials = &self.connection.credentials;
         let prepared = prepare(
             &self.adapter.rules,
-            credentials,
+            &self.connection,
             request,
             limits.response_bytes,
         )
@@ -59,27 +62,37 @@ impl CallState {
             method,
             state_changing,
             wanted,
+            grant,
         } = prepared.map_err(|denial| {
             self.record
                 .remark(format!("a request was refused: {denial}"));
             wit::SendError::Denied(denial.text())
         })?;
-        let entry = self.record.open(OpenEntry {
+        let kind = Kind {
             method,
-            host: request.origin.host.clone(),
-            path: request.target.path().to_owned(),
             state_changing,
-            written: request.written.clone(),
-            answer: None,
-        });
-        let before = Stage::Egress.enter();
-        #[cfg(feature = "measure")]
-        let sent = match self.adapter.engine.at_once.get() {
-            Some(answer) => Ok(answer(&request)),
-            None => self.egress.send(request, deadline).await,
         };
-        #[cfg(not(feature = "measure"))]
-        let sent = self.egress.send(request, deadline).await;
+        let answer = match grant {
+            None => self.exchange(kind, request, deadline).await?.answer,
+            Some(grant) => {
+                self.exchange_with_token(kind, request, &grant, deadline)
+                    .await?
+            }
+        };
+        let secrets = self.record.secrets(&self.connection.credentials);
+        Ok(response(answer, &wanted, &secrets))
+    }
+
+    /// Sends a request as it is, once, and keeps the ledger.
+    async fn exchange(
+        &mut self,
+        kind: Kind,
+        request: OutboundRequest,
+        deadline: Instant,
+    ) -> Result<Answered, wit::SendError> {
+        let entry = self.record.open(kind.entry(&request));
+        let before = Stage::Egress.enter();
+        let sent = self.adapter.engine.send(request, deadline).await;
         before.begin();
         self.waited = true;
         let answer = sent.map_err(refusal)?;
@@ -91,7 +104,7 @@ impl CallState {
                 not_processed: self.adapter.rules.means_not_processed(status, &answer.body),
             },
         );
-        Ok(response(answer, &wanted, credentials.scrubber()))
+        Ok(Answered { entry, answer })
     }
 
     fn request_deadline(&self, timeout_ms: Option<u32>) -> Instant {
@@ -101,6 +114,32 @@ impl CallState {
         let asked = timeout_ms.map_or(usable, |ms| Duration::from_millis(ms.into()));
         now + usable.min(asked)
     }
+}
+
+/// What a request is to the ledger.
+#[derive(Debug, Clone, Copy)]
+struct Kind {
+    method: &'static str,
+    state_changing: bool,
+}
+
+impl Kind {
+    fn entry(self, request: &OutboundRequest) -> OpenEntry {
+        OpenEntry {
+            method: self.method,
+            host: request.origin.host.clone(),
+            path: request.target.path().to_owned(),
+            state_changing: self.state_changing,
+            written: request.written.clone(),
+            answer: None,
+        }
+    }
+}
+
+/// A complete answer, and where its request stands in the ledger.
+struct Answered {
+    entry: usize,
+    answer: Answer,
 }
 
 /// What the adapter is told: whether anything left is what matters to it.

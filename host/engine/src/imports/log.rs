@@ -12,8 +12,8 @@ impl log::Host for CallState {
             log::Level::Warn => LogLevel::Warn,
             log::Level::Error => LogLevel::Error,
         };
-        let scrubber = self.connection.credentials.scrubber();
-        self.record.log(level, message, scrubber);
+        let secrets = self.record.secrets(&self.connection.credentials);
+        self.record.log(level, message, &secrets);
         Ok(())
     }
 }

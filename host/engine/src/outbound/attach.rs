@@ -12,12 +12,15 @@ use super::body;
 use super::denial::Denial;
 use super::target::Target;
 use crate::connection::Credentials;
+use crate::oauth::{Client, Grant};
 
-/// The parts of a request that a credential may be added to, besides the headers.
+/// The parts of a request that a credential may be added to, besides the headers, and what has to be
+/// got before it can be.
 #[derive(Debug)]
 pub(super) struct Draft {
     pub(super) query: String,
     pub(super) body: body::Draft,
+    pub(super) grant: Option<Box<Grant>>,
 }
 
 pub(super) fn attach(
@@ -42,8 +45,20 @@ pub(super) fn attach(
             let bearer = Zeroizing::new(format!("Bearer {}", value(credentials, token)?));
             headers.insert(AUTHORIZATION, secret_header(&bearer)?);
         }
-        // Its token is not there yet.
-        Attachment::OAuth2ClientCredentials { .. } => return Err(Denial::CredentialMissing),
+        // The token is attached when it is there.
+        Attachment::OAuth2ClientCredentials {
+            token_path,
+            client_id,
+            client_secret,
+            scope,
+        } => {
+            let client = Client {
+                id: value(credentials, client_id)?,
+                secret: value(credentials, client_secret)?,
+            };
+            let grant = Grant::new(target.origin(), token_path, scope, &client);
+            draft.grant = Some(Box::new(grant));
+        }
         Attachment::Header {
             name,
             prefix,

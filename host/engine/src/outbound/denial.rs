@@ -41,6 +41,8 @@ denials! {
     RulePort => "rule_port", "no outbound rule for this host names this port";
     RulePath => "rule_path", "no outbound rule for this host covers this path";
     RuleMethod => "rule_method", "no outbound rule for this path allows this method";
+    RuleEnvironment => "rule_environment", "the outbound rule for this request is for connections of another environment";
+    TokenEndpoint => "token_endpoint", "the path is that of a token endpoint, where the host alone goes";
     AuthUnknown => "auth_unknown", "the manifest declares no such auth";
     AuthNotHere => "auth_not_here", "no outbound rule for this request allows this auth";
     CredentialMissing => "credential_missing", "the connection lacks a credential that this auth needs";

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use onerouter_manifest::{Attachment, Manifest, NotProcessed, OutboundRule};
+use onerouter_domain::environment::Environment;
+use onerouter_manifest::{Attachment, ConnectionEnvironment, Manifest, NotProcessed, OutboundRule};
 
 use super::denial::Denial;
 use super::target::Target;
+use crate::scrub::percent_encoding;
 
 /// Answers that are read to see whether they declare something: errors are short, and a tree of
 /// values takes many times the room of its text.
@@ -17,6 +19,8 @@ pub(crate) struct Rules {
     /// The most specific first.
     rules: Vec<Rule>,
     auth: BTreeMap<String, Attachment>,
+    /// As [`plain`] writes them.
+    token_paths: Vec<String>,
     not_processed: Vec<NotProcessed>,
 }
 
@@ -27,6 +31,7 @@ pub(crate) struct Rule {
     path_prefix: String,
     methods: Vec<String>,
     auth: Vec<String>,
+    environments: Vec<ConnectionEnvironment>,
     pub(crate) reads: bool,
 }
 
@@ -44,8 +49,20 @@ impl Rules {
             let exact = matches!(rule.host, HostPattern::Exactly(_));
             std::cmp::Reverse((exact, rule.path_prefix.len()))
         });
+        let token_paths = manifest
+            .auth
+            .values()
+            .filter_map(|attachment| match attachment {
+                Attachment::OAuth2ClientCredentials { token_path, .. } => Some(plain(token_path)),
+                Attachment::Basic { .. }
+                | Attachment::Bearer { .. }
+                | Attachment::Header { .. }
+                | Attachment::Query { .. }
+                | Attachment::Form { .. } => None,
+            });
         Self {
             rules,
+            token_paths: token_paths.collect(),
             auth: manifest.auth.clone(),
             not_processed: manifest.not_processed.clone(),
         }
@@ -54,10 +71,15 @@ impl Rules {
     /// The most specific rule that allows this request, and how its credential is attached.
     pub(super) fn find(
         &self,
+        environment: Environment,
         target: &Target,
         method: &str,
         auth: Option<&str>,
     ) -> Result<(&Rule, Option<&Attachment>), Denial> {
+        // What is answered there nobody would recognise as a secret.
+        if self.is_token_endpoint(target.path()) {
+            return Err(Denial::TokenEndpoint);
+        }
         let attachment = match auth {
             None => None,
             Some(name) => Some(self.auth.get(name).ok_or(Denial::AuthUnknown)?),
@@ -65,7 +87,7 @@ impl Rules {
         // The reason that is given is that of the rule that came closest.
         let mut closest = Denial::RuleHost;
         for rule in &self.rules {
-            match rule.allows(target, method, auth) {
+            match rule.allows(environment, target, method, auth) {
                 Ok(()) => return Ok((rule, attachment)),
                 Err(denial) => {
                     if nearness(denial) > nearness(closest) {
@@ -75,6 +97,11 @@ impl Rules {
             }
         }
         Err(closest)
+    }
+
+    /// Whether a server could take this path for that of a token endpoint, on whatever host.
+    fn is_token_endpoint(&self, path: &str) -> bool {
+        !self.token_paths.is_empty() && self.token_paths.contains(&plain(path))
     }
 
     /// Whether the manifest declares this answer to mean that nothing was processed.
@@ -129,11 +156,18 @@ impl Rule {
             path_prefix: rule.path_prefix.clone(),
             methods: rule.methods.clone(),
             auth: rule.auth.clone(),
+            environments: rule.environments.clone(),
             reads: rule.reads,
         }
     }
 
-    fn allows(&self, target: &Target, method: &str, auth: Option<&str>) -> Result<(), Denial> {
+    fn allows(
+        &self,
+        environment: Environment,
+        target: &Target,
+        method: &str,
+        auth: Option<&str>,
+    ) -> Result<(), Denial> {
         if !self.host.covers(target.host()) {
             return Err(Denial::RuleHost);
         }
@@ -151,6 +185,13 @@ impl Rule {
         {
             return Err(Denial::AuthNotHere);
         }
+        let environment = match environment {
+            Environment::Test => ConnectionEnvironment::Test,
+            Environment::Live => ConnectionEnvironment::Live,
+        };
+        if !self.environments.is_empty() && !self.environments.contains(&environment) {
+            return Err(Denial::RuleEnvironment);
+        }
         Ok(())
     }
 }
@@ -162,6 +203,7 @@ fn nearness(denial: Denial) -> u8 {
         Denial::RulePath => 2,
         Denial::RuleMethod => 3,
         Denial::AuthNotHere => 4,
+        Denial::RuleEnvironment => 5,
         _ => 0,
     }
 }
@@ -178,6 +220,33 @@ impl HostPattern {
     }
 }
 
+/// The path as the most forgiving of servers reads it: percent-encodings undone, in one case, without
+/// parameters behind semicolons, and without what is cut off at its end.
+fn plain(path: &str) -> String {
+    let decoded = percent_decoded(path).to_ascii_lowercase();
+    let segments = decoded.split('/').map(|segment| {
+        let name = segment.split(';').next().unwrap_or_default();
+        name.trim_end_matches(['.', ' '])
+    });
+    let segments: Vec<_> = segments.collect();
+    segments.join("/").trim_end_matches('/').to_owned()
+}
+
+fn percent_decoded(path: &str) -> String {
+    let mut bytes = Vec::with_capacity(path.len());
+    let mut rest = path.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        match percent_encoding(rest, &mut bytes) {
+            0 => {
+                bytes.push(*first);
+                rest = after;
+            }
+            taken => rest = rest.get(taken..).unwrap_or_default(),
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 /// The path equals the prefix, or goes on behind a slash.
 fn covers_path(prefix: &str, path: &str) -> bool {
     path.strip_prefix(prefix)
@@ -186,6 +255,7 @@ fn covers_path(prefix: &str, path: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use onerouter_domain::environment::Environment;
     use onerouter_manifest::Manifest;
 
     use super::{Denial, Rules, Target};
@@ -199,11 +269,20 @@ mod tests {
             publisher = "acme"
             name = "Acme"
             license = "MIT"
-            credentials = [{ name = "key", label = "Key", kind = "secret" }]
+            credentials = [
+                { name = "key", label = "Key", kind = "secret" },
+                { name = "client", label = "Client", kind = "public" },
+            ]
 
             [auth.key]
             scheme = "bearer"
             token = "key"
+
+            [auth.client]
+            scheme = "oauth2_client_credentials"
+            token_path = "/v1/OAuth/token"
+            client_id = "client"
+            client_secret = "key"
 
             [[outbound]]
             host = "api.acme.example"
@@ -224,6 +303,26 @@ mod tests {
             path_prefix = "/"
             methods = ["GET"]
 
+            [[outbound]]
+            host = "api.sandbox.acme.example"
+            path_prefix = "/v1"
+            methods = ["GET", "POST"]
+            auth = ["key"]
+            environments = ["test"]
+
+            [[outbound]]
+            host = "pay.acme.example"
+            path_prefix = "/"
+            methods = ["POST"]
+            environments = ["live"]
+
+            [[outbound]]
+            host = "pay.acme.example"
+            path_prefix = "/trial"
+            methods = ["POST"]
+            auth = ["key"]
+            environments = ["test"]
+
             [[not_processed]]
             status = 429
 
@@ -238,8 +337,17 @@ mod tests {
     }
 
     fn refusal(url: &str, method: &str, auth: Option<&str>) -> Option<Denial> {
+        refusal_in(Environment::Test, url, method, auth)
+    }
+
+    fn refusal_in(
+        environment: Environment,
+        url: &str,
+        method: &str,
+        auth: Option<&str>,
+    ) -> Option<Denial> {
         let target = Target::parse(url).unwrap();
-        rules().find(&target, method, auth).err()
+        rules().find(environment, &target, method, auth).err()
     }
 
     #[test]
@@ -352,8 +460,61 @@ mod tests {
             ("https://api.acme.example/v1/send", false),
         ] {
             let target = Target::parse(url).unwrap();
-            let (rule, _) = rules.find(&target, "POST", Some("key")).unwrap();
-            assert_eq!(rule.reads, reads, "{url}");
+            let found = rules.find(Environment::Test, &target, "POST", Some("key"));
+            assert_eq!(found.unwrap().0.reads, reads, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_rule_counts_in_its_own_environments_only() {
+        use Environment::{Live, Test};
+        let sandbox = "https://api.sandbox.acme.example/v1/a";
+        let pay = "https://pay.acme.example/a";
+        let trial = "https://pay.acme.example/trial/a";
+        for (environment, url, auth, reason) in [
+            (Test, sandbox, Some("key"), None),
+            (Live, sandbox, Some("key"), Some(Denial::RuleEnvironment)),
+            (Live, sandbox, None, Some(Denial::RuleEnvironment)),
+            // What else is wrong is nearer to what was meant.
+            (Live, sandbox, Some("client"), Some(Denial::AuthNotHere)),
+            (Live, pay, None, None),
+            (Test, pay, None, Some(Denial::RuleEnvironment)),
+            // The most specific rule of the environment counts, and its auth with it.
+            (Test, trial, Some("key"), None),
+            (Live, trial, None, None),
+            (Live, trial, Some("key"), Some(Denial::RuleEnvironment)),
+            (Test, "https://api.acme.example/v1", None, None),
+            (Live, "https://api.acme.example/v1", None, None),
+        ] {
+            let refused = refusal_in(environment, url, "POST", auth);
+            assert_eq!(refused, reason, "{environment} {url} {auth:?}");
+        }
+    }
+
+    #[test]
+    fn no_spelling_of_a_token_endpoint_is_allowed() {
+        for path in [
+            "/v1/OAuth/token",
+            "/v1/oauth/token",
+            "/V1/OAUTH/TOKEN",
+            "/v1/oauth/token/",
+            "/v1/oauth/token?grant_type=client_credentials",
+            "/v1/oauth/token/?a",
+            "/v1/oauth/token;a=b",
+            "/v1;a/oauth;b/token",
+            "/v1/oauth/token%3Ba",
+            "/v1/oauth/token%20",
+            "/v1/oauth/token.",
+            "/v1/oauth/token./",
+        ] {
+            for host in ["api.acme.example", "elsewhere.example"] {
+                let refused = refusal(&format!("https://{host}{path}"), "POST", Some("key"));
+                assert_eq!(refused, Some(Denial::TokenEndpoint), "{host}{path}");
+            }
+        }
+        for path in ["/v1/oauth/tokens", "/v1/oauth/token/a", "/v1/oauth"] {
+            let allowed = refusal(&format!("https://api.acme.example{path}"), "POST", None);
+            assert_eq!(allowed, None, "{path}");
         }
     }
 

@@ -606,6 +606,7 @@ impl Range {
                 path_prefix: "/".to_owned(),
                 methods: vec!["POST".to_owned()],
                 auth: vec!["token".to_owned()],
+                environments: Vec::new(),
                 reads: false,
             });
         });
