@@ -404,6 +404,8 @@ fn hex(digits: &[u8]) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use base64::Engine as _;
     use base64::engine::general_purpose::{STANDARD, URL_SAFE, URL_SAFE_NO_PAD};
 
@@ -517,6 +519,22 @@ mod tests {
         let hex: String = SECRET.bytes().map(|b| format!("{b:02x}")).collect();
         let clean = scrubbed(&format!("<<{}>>", hex.repeat(100_000)));
         assert_eq!(clean, "<<[redacted]>>");
+    }
+
+    /// Each search looks at the bytes as they came: after the other, one would find pieces only.
+    #[test]
+    fn several_searches_find_what_each_of_them_finds() {
+        let all = ["0123456789abcdef", "cdefghijklmnopqr", "unrelated-secret"]
+            .map(|secret| Arc::new(Scrubber::new([secret].into_iter())));
+        let longest = all.iter().map(|one| one.longest()).max().unwrap();
+        let scrubber = Scrubber::of(all.to_vec());
+        assert_eq!(scrubber.longest(), longest);
+        assert_eq!(
+            scrubber.text("<0123456789abcdefghijklmnopqr> unrelated\\u002dsecret"),
+            "<[redacted]> [redacted]"
+        );
+        assert_eq!(scrubber.scrub(b"0123456789abcde"), None);
+        assert_eq!(Scrubber::of(Vec::new()).scrub(b"anything"), None);
     }
 
     #[test]

@@ -704,11 +704,13 @@ fn every_reason_is_tried() {
         .iter()
         .filter(|reason| !tried.contains(reason))
         .collect();
-    // Of the connection, of a body of 32 MiB, of the answer's headers, and of the key that an operation
-    // promises: each has its own test.
+    // Of the connection's environment, of its tokens and credentials, of a body of 32 MiB, of the answer's
+    // headers, and of the key that an operation promises: each has its own test.
     assert_eq!(
         untried,
         [
+            &Denial::RuleEnvironment,
+            &Denial::TokenEndpoint,
             &Denial::CredentialMissing,
             &Denial::CredentialUnfit,
             &Denial::HeaderKey,

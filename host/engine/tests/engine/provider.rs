@@ -34,6 +34,8 @@ pub(crate) enum Reply {
     Answer(u16, String),
     /// A complete answer with one header more.
     AnswerWith(u16, (&'static str, String), String),
+    /// A complete answer, as soon as the test says so.
+    Later(watch::Receiver<bool>, u16, String),
     /// These bytes, and then the end of the connection.
     Cut(&'static str),
     /// The first text, then the second one again and again.
@@ -150,6 +152,11 @@ impl Connection {
                 Reply::AnswerWith(status, (name, value), body) => {
                     self.answer(status, &format!("{name}: {value}\r\n"), &body)
                         .await?;
+                }
+                Reply::Later(mut may, status, body) => {
+                    // A test that has ended says nothing any more.
+                    let _ = may.wait_for(|may| *may).await;
+                    self.answer(status, "", &body).await?;
                 }
                 Reply::Cut(bytes) => return self.stream.write_all(bytes.as_bytes()).await,
                 Reply::Endless(start, again) => {
