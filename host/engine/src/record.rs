@@ -185,7 +185,13 @@ impl CallRecord {
     }
 
     pub(crate) fn count_tick(&self) -> u32 {
-        self.ticks.fetch_add(1, Ordering::Relaxed).saturating_add(1)
+        self.count_ticks(1)
+    }
+
+    /// Counts what the host has computed for the guest, too.
+    pub(crate) fn count_ticks(&self, ticks: u32) -> u32 {
+        let before = self.ticks.fetch_add(ticks, Ordering::Relaxed);
+        before.saturating_add(ticks)
     }
 
     pub(crate) fn ticks(&self) -> u32 {

@@ -5,10 +5,15 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use onerouter_manifest::{Signature, SignatureAlgorithm, SignatureEncoding};
 use sha2::Sha256;
+use wasmtime::Trap;
 
 use crate::bindings::onerouter::host::signature;
 use crate::bindings::onerouter::payments::types;
 use crate::state::CallState;
+
+/// Hashing is work that the host does for the guest: so many bytes of it count as one tick, which is what
+/// a processor without instructions for SHA-256 takes.
+const BYTES_PER_TICK: usize = 1 << 20;
 
 impl types::Host for CallState {}
 
@@ -21,6 +26,11 @@ impl signature::Host for CallState {
                 "the manifest has no signature of the name that the adapter asked for",
             ));
         };
+        let ticks = u32::try_from(message.len() / BYTES_PER_TICK).unwrap_or(u32::MAX);
+        if self.record.count_ticks(ticks) > self.adapter.cpu_ticks {
+            self.record.spend_cpu();
+            return Err(Trap::Interrupt.into());
+        }
         let secret = self.connection.credentials.secret(&signature.credential);
         let secret = secret.filter(|secret| !secret.is_empty());
         Ok(secret.is_some_and(|secret| is_signed(signature, secret, &message, &tag)))

@@ -99,8 +99,9 @@ fn granted(body: Bytes, asked_at_ms: u64) -> Result<Arc<Token>, TokenError> {
 
 /// Never says what stood there.
 fn read(body: &[u8], asked_at_ms: u64) -> Result<Token, &'static str> {
-    let granted: Granted<'_> = serde_json::from_slice(body)
-        .map_err(|_| "no JSON object with access_token, token_type and a whole expires_in")?;
+    let granted: Granted<'_> = serde_json::from_slice(body).map_err(
+        |_what_stood_there| "no JSON object with access_token, token_type and a whole expires_in",
+    )?;
     let Granted {
         mut access_token,
         token_type,

@@ -77,7 +77,7 @@ async fn only_the_right_tag_of_the_right_message_is_accepted() {
             hex(&[right.as_slice(), &[0]].concat()),
             false,
         ),
-        ("checkout", MESSAGE, hex(&right)[..63].to_owned(), false),
+        ("checkout", MESSAGE, hex(&right).split_off(1), false),
         ("checkout", MESSAGE, hex(&right).to_uppercase(), false),
         ("checkout", MESSAGE, format!(" {}", hex(&right)), false),
         (
@@ -128,6 +128,19 @@ async fn a_connection_without_the_secret_accepts_nothing() {
             assert_eq!(said, (FaultKind::Other, "no".to_owned()), "{name}");
         }
     }
+}
+
+/// What the host computes for a guest counts as the guest's own time.
+#[tokio::test]
+async fn a_flood_of_signatures_is_stopped_by_the_budget() {
+    let host = host().await;
+    let report = host.send("verify-flood checkout").await;
+    let Outcome::NotSent(NotSent::Fault(fault)) = &report.outcome else {
+        panic!("{:?}", report.outcome);
+    };
+    assert_eq!(fault.kind, FaultKind::CpuBudget);
+    // 4 MiB a time, of 100 ms in ticks of 5.
+    assert_eq!(report.guest_cpu_ticks, 24);
 }
 
 #[tokio::test]
