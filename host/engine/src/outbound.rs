@@ -16,7 +16,7 @@ mod target;
 use http::header::CONTENT_TYPE;
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Method};
-use onerouter_egress::{OutboundRequest, Written};
+use onerouter_egress::{Origin, OutboundRequest, Written};
 
 use crate::bindings::onerouter::outbound::http as wit;
 use crate::connection::ConnectionContext;
@@ -123,7 +123,7 @@ pub(crate) fn prepare(
         grant: draft.grant,
         request: OutboundRequest {
             method,
-            origin: target.origin(),
+            origin: origin(&target),
             target: path_and_query(target.path(), &draft.query)?,
             headers,
             body,
@@ -131,6 +131,14 @@ pub(crate) fn prepare(
             written: Written::default(),
         },
     })
+}
+
+fn origin(target: &target::Target) -> Origin {
+    Origin {
+        tls: true,
+        host: target.host().to_owned(),
+        port: target.port(),
+    }
 }
 
 fn path_and_query(path: &str, query: &str) -> Result<PathAndQuery, Denial> {

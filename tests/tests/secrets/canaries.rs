@@ -10,13 +10,9 @@ pub struct Canary {
     pub secret: &'static str,
 }
 
-/// One for each scheme that the manifest knows. Each holds all that encoders like to escape, and a
-/// run of letters and digits at the end that most of them leave alone.
-///
-/// OAuth2 client credentials get two rows, one for the client's secret and one for the token, when
-/// the manifest has that scheme: it comes with the first provider that needs it. The token's row
-/// also needs the echo server to hand tokens out.
-pub const CANARIES: [Canary; 5] = [
+/// One for each scheme that the manifest knows: what requests are sent with. Each holds all that
+/// encoders like to escape, and a run of letters and digits at the end that most of them leave alone.
+pub const CANARIES: [Canary; 6] = [
     Canary {
         scheme: "basic",
         secret: r#"b4/+s&"K<c\%41'Qw7RtYmZp0LxKc"#,
@@ -37,7 +33,19 @@ pub const CANARIES: [Canary; 5] = [
         scheme: "form",
         secret: r#"f6\/d+"<&Z%2B'v9IhGqRsPc2KmUt"#,
     },
+    // No credential: the token that the server gives for one.
+    Canary {
+        scheme: "oauth",
+        secret: r#"o3&/"k+<Y\m%7e'Rj6TxVnBd8WsLg"#,
+    },
 ];
+
+/// The secret of the client to which the server gives that token. Requests are never sent with it; another
+/// endpoint, to which the `auth` entry of this name leads, refuses it and repeats it.
+pub const CLIENT: Canary = Canary {
+    scheme: "client",
+    secret: r#"c5+\/w&"<E%3d'Jk2MzQyHv7XfDp"#,
+};
 
 /// The user name of the basic scheme. No secret.
 pub const USER: &str = "spy-user";
@@ -46,7 +54,8 @@ pub const USER: &str = "spy-user";
 pub fn credentials() -> Value {
     let mut fields = Map::new();
     fields.insert("user".to_owned(), json!(USER));
-    for canary in CANARIES {
+    let credentials = CANARIES.iter().filter(|canary| canary.scheme != "oauth");
+    for canary in credentials.chain([&CLIENT]) {
         fields.insert(canary.scheme.to_owned(), json!(canary.secret));
     }
     Value::Object(fields)

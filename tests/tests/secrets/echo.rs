@@ -1,7 +1,8 @@
 //! A provider that repeats the credential it was sent.
 //!
 //! `/v1/echo/PLACE/N` repeats it at that place in its N-th form; `/v1/loot/…` takes what the spy
-//! brings. Written by hand: no HTTP library sends all of this.
+//! brings; `/v1/token` gives a token, and `/v1/no-token` refuses a client and repeats its secret, each time
+//! in its next form. Written by hand: no HTTP library sends all of this.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -15,7 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use url::form_urlencoded;
 
-use crate::canaries::{CANARIES, USER};
+use crate::canaries::{CANARIES, CLIENT, Canary, USER};
 use crate::encodings::{disguised, recognised};
 
 /// What the host in the spy's manifest is called.
@@ -38,6 +39,8 @@ pub struct Loot {
 #[derive(Debug, Default)]
 struct Seen {
     echoes: BTreeMap<&'static str, usize>,
+    /// How many clients were given a token.
+    tokens: usize,
     loot: Vec<Loot>,
 }
 
@@ -87,10 +90,21 @@ impl Echo {
         self.seen.lock().unwrap().echoes.clone()
     }
 
+    /// How many tokens were asked for and given.
+    pub fn tokens(&self) -> usize {
+        self.seen.lock().unwrap().tokens
+    }
+
     /// What the spy has brought.
     pub fn loot(&self) -> Vec<Loot> {
         self.seen.lock().unwrap().loot.clone()
     }
+}
+
+/// The canary that is a token.
+fn token() -> Canary {
+    let mut canaries = CANARIES.into_iter();
+    canaries.find(|canary| canary.scheme == "oauth").unwrap()
 }
 
 struct Connection {
@@ -108,6 +122,19 @@ impl Received {
     fn header(&self, name: &str) -> Option<&str> {
         let mut found = self.headers.iter().filter(|(known, _)| known == name);
         found.next().map(|(_, value)| value.as_str())
+    }
+
+    /// Asserts that it comes from the client, and says what it was sent with.
+    fn client(&self) -> &str {
+        assert_eq!(self.body, b"grant_type=client_credentials");
+        let authorization = self.header("authorization").unwrap();
+        let pair = STANDARD.decode(authorization.strip_prefix("Basic ").unwrap());
+        let fields = [USER, CLIENT.secret].map(|field| {
+            let pieces = form_urlencoded::byte_serialize(field.as_bytes());
+            pieces.collect::<String>()
+        });
+        assert_eq!(pair.unwrap(), fields.join(":").into_bytes());
+        authorization
     }
 
     /// The canary that came with it.
@@ -155,17 +182,43 @@ impl Connection {
                     let (place, form) = what.split_once('/').unwrap();
                     let secret = received.secret().unwrap();
                     let canary = CANARIES.iter().find(|canary| canary.secret == secret);
-                    let scheme = canary.unwrap().scheme;
-                    *self.seen.lock().unwrap().echoes.entry(scheme).or_default() += 1;
+                    self.count(canary.unwrap().scheme);
                     let form: usize = form.parse().unwrap();
                     if !self.echo(place, form, &secret).await? {
                         return Ok(());
                     }
                 }
+                ("token", _) => {
+                    received.client();
+                    self.seen.lock().unwrap().tokens += 1;
+                    let granted = serde_json::json!({
+                        "access_token": token().secret, "token_type": "Bearer", "expires_in": 600,
+                    });
+                    self.answer("200 OK", "", &granted.to_string()).await?;
+                }
+                ("no-token", _) => {
+                    let sent = received.client();
+                    let forms = recognised(CLIENT.secret);
+                    let number = self.count(CLIENT.scheme) % forms.len();
+                    let form = &forms[number].1;
+                    let body = format!(
+                        r#"{{"note":"{WORDS}","debug":"<{form}>","seen":"{sent}","error":"invalid_client"}}"#
+                    );
+                    let headers = format!("x-echo: <{form}>\r\nwww-authenticate: {sent}\r\n");
+                    self.answer("400 Bad Request", &headers, &body).await?;
+                }
                 (other, _) => panic!("{other}"),
             }
         }
         Ok(())
+    }
+
+    /// Counts an echo, and says how many there were before.
+    fn count(&self, scheme: &'static str) -> usize {
+        let mut seen = self.seen.lock().unwrap();
+        let count = seen.echoes.entry(scheme).or_default();
+        *count += 1;
+        *count - 1
     }
 
     /// Whether the connection is of use afterwards.

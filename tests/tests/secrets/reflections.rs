@@ -9,8 +9,8 @@ use reqwest::Method;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::canaries::{CANARIES, Canary, credentials};
-use crate::echo::{Echo, HOST, WORDS};
+use crate::canaries::{CANARIES, CLIENT, Canary, credentials};
+use crate::echo::{Echo, HOST, Loot, WORDS};
 use crate::encodings::{disguised, recognised};
 use crate::gateway::{Program, Running};
 use crate::rows::{self, Tables};
@@ -111,7 +111,7 @@ async fn a_credential_that_does_come_through_is_found_wherever_it_goes() {
 fn assert_places(search: &Search) {
     assert_eq!(
         search.places("memory ").len(),
-        CANARIES.len() * PLACES.len() + 1
+        CANARIES.len() * PLACES.len() + 2
     );
     assert_eq!(search.places("command ").len(), 7);
     assert_eq!(search.places("talk of ").len(), 7);
@@ -250,6 +250,14 @@ async fn reflect(gateway: &Running, places: &[(&str, &str, Gets)]) -> (String, V
             }
         }
     }
+    if places.len() > 1 {
+        let forms = recognised(CLIENT.secret).len();
+        let text = format!("listen client refused {forms} declined {WORDS}");
+        let send = json!({"to": TO, "from_number": FROM, "body": text});
+        let (sent, bytes) = call(gateway, Method::POST, "/v1/sms", &key, Some(send)).await;
+        assert_eq!(sent["code"], "provider_rejected", "{sent}");
+        answers.extend(bytes);
+    }
     for (path, token) in [
         ("/v1/sms?limit=100", key.as_str()),
         ("/api/services", ADMIN_TOKEN),
@@ -379,7 +387,22 @@ fn search_memory(search: &mut Search, echo: &Echo, places: &[(&str, &str, Gets)]
         }
         assert!(echo.echoes()[canary.scheme] >= echoes);
     }
+    // Each refusal to accept a token has made the host ask for another one.
+    let challenges = places.iter().filter(|(place, ..)| *place == "challenge");
+    assert!(echo.tokens() > challenges.count() * recognised(CLIENT.secret).len());
+    search_client(search, &loot);
     let reads = loot.iter().filter(|loot| loot.from == "bearer/read");
     let reads: Vec<_> = reads.flat_map(|loot| loot.memory.clone()).collect();
     search.place("memory of reads", &reads, WORDS);
+}
+
+/// What it held after a client was refused: of each answer the words, and a blot in two places.
+fn search_client(search: &mut Search, loot: &[Loot]) {
+    let forms = recognised(CLIENT.secret).len();
+    for loot in loot.iter().filter(|loot| loot.from == "client/refused") {
+        search.place("memory client/refused", &loot.memory, &loot.from);
+        let heard = |text: &str| count(&loot.memory, text.as_bytes());
+        assert!(heard(&format!(r#"{{"note":"{WORDS}""#)) >= forms);
+        assert!(heard("[redacted]") >= 2 * forms);
+    }
 }

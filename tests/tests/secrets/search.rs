@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aho_corasick::AhoCorasick;
+use url::form_urlencoded::byte_serialize;
 
-use crate::canaries::CANARIES;
+use crate::canaries::{CANARIES, CLIENT};
 use crate::encodings::searched;
 
 /// How much of a place is shown around something found, and taken for the control.
@@ -26,8 +27,14 @@ impl Search {
     /// For the canaries in every form, and for further secrets by their names.
     pub fn new(further: &[(&str, &str)]) -> Self {
         let canaries = CANARIES.map(|canary| (canary.scheme, canary.secret));
+        // Sent as a field of a form in base64, so it may also come back from there.
+        let field: String = byte_serialize(CLIENT.secret.as_bytes()).collect();
+        let client = [
+            (CLIENT.scheme, CLIENT.secret),
+            ("client as a form's field", field.as_str()),
+        ];
         let (mut names, mut forms) = (Vec::new(), Vec::new());
-        for (secret, text) in canaries.iter().chain(further) {
+        for (secret, text) in canaries.iter().chain(&client).chain(further) {
             for (form, text) in searched(text) {
                 names.push(format!("{secret} {form}"));
                 forms.push(text);

@@ -15,7 +15,8 @@ async fn every_trick_is_refused_before_anything_is_sent() {
     assert_eq!(sent.status, 201, "{sent:?}");
     let heard = sent.json["provider_data"]["heard"].as_array().unwrap();
     let lines: Vec<_> = heard.iter().map(|line| line.as_str().unwrap()).collect();
-    assert_eq!(lines.len(), 50, "{lines:#?}");
+    assert_eq!(lines.len(), 55, "{lines:#?}");
     insta::assert_snapshot!(lines.join("\n"));
     assert!(echo.echoes().is_empty() && echo.loot().is_empty());
+    assert_eq!(echo.tokens(), 0);
 }

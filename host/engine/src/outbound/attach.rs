@@ -8,9 +8,9 @@ use onerouter_manifest::Attachment;
 use url::form_urlencoded;
 use zeroize::Zeroizing;
 
-use super::body;
 use super::denial::Denial;
 use super::target::Target;
+use super::{body, origin};
 use crate::connection::Credentials;
 use crate::oauth::{Client, Grant};
 
@@ -56,7 +56,7 @@ pub(super) fn attach(
                 id: value(credentials, client_id)?,
                 secret: value(credentials, client_secret)?,
             };
-            let grant = Grant::new(target.origin(), token_path, scope, &client);
+            let grant = Grant::new(origin(target), token_path, scope, &client);
             draft.grant = Some(Box::new(grant));
         }
         Attachment::Header {

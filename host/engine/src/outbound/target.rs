@@ -3,7 +3,6 @@
 //! URLs are refused rather than repaired. Whatever a parser would change, drop or decode is a
 //! place where two programs may disagree on where a request goes.
 
-use onerouter_egress::Origin;
 use url::{Host, Url};
 
 use super::denial::Denial;
@@ -53,14 +52,6 @@ impl Target {
 
     pub(crate) fn port(&self) -> u16 {
         self.port
-    }
-
-    pub(crate) fn origin(&self) -> Origin {
-        Origin {
-            tls: true,
-            host: self.host().to_owned(),
-            port: self.port,
-        }
     }
 
     pub(crate) fn path(&self) -> &str {
