@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
 use onerouter_engine::COMPONENT_BYTES_MAX;
-use onerouter_manifest::{Manifest, Unpacked, pack, unpack};
+use onerouter_manifest::{Attachment, ConnectionEnvironment, Manifest, Unpacked, pack, unpack};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -138,9 +138,20 @@ fn inspect(file: &Path, as_json: bool) -> anyhow::Result<()> {
     for field in &manifest.settings {
         text.push_str(&format!("setting       {}: {}\n", field.name, field.label));
     }
+    for (name, attachment) in &manifest.auth {
+        if let Attachment::OAuth2ClientCredentials { token_path, .. } = attachment {
+            text.push_str(&format!("gets tokens   {name}: from {token_path}\n"));
+        }
+    }
+    for (name, signature) in &manifest.signatures {
+        text.push_str(&format!(
+            "checks        {name}: signatures with {}\n",
+            signature.credential
+        ));
+    }
     for rule in &manifest.outbound {
         text.push_str(&format!(
-            "sends to      {}://{}:{}{} {}{}{}\n",
+            "sends to      {}://{}:{}{} {}{}{}{}\n",
             rule.scheme,
             rule.host,
             rule.port,
@@ -150,6 +161,11 @@ fn inspect(file: &Path, as_json: bool) -> anyhow::Result<()> {
                 String::new()
             } else {
                 format!(", with {}", rule.auth.join(", "))
+            },
+            match rule.environments.as_slice() {
+                [ConnectionEnvironment::Test] => ", test only",
+                [ConnectionEnvironment::Live] => ", live only",
+                _ => "",
             },
             if rule.reads { ", reads only" } else { "" },
         ));
