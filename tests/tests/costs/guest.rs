@@ -8,8 +8,9 @@ use wasmtime::{Config, Engine, Store, WasmCoreDump};
 
 use self::bindings::exports::onerouter::email::email;
 use self::bindings::exports::onerouter::sms::sms;
-use self::bindings::onerouter::host::{context, log};
+use self::bindings::onerouter::host::{context, log, signature};
 use self::bindings::onerouter::outbound::http;
+use self::bindings::onerouter::payments::types;
 use self::bindings::onerouter::types::common::{self, CallError};
 use crate::within;
 
@@ -251,6 +252,8 @@ impl Border {
 
 impl common::Host for Border {}
 
+impl types::Host for Border {}
+
 impl context::Host for Border {
     fn get_environment(&mut self) -> wasmtime::Result<context::Environment> {
         Ok(context::Environment::Test)
@@ -282,6 +285,12 @@ impl context::Host for Border {
 impl log::Host for Border {
     fn write(&mut self, _level: log::Level, message: String) -> wasmtime::Result<()> {
         panic!("the adapter complains: {message}")
+    }
+}
+
+impl signature::Host for Border {
+    fn verify(&mut self, name: String, _: Vec<u8>, _: String) -> wasmtime::Result<bool> {
+        panic!("no bundled adapter has a signature {name} checked")
     }
 }
 
