@@ -10,6 +10,7 @@ mod envelope;
 mod fields;
 mod guard;
 mod health;
+mod money;
 mod objects;
 mod openapi;
 mod paths;

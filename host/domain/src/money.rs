@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use iso_currency::IntoEnumIterator as _;
 use serde::{Deserialize, Serialize};
 
 /// A currency of ISO 4217 that people pay with.
@@ -16,6 +17,11 @@ pub struct Currency(iso_currency::Currency);
 pub struct ParseCurrencyError;
 
 impl Currency {
+    /// Every currency, by its code.
+    pub fn all() -> impl Iterator<Item = Self> {
+        iso_currency::Currency::iter().filter_map(|currency| currency.code().parse().ok())
+    }
+
     /// The code: three upper-case letters.
     #[must_use]
     pub fn code(self) -> &'static str {
@@ -200,6 +206,7 @@ mod tests {
         ] {
             assert_eq!(currency(code).decimals(), decimals, "{code}");
         }
+        assert!(Currency::all().count() > 150);
         for code in ["", "usd", "US", "USDT", "XXX", "XAU", "ABC", "U\u{15e}D"] {
             assert_eq!(code.parse::<Currency>(), Err(ParseCurrencyError), "{code}");
         }

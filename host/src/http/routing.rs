@@ -18,6 +18,7 @@ use super::answers::{Json, json};
 use super::body::JsonBodyBesideQuery;
 use super::email::draft::OneOrMore;
 use super::fields::Fields;
+use super::money::CurrencyCode;
 use super::objects;
 use super::openapi::{OperatorProblems, TenantParam};
 use super::paths::Path;
@@ -95,7 +96,7 @@ pub(crate) struct SimulateRouting {
     #[schema(nullable)]
     has_sender: Option<bool>,
     /// In which currency somebody pays: ISO 4217.
-    #[schema(nullable, pattern = "^[A-Z]{3}$")]
+    #[schema(nullable, value_type = Option<CurrencyCode>)]
     currency: Option<String>,
     /// Only this provider.
     #[schema(nullable, pattern = "^[a-z][a-z0-9-]{0,39}$")]

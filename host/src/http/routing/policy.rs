@@ -10,6 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::http::fields::Fields;
+use crate::http::money::CurrencyCode;
 use crate::service::routing::policy::{
     CONDITION_VALUES_MAX, Condition, DEFAULT_WEIGHT, PRIORITY_MAX, Policy, RULE_NAME_LENGTH_MAX,
     RULES_MAX, Rule, TARGETS_MAX, Target, WEIGHT_MAX,
@@ -85,7 +86,7 @@ pub(crate) struct RoutingCondition {
     #[schema(nullable, min_items = 1, max_items = 100)]
     to_domains: Option<Vec<String>>,
     /// `payments`: somebody pays in one of these, such as `INR`.
-    #[schema(nullable, min_items = 1, max_items = 100)]
+    #[schema(nullable, min_items = 1, max_items = 100, value_type = Option<Vec<CurrencyCode>>)]
     currencies: Option<Vec<String>>,
     /// The message has all of these pairs.
     #[schema(nullable)]
