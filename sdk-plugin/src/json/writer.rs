@@ -45,6 +45,14 @@ impl Writer {
         self
     }
 
+    /// A field with JSON text that is written already: a number, `true`, or a whole value that came
+    /// from elsewhere. It must be JSON.
+    pub fn raw(&mut self, name: &str, json: &str) -> &mut Self {
+        self.name(name);
+        self.out.push_str(json);
+        self
+    }
+
     /// A field with a list of strings.
     pub fn texts<'a>(&mut self, name: &str, texts: impl IntoIterator<Item = &'a str>) -> &mut Self {
         self.list(name, texts, |list, text| quote(text, &mut list.out))
@@ -165,6 +173,9 @@ mod tests {
             r#"{"tags":[{"name":"a","value":"b"},{"name":"c","value":"d"}]}"#
         );
         assert_eq!(Writer::new().finish(), "{}");
+        let mut body = Writer::new();
+        body.raw("count", "3").raw("is", "true").text("a", "b");
+        assert_eq!(body.finish(), r#"{"count":3,"is":true,"a":"b"}"#);
         let mut body = Writer::onto("[".into());
         body.object("headers", |headers| {
             headers.text("X-A", "1").text("X-B", "2");
