@@ -1,0 +1,298 @@
+//! PayPal's view of a subscription, in our words, and what ends, stops or resumes one.
+
+use alloc::borrow::ToOwned as _;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use onerouter_plugin::common::{CallError, Failure};
+use onerouter_plugin::failure::{self, failure};
+use onerouter_plugin::http::Answer;
+use onerouter_plugin::json::{Object, Writer};
+use onerouter_plugin::payments::Moment;
+use onerouter_plugin::time;
+use onerouter_plugin::url::Url;
+
+use crate::bindings::exports::onerouter::payments::subscriptions::Subscription;
+use crate::{api, movement, refusal};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SubscriptionStatus {
+    ApprovalPending,
+    Approved,
+    Active,
+    Suspended,
+    Cancelled,
+    Expired,
+}
+
+/// PayPal's names, as [Subscriptions v1](https://developer.paypal.com/docs/api/subscriptions/v1/) lists
+/// them.
+const STATUSES: [(&str, SubscriptionStatus); 6] = [
+    ("APPROVAL_PENDING", SubscriptionStatus::ApprovalPending),
+    ("APPROVED", SubscriptionStatus::Approved),
+    ("ACTIVE", SubscriptionStatus::Active),
+    ("SUSPENDED", SubscriptionStatus::Suspended),
+    ("CANCELLED", SubscriptionStatus::Cancelled),
+    ("EXPIRED", SubscriptionStatus::Expired),
+];
+
+/// One that makes sense.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub(crate) status: SubscriptionStatus,
+    pub(crate) subscription: Subscription,
+}
+
+/// `GET /v1/billing/subscriptions/{id}`
+pub(crate) fn get(id: &str) -> Result<Subscription, CallError> {
+    look(id).map(|seen| seen.subscription)
+}
+
+pub(crate) fn look(id: &str) -> Result<Seen, CallError> {
+    let answer = api::read(resource(id))?;
+    Seen::of(&answer).ok_or_else(|| failure::unreadable_after_read(answer.status))
+}
+
+pub(crate) fn resource(id: &str) -> Url {
+    api::url("/v1/billing/subscriptions").segment(id)
+}
+
+/// `POST …/cancel`
+///
+/// Looks first: PayPal refuses this for one that the buyer has not agreed to, which just lapses.
+pub(crate) fn cancel(id: &str, moment: Moment) -> Result<Subscription, CallError> {
+    only_now(moment, "cancels")?;
+    let seen = look(id)?;
+    match seen.status {
+        SubscriptionStatus::Active | SubscriptionStatus::Suspended => {
+            act(id, "cancel", "Canceled by the merchant.", "canceled")
+        }
+        SubscriptionStatus::Cancelled => Ok(seen.subscription),
+        SubscriptionStatus::ApprovalPending | SubscriptionStatus::Approved => {
+            Err(CallError::Unsupported(
+                "PayPal cannot cancel a subscription that has not begun; without the buyer's consent it lapses by itself"
+                    .to_owned(),
+            ))
+        }
+        SubscriptionStatus::Expired => Err(CallError::InvalidState(failure(
+            "invalid_state",
+            "The subscription has ended.",
+        ))),
+    }
+}
+
+/// `POST …/suspend`
+pub(crate) fn pause(id: &str, moment: Moment) -> Result<Subscription, CallError> {
+    only_now(moment, "pauses")?;
+    act(id, "suspend", "Paused by the merchant.", "paused")
+}
+
+/// `POST …/activate`
+pub(crate) fn resume(id: &str) -> Result<Subscription, CallError> {
+    act(id, "activate", "Resumed by the merchant.", "active")
+}
+
+fn only_now(moment: Moment, does: &str) -> Result<(), CallError> {
+    match moment {
+        Moment::Now => Ok(()),
+        Moment::CycleEnd => Err(CallError::Unsupported(
+            ["PayPal ", does, " subscriptions at once only"].concat(),
+        )),
+    }
+}
+
+/// PayPal honours no key here: after a lost answer the state tells. A success has no body.
+fn act(id: &str, act: &str, reason: &str, status: &str) -> Result<Subscription, CallError> {
+    let mut body = Writer::new();
+    body.text("reason", reason);
+    let answer = api::write(resource(id).segment(act), None, body.finish())?;
+    if !answer.is_success() {
+        return Err(refusal::after_change(&answer));
+    }
+    // It has happened, whether or not it can be read again.
+    Ok(get(id).unwrap_or_else(|_unread| unread(id, status)))
+}
+
+/// A subscription of which only the status is known.
+fn unread(id: &str, status: &str) -> Subscription {
+    Subscription {
+        provider_id: id.to_owned(),
+        status: status.to_owned(),
+        plan_provider_id: None,
+        checkout_url: None,
+        current_period_end: None,
+        paid_count: None,
+        failure: None,
+        state: Vec::new(),
+        raw: None,
+        extra: Vec::new(),
+    }
+}
+
+impl Seen {
+    pub(crate) fn of(answer: &Answer) -> Option<Self> {
+        let object = answer.object()?;
+        let status = movement::named(&object, &STATUSES)?;
+        let billing = Billing::of(&object);
+        let (shown, failure) = shown(status, &billing);
+        let id = movement::id(&object)?;
+        Some(Self {
+            status,
+            subscription: Subscription {
+                plan_provider_id: object
+                    .text("plan_id")
+                    .filter(|id| (1..=255).contains(&id.len())),
+                checkout_url: match status {
+                    SubscriptionStatus::ApprovalPending => api::link(&object, &["approve"]),
+                    SubscriptionStatus::Approved
+                    | SubscriptionStatus::Active
+                    | SubscriptionStatus::Suspended
+                    | SubscriptionStatus::Cancelled
+                    | SubscriptionStatus::Expired => None,
+                },
+                current_period_end: billing.next_at,
+                paid_count: billing.paid,
+                failure,
+                raw: answer.raw(),
+                ..unread(&id, shown)
+            },
+        })
+    }
+}
+
+/// What `billing_info` says; it is absent before the buyer has agreed.
+#[derive(Debug, Default)]
+struct Billing {
+    /// Of the regular cycle: trials may be free.
+    paid: Option<u32>,
+    /// The regular cycle has an end and has reached it.
+    is_complete: bool,
+    has_failed_payments: bool,
+    next_at: Option<u64>,
+}
+
+impl Billing {
+    fn of(subscription: &Object<'_>) -> Self {
+        let Some(info) = subscription.object("billing_info") else {
+            return Self::default();
+        };
+        let cycles = info.objects("cycle_executions").unwrap_or_default();
+        let regular = cycles
+            .iter()
+            .find(|cycle| cycle.text("tenure_type").as_deref() == Some("REGULAR"));
+        let count = |name: &str| regular.and_then(|cycle| number(cycle, name));
+        let (paid, total) = (count("cycles_completed"), count("total_cycles"));
+        Self {
+            paid,
+            // 0 has no end.
+            is_complete: total.is_some_and(|total| total > 0) && paid >= total,
+            has_failed_payments: number(&info, "failed_payments_count")
+                .is_some_and(|failed| failed > 0),
+            next_at: info
+                .text("next_billing_time")
+                .and_then(|text| time::parse_rfc3339(&text)),
+        }
+    }
+}
+
+fn number(object: &Object<'_>, name: &str) -> Option<u32> {
+    object.number(name)?.parse().ok()
+}
+
+fn shown(status: SubscriptionStatus, billing: &Billing) -> (&'static str, Option<Failure>) {
+    match status {
+        SubscriptionStatus::ApprovalPending => ("created", None),
+        // The buyer has agreed; nothing is charged yet.
+        SubscriptionStatus::Approved => ("trialing", None),
+        SubscriptionStatus::Active => ("active", None),
+        // The merchant stopped it, or PayPal did after too many payments that failed.
+        SubscriptionStatus::Suspended if billing.has_failed_payments => {
+            ("past_due", Some(payment_failed()))
+        }
+        SubscriptionStatus::Suspended => ("paused", None),
+        SubscriptionStatus::Cancelled => ("canceled", None),
+        SubscriptionStatus::Expired if billing.is_complete => ("completed", None),
+        SubscriptionStatus::Expired => ("expired", None),
+    }
+}
+
+fn payment_failed() -> Failure {
+    failure(
+        "instrument_declined",
+        "The buyer's payments failed; the balance is outstanding.",
+    )
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::api::tests::answer;
+
+    pub(crate) fn body(status: &str, billing_info: &str) -> String {
+        alloc::format!(
+            r#"{{"id":"I-BW452GLLEP1G","plan_id":"P-1","status":"{status}","start_time":"2026-01-15T12:00:00Z","billing_info":{billing_info},"links":[{{"href":"https://www.paypal.com/webapps/billing/subscriptions?ba_token=BA-1","rel":"approve"}}]}}"#
+        )
+    }
+
+    fn billing(completed: u32, total: u32, failed: u32) -> String {
+        alloc::format!(
+            r#"{{"outstanding_balance":{{"currency_code":"USD","value":"0.0"}},"cycle_executions":[{{"tenure_type":"TRIAL","sequence":1,"cycles_completed":1,"total_cycles":1}},{{"tenure_type":"REGULAR","sequence":2,"cycles_completed":{completed},"cycles_remaining":0,"total_cycles":{total}}}],"next_billing_time":"2026-02-15T12:00:00Z","failed_payments_count":{failed}}}"#
+        )
+    }
+
+    fn read(status: &str, billing_info: &str) -> Subscription {
+        Seen::of(&answer(200, &body(status, billing_info)))
+            .unwrap()
+            .subscription
+    }
+
+    #[test]
+    fn every_status_has_one_of_ours() {
+        for (theirs, billing_info, ours) in [
+            ("APPROVAL_PENDING", "null".to_owned(), "created"),
+            ("APPROVED", "null".to_owned(), "trialing"),
+            ("ACTIVE", billing(1, 0, 0), "active"),
+            ("ACTIVE", billing(1, 0, 1), "active"),
+            ("SUSPENDED", billing(1, 0, 0), "paused"),
+            ("SUSPENDED", billing(1, 0, 2), "past_due"),
+            ("SUSPENDED", "null".to_owned(), "paused"),
+            ("CANCELLED", billing(1, 0, 0), "canceled"),
+            ("EXPIRED", billing(12, 12, 0), "completed"),
+            ("EXPIRED", billing(3, 12, 0), "expired"),
+            ("EXPIRED", billing(3, 0, 0), "expired"),
+            ("EXPIRED", "null".to_owned(), "expired"),
+        ] {
+            let subscription = read(theirs, &billing_info);
+            assert_eq!(subscription.status, ours, "{theirs} {billing_info}");
+            assert_eq!(subscription.failure.is_some(), ours == "past_due");
+            assert_eq!(subscription.checkout_url.is_some(), ours == "created");
+        }
+        assert!(Seen::of(&answer(200, &body("TELEPORTED", "null"))).is_none());
+    }
+
+    #[test]
+    fn cycles_and_times_are_read_where_they_are_there() {
+        let subscription = read("ACTIVE", &billing(3, 0, 0));
+        assert_eq!(subscription.provider_id, "I-BW452GLLEP1G");
+        assert_eq!(subscription.plan_provider_id.as_deref(), Some("P-1"));
+        assert_eq!(subscription.paid_count, Some(3));
+        // 2026-02-15T12:00:00Z.
+        assert_eq!(subscription.current_period_end, Some(1_771_156_800_000));
+        let odd = read(
+            "ACTIVE",
+            r#"{"cycle_executions":7,"next_billing_time":"soon"}"#,
+        );
+        assert_eq!((odd.paid_count, odd.current_period_end), (None, None));
+    }
+
+    #[test]
+    fn paypal_acts_at_once_or_not_at_all() {
+        assert!(only_now(Moment::Now, "cancels").is_ok());
+        for refused in [
+            cancel("I-1", Moment::CycleEnd),
+            pause("I-1", Moment::CycleEnd),
+        ] {
+            assert!(matches!(refused, Err(CallError::Unsupported(_))));
+        }
+    }
+}
