@@ -14,7 +14,7 @@ use onerouter_plugin::time;
 use crate::bindings::exports::onerouter::payments::subscriptions::{CreateRequest, Subscription};
 use crate::checkout::BRAND_MAX;
 use crate::subscription::{self, Seen, SubscriptionStatus};
-use crate::{api, plan, refusal, text};
+use crate::{api, movement, plan, refusal, text};
 
 /// `POST /v1/billing/subscriptions`
 pub(crate) fn create(request: &CreateRequest) -> Result<Subscription, CallError> {
@@ -89,7 +89,7 @@ fn revised(before: Subscription, answer: &Answer) -> Option<Subscription> {
     let checkout_url = api::link(&object, &["approve"]);
     let plan_provider_id = match &checkout_url {
         Some(_) => before.plan_provider_id,
-        None => Some(object.text("plan_id").filter(|id| !id.is_empty())?),
+        None => Some(object.text("plan_id").filter(|id| movement::is_id(id))?),
     };
     Some(Subscription {
         plan_provider_id,

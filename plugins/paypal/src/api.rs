@@ -8,6 +8,7 @@ use onerouter_plugin::context::{self, Environment};
 use onerouter_plugin::failure;
 use onerouter_plugin::http::{Answer, Request};
 use onerouter_plugin::json::Object;
+use onerouter_plugin::outbound::SendError;
 use onerouter_plugin::url::Url;
 
 use crate::refusal;
@@ -56,13 +57,15 @@ pub(crate) fn write(url: Url, key: Option<&str>, body: String) -> Result<Answer,
     send(request).map_err(failure::after_write)
 }
 
-fn send(request: Request) -> Result<Answer, onerouter_plugin::outbound::SendError> {
+fn send(request: Request) -> Result<Answer, SendError> {
     request
         .auth("oauth")
         .want("retry-after")
         .want("paypal-debug-id")
         .send()
 }
+
+const ADDRESS_BYTES_MAX: usize = 2_048;
 
 /// The address of the first of `links[]` that has one of these relations, the earlier ones first.
 pub(crate) fn link(object: &Object<'_>, relations: &[&str]) -> Option<String> {
@@ -73,7 +76,9 @@ pub(crate) fn link(object: &Object<'_>, relations: &[&str]) -> Option<String> {
             let fits = link.text("rel").as_deref() == Some(relation);
             let address = link.text("href").filter(|_| fits)?;
             // It is shown to a buyer.
-            (address.starts_with("https://") || address.starts_with("http://")).then_some(address)
+            let is_page = address.starts_with("https://") || address.starts_with("http://");
+            let is_plain = address.bytes().all(|byte| byte.is_ascii_graphic());
+            (is_page && is_plain && address.len() <= ADDRESS_BYTES_MAX).then_some(address)
         })
     })
 }

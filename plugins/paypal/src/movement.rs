@@ -152,9 +152,14 @@ impl RefundStatus {
     }
 }
 
-/// PayPal's id of something, which is never empty and never long.
+/// PayPal's id of something.
 pub(crate) fn id(object: &Object<'_>) -> Option<String> {
-    object.text("id").filter(|id| (1..=255).contains(&id.len()))
+    object.text("id").filter(|id| is_id(id))
+}
+
+/// Whether it can be an id: never empty, never long, plain characters.
+pub(crate) fn is_id(id: &str) -> bool {
+    (1..=255).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// What `status_details` says.

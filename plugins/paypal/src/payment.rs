@@ -106,14 +106,22 @@ pub(crate) fn cancel(payment: &Reference, attempt: &Attempt) -> Result<Payment, 
     // 204, or 200 with the authorization; in either case the order tells the rest.
     let answer = api::write(url, Some(&attempt.idempotency_key), "{}".to_owned())?;
     if answer.is_success() {
-        return Ok(match taking::look(&payment.provider_id) {
-            Ok(seen) if matches!(seen.standing, Standing::Canceled) => shown::payment(seen, None),
-            Ok(_) | Err(_) => shown::unread(payment, "canceled"),
-        });
+        return Ok(given_up(payment, taking::look(&payment.provider_id).ok()));
     }
     match refusal::meaning(&answer) {
         Meaning::Done => without_authorization(taking::done_before(&payment.provider_id, &answer)?),
         Meaning::Again | Meaning::Refused => Err(refusal::after_change(&answer)),
+    }
+}
+
+/// After what was reserved was given up. A part of it may have been taken before, elsewhere.
+fn given_up(payment: &Reference, seen: Option<Seen>) -> Payment {
+    match seen {
+        Some(seen) if matches!(seen.standing, Standing::Canceled | Standing::Paid) => {
+            shown::payment(seen, None)
+        }
+        // Not read, or not up to date: it has happened all the same.
+        Some(_) | None => shown::unread(payment, "canceled"),
     }
 }
 
@@ -277,6 +285,30 @@ mod tests {
         );
         assert_eq!(payment.failure.unwrap().code, "instrument_declined");
         assert_eq!(payment.state, reference.state);
+    }
+
+    #[test]
+    fn what_was_given_up_is_canceled_unless_a_part_was_taken() {
+        let reference = reference(None, &[("authorization", "AUTH")]);
+        let after = |payments: Option<&str>| {
+            let order = payments.map(|payments| order("COMPLETED", "AUTHORIZE", payments));
+            let payment = given_up(&reference, order.as_deref().map(seen));
+            (payment.status, payment.amount_captured)
+        };
+        let part = r#"[{"id":"CAP","status":"COMPLETED","amount":{"currency_code":"USD","value":"20.00"}}]"#;
+        assert_eq!(after(None), ("canceled".into(), 0));
+        assert_eq!(
+            after(Some(&authorization("VOIDED", "[]"))),
+            ("canceled".into(), 0)
+        );
+        assert_eq!(
+            after(Some(&authorization("CREATED", "[]"))),
+            ("canceled".into(), 0)
+        );
+        assert_eq!(
+            after(Some(&authorization("VOIDED", part))),
+            ("succeeded".into(), 2_000)
+        );
     }
 
     #[test]

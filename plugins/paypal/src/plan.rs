@@ -1,14 +1,19 @@
-//! Plans: one price, charged at an interval, without end. Each stands for a product of its own.
+//! Plans: one price, charged at an interval, without end.
+//!
+//! Each is of the connection's product, or else of a product of its own. A subscription changes only
+//! between plans of one product.
 
 use alloc::borrow::ToOwned as _;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
 use onerouter_plugin::common::{CallError, FieldError};
+use onerouter_plugin::context;
 use onerouter_plugin::failure::{self, field_error};
 use onerouter_plugin::http::Answer;
-use onerouter_plugin::json::Writer;
+use onerouter_plugin::json::{Object, Writer};
 use onerouter_plugin::payments::Reference;
+use onerouter_plugin::url::Url;
 
 use crate::bindings::exports::onerouter::payments::plans::{CreateRequest, Interval, Plan};
 use crate::{api, money, movement, refusal, text};
@@ -27,11 +32,14 @@ const STATUSES: [(&str, &str); 3] = [
     ("ACTIVE", "active"),
 ];
 
-/// `POST /v1/catalogs/products`, then `POST /v1/billing/plans`
+/// `POST /v1/catalogs/products` where the connection names no product, then `POST /v1/billing/plans`
 pub(crate) fn create(request: &CreateRequest) -> Result<Plan, CallError> {
     // Both bodies first: a plan that PayPal would refuse leaves no product behind.
     let terms = terms(request).map_err(|error| CallError::Invalid(alloc::vec![error]))?;
-    let product = create_product(request)?;
+    let product = match context::setting("product_id") {
+        Some(product) => product,
+        None => create_product(request)?,
+    };
     let body = plan_body(request, &product, &terms);
     let answer = api::write(
         api::url("/v1/billing/plans"),
@@ -60,7 +68,7 @@ pub(crate) fn regular_sequence(plan: &Reference) -> Result<String, CallError> {
     sequence(&answer).ok_or_else(|| failure::unreadable_after_read(answer.status))
 }
 
-fn resource(id: &str) -> onerouter_plugin::url::Url {
+fn resource(id: &str) -> Url {
     api::url("/v1/billing/plans").segment(id)
 }
 
@@ -160,22 +168,19 @@ fn read(answer: &Answer, product: Option<&str>) -> Option<Plan> {
     let product = object
         .text("product_id")
         .or_else(|| product.map(str::to_owned))
-        .filter(|id| (1..=255).contains(&id.len()));
+        .filter(|id| movement::is_id(id));
     Some(Plan {
         provider_id: movement::id(&object)?,
         status: movement::named(&object, &STATUSES)?.to_owned(),
         failure: None,
-        state: state(&answer.object()?, product),
+        state: state(&object, product),
         raw: answer.raw(),
         extra: Vec::new(),
     })
 }
 
 /// The product is remembered of plans with one cycle only: see [`regular_sequence`].
-fn state(
-    plan: &onerouter_plugin::json::Object<'_>,
-    product: Option<String>,
-) -> Vec<(String, String)> {
+fn state(plan: &Object<'_>, product: Option<String>) -> Vec<(String, String)> {
     let has_one_cycle = match plan.raw("billing_cycles") {
         // A minimal answer to what was asked for here.
         None => true,

@@ -333,6 +333,7 @@ mod tests {
             r#"{"id":"1"}"#,
             r#"{"id":"","status":"CREATED"}"#,
             r#"{"id":7,"status":"CREATED"}"#,
+            r#"{"id":"1\n","status":"CREATED"}"#,
             r#"{"id":"1","status":"CREATED","purchase_units":7}"#,
             r#"{"id":"1","status":"CREATED","purchase_units":[{"amount":{"currency_code":"USD","value":"-1.00"}}]}"#,
             r#"{"id":"1","status":"COMPLETED","purchase_units":[{"payments":{"captures":[{"id":"C","status":"COMPLETED","amount":{"currency_code":"USD","value":"1e9"}}]}}]}"#,

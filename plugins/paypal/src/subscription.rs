@@ -1,7 +1,6 @@
 //! PayPal's view of a subscription, in our words, and what ends, stops or resumes one.
 
 use alloc::borrow::ToOwned as _;
-use alloc::string::String;
 use alloc::vec::Vec;
 
 use onerouter_plugin::common::{CallError, Failure};
@@ -139,9 +138,7 @@ impl Seen {
         Some(Self {
             status,
             subscription: Subscription {
-                plan_provider_id: object
-                    .text("plan_id")
-                    .filter(|id| (1..=255).contains(&id.len())),
+                plan_provider_id: object.text("plan_id").filter(|id| movement::is_id(id)),
                 checkout_url: match status {
                     SubscriptionStatus::ApprovalPending => api::link(&object, &["approve"]),
                     SubscriptionStatus::Approved
@@ -225,6 +222,8 @@ fn payment_failed() -> Failure {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use alloc::string::String;
+
     use super::*;
     use crate::api::tests::answer;
 

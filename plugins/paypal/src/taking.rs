@@ -75,14 +75,31 @@ pub(crate) fn take(id: &str, step: Step, key: &str) -> Result<Taken, CallError> 
     }
     match refusal::meaning(&answer) {
         Meaning::Done => done_before(id, &answer).map(Taken::Done),
-        Meaning::Again => Ok(Taken::Again {
-            seen: look(id).ok(),
-            url: answer
-                .object()
-                .and_then(|object| api::link(&object, &["payer-action", "approve", "redirect"])),
-            failure: refusal::failure(&answer),
-        }),
+        Meaning::Again => Ok(again(id, &answer)),
         Meaning::Refused => Err(refusal::after_change(&answer)),
+    }
+}
+
+/// The order is looked at for the rest. Another request may have been luckier meanwhile.
+fn again(id: &str, answer: &Answer) -> Taken {
+    let seen = match look(id) {
+        Ok(seen) => match seen.standing {
+            Standing::Waiting | Standing::Approved(_) => Some(seen),
+            Standing::Processing(_)
+            | Standing::Authorized(_)
+            | Standing::Paid
+            | Standing::Failed(_)
+            | Standing::Canceled
+            | Standing::Expired => return Taken::Done(seen),
+        },
+        Err(_unread) => None,
+    };
+    Taken::Again {
+        seen,
+        url: answer
+            .object()
+            .and_then(|object| api::link(&object, &["payer-action", "approve", "redirect"])),
+        failure: refusal::failure(answer),
     }
 }
 
