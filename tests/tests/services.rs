@@ -65,9 +65,13 @@ async fn what_could_be_connected_is_listed_with_its_form() {
         .iter()
         .map(|one| one["provider"].as_str().unwrap())
         .collect();
-    assert_eq!(names, ["resend", "twilio"]);
-    let twilio = &available[1];
-    assert_eq!(twilio["services"], json!(["sms"]));
+    assert_eq!(names, ["paypal", "resend", "twilio"]);
+    let services: Vec<_> = available.iter().map(|one| &one["services"]).collect();
+    assert_eq!(
+        services,
+        [&json!(["payments"]), &json!(["email"]), &json!(["sms"])]
+    );
+    let twilio = &available[2];
     let token = twilio["credentials"]
         .as_array()
         .unwrap()
