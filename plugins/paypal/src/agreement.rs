@@ -8,7 +8,7 @@ use onerouter_plugin::context;
 use onerouter_plugin::failure::{self, failure, field_error};
 use onerouter_plugin::http::Answer;
 use onerouter_plugin::json::Writer;
-use onerouter_plugin::payments::{Customer, Moment};
+use onerouter_plugin::payments::Customer;
 use onerouter_plugin::time;
 
 use crate::bindings::exports::onerouter::payments::subscriptions::{CreateRequest, Subscription};
@@ -40,21 +40,10 @@ pub(crate) fn create(request: &CreateRequest) -> Result<Subscription, CallError>
 
 /// `POST /v1/billing/subscriptions/{id}/revise`
 ///
-/// The buyer has to agree, and PayPal then charges by the new plan from the next cycle on. Looks first:
-/// the answer says nothing about the subscription itself.
-pub(crate) fn change_plan(
-    id: &str,
-    plan: &str,
-    moment: Option<Moment>,
-) -> Result<Subscription, CallError> {
-    match moment {
-        None | Some(Moment::CycleEnd) => {}
-        Some(Moment::Now) => {
-            return Err(CallError::Unsupported(
-                "PayPal changes plans from the next cycle on only".into(),
-            ));
-        }
-    }
+/// The buyer has to agree, and PayPal then charges by the new plan from the next cycle on, whenever the
+/// change was asked for: it settles no differences. Looks first: the answer says nothing about the
+/// subscription itself.
+pub(crate) fn change_plan(id: &str, plan: &str) -> Result<Subscription, CallError> {
     let seen = subscription::look(id)?;
     match seen.status {
         SubscriptionStatus::Active | SubscriptionStatus::Suspended => {}
@@ -292,16 +281,12 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_never_changes_at_once() {
-        let refused = change_plan("I-1", "P-2", Some(Moment::Now));
-        assert!(matches!(refused, Err(CallError::Unsupported(_))));
-    }
-
-    #[test]
     fn a_change_waits_for_the_buyer_where_there_is_a_link() {
         let before = || {
             let body = subscription::tests::body("ACTIVE", "null");
-            Seen::of(&answer(200, &body)).unwrap().subscription
+            Seen::of(&answer(200, &body), u64::MAX)
+                .unwrap()
+                .subscription
         };
         let asked = r#"{"plan_id":"P-2","links":[{"href":"https://www.paypal.com/agree","rel":"approve"}]}"#;
         let revised_to = |body: &str| revised(before(), &answer(200, body));

@@ -152,10 +152,10 @@ impl subscriptions::Guest for Paypal {
     fn change_plan(
         subscription: Reference,
         plan: Reference,
-        moment: Option<Moment>,
+        _moment: Option<Moment>,
         _attempt: Attempt,
     ) -> Result<subscriptions::Subscription, CallError> {
-        agreement::change_plan(&subscription.provider_id, &plan.provider_id, moment)
+        agreement::change_plan(&subscription.provider_id, &plan.provider_id)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Plans: one price, charged at an interval, without end.
 //!
-//! Each is of the connection's product, or else of a product of its own. A subscription changes only
-//! between plans of one product.
+//! Each is of the product that the connection names, or else of one that they all share: a subscription
+//! changes only between plans of one product.
 
 use alloc::borrow::ToOwned as _;
 use alloc::string::{String, ToString as _};
@@ -21,8 +21,11 @@ use crate::{api, money, movement, refusal, text};
 /// Name in `state`.
 const PRODUCT: &str = "product";
 
+/// The product of all plans of an account whose connection names no other. PayPal's own begin with
+/// `PROD-`.
+const SHARED_PRODUCT: &str = "onerouter-plans";
+
 const NAME_MAX: usize = 127;
-const PRODUCT_DESCRIPTION_MAX: usize = 256;
 const PLAN_DESCRIPTION_MAX: usize = 127;
 
 /// PayPal's statuses and ours. A plan is made active; another may have switched it off since.
@@ -32,13 +35,17 @@ const STATUSES: [(&str, &str); 3] = [
     ("ACTIVE", "active"),
 ];
 
-/// `POST /v1/catalogs/products` where the connection names no product, then `POST /v1/billing/plans`
+/// `POST /v1/catalogs/products` where the connection names no product, which fails from the second plan on,
+/// then `POST /v1/billing/plans`
 pub(crate) fn create(request: &CreateRequest) -> Result<Plan, CallError> {
     // Both bodies first: a plan that PayPal would refuse leaves no product behind.
     let terms = terms(request).map_err(|error| CallError::Invalid(alloc::vec![error]))?;
     let product = match context::setting("product_id") {
         Some(product) => product,
-        None => create_product(request)?,
+        None => {
+            create_product(request)?;
+            SHARED_PRODUCT.to_owned()
+        }
     };
     let body = plan_body(request, &product, &terms);
     let answer = api::write(
@@ -72,17 +79,15 @@ fn resource(id: &str) -> Url {
     api::url("/v1/billing/plans").segment(id)
 }
 
-fn create_product(request: &CreateRequest) -> Result<String, CallError> {
-    let body = product_body(request);
+fn create_product(request: &CreateRequest) -> Result<(), CallError> {
     let url = api::url("/v1/catalogs/products");
-    let answer = api::write(url, Some(&key(request, "product")), body)?;
-    if !answer.is_success() {
-        return Err(refusal::after_create(&answer));
+    let answer = api::write(url, Some(&key(request, "product")), product_body())?;
+    let is_there = refusal::issue(&answer).as_deref() == Some("DUPLICATE_RESOURCE_IDENTIFIER");
+    if answer.is_success() || (answer.status == 422 && is_there) {
+        Ok(())
+    } else {
+        Err(refusal::after_create(&answer))
     }
-    answer
-        .object()
-        .and_then(|object| movement::id(&object))
-        .ok_or_else(|| failure::unreadable_after_write(answer.status))
 }
 
 /// Two writes, so each has a key of its own.
@@ -90,14 +95,12 @@ fn key(request: &CreateRequest, step: &str) -> String {
     [request.attempt.idempotency_key.as_str(), step].join("-")
 }
 
-fn product_body(request: &CreateRequest) -> String {
+fn product_body() -> String {
     let mut product = Writer::new();
     product
-        .text("name", &text::cut(&request.name, NAME_MAX))
+        .text("id", SHARED_PRODUCT)
+        .text("name", "Subscriptions")
         .text("type", "SERVICE");
-    if let Some(description) = text::some(request.description.as_deref(), PRODUCT_DESCRIPTION_MAX) {
-        product.text("description", &description);
-    }
     product.finish()
 }
 
@@ -235,8 +238,8 @@ mod tests {
     fn a_product_and_a_plan_of_it() {
         let request = request(Interval::Month, 3);
         assert_eq!(
-            product_body(&request),
-            r#"{"name":"Chairs","type":"SERVICE"}"#
+            product_body(),
+            r#"{"id":"onerouter-plans","name":"Subscriptions","type":"SERVICE"}"#
         );
         let terms = terms(&request).unwrap();
         assert_eq!(
@@ -247,14 +250,13 @@ mod tests {
     }
 
     #[test]
-    fn descriptions_are_cut_to_what_each_of_them_takes() {
+    fn a_description_is_cut_to_what_paypal_takes() {
         let request = CreateRequest {
             description: Some("a".repeat(1_000)),
             ..request(Interval::Day, 1)
         };
         let terms = terms(&request).unwrap();
         let of = |bytes: usize| ["\"", &"a".repeat(bytes - 3), "...\""].concat();
-        assert!(product_body(&request).contains(&of(256)));
         assert!(plan_body(&request, "PROD-1", &terms).contains(&of(127)));
     }
 

@@ -166,10 +166,19 @@ struct Billing {
     is_complete: bool,
     has_failed_payments: bool,
     next_at: Option<u64>,
+    /// The first charge has not come yet.
+    is_ahead: bool,
 }
 
 impl Billing {
     fn of(subscription: &Object<'_>) -> Self {
+        let at = |name: &str| {
+            let text = subscription.text(name)?;
+            time::parse_rfc3339(&text)
+        };
+        // Without a time of its own it starts when it is made, before the buyer agrees.
+        let times = at("start_time").zip(at("status_update_time"));
+        let starts_later = times.is_some_and(|(start, agreed)| start > agreed);
         let Some(info) = subscription.object("billing_info") else {
             return Self::default();
         };
@@ -180,6 +189,7 @@ impl Billing {
         let count = |name: &str| regular.and_then(|cycle| number(cycle, name));
         let (paid, total) = (count("cycles_completed"), count("total_cycles"));
         Self {
+            is_ahead: starts_later && paid.unwrap_or(0) == 0,
             paid,
             // 0 has no end.
             is_complete: total.is_some_and(|total| total > 0) && paid >= total,
@@ -201,6 +211,7 @@ fn shown(status: SubscriptionStatus, billing: &Billing) -> (&'static str, Option
         SubscriptionStatus::ApprovalPending => ("created", None),
         // The buyer has agreed; nothing is charged yet.
         SubscriptionStatus::Approved => ("trialing", None),
+        SubscriptionStatus::Active if billing.is_ahead => ("trialing", None),
         SubscriptionStatus::Active => ("active", None),
         // The merchant stopped it, or PayPal did after too many payments that failed.
         SubscriptionStatus::Suspended if billing.has_failed_payments => {
@@ -243,6 +254,20 @@ pub(crate) mod tests {
         Seen::of(&answer(200, &body(status, billing_info)))
             .unwrap()
             .subscription
+    }
+
+    #[test]
+    fn one_that_starts_later_is_a_trial_until_its_first_charge() {
+        let status = |agreed_at: &str, completed: u32| {
+            let body = body("ACTIVE", &billing(completed, 0, 0)).replace(
+                r#""plan_id""#,
+                &alloc::format!(r#""status_update_time":"{agreed_at}","plan_id""#),
+            );
+            Seen::of(&answer(200, &body)).unwrap().subscription.status
+        };
+        assert_eq!(status("2026-01-15T12:00:01Z", 0), "active");
+        assert_eq!(status("2026-01-15T11:59:59Z", 0), "trialing");
+        assert_eq!(status("2026-01-15T11:59:59Z", 1), "active");
     }
 
     #[test]

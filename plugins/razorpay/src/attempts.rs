@@ -1,0 +1,375 @@
+//! What the buyers' tries at an order come to. Razorpay makes a payment of each: several may fail, one is
+//! authorized, and that one is captured.
+
+use alloc::borrow::ToOwned as _;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use onerouter_plugin::common::{CallError, Cost, Failure};
+use onerouter_plugin::failure::{self, failure};
+use onerouter_plugin::http::Answer;
+use onerouter_plugin::json::Object;
+
+use crate::{api, money};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Status {
+    /// Details were given, nothing more.
+    Created,
+    Authorized,
+    Captured,
+    /// Not captured in time: the money went back.
+    Returned,
+    Failed,
+}
+
+/// One try.
+#[derive(Debug, Clone)]
+pub(crate) struct Attempt {
+    pub(crate) id: String,
+    status: Status,
+    pub(crate) amount: u64,
+    refunded: u64,
+    /// `card`, `upi`, …: an open list.
+    pub(crate) method: Option<String>,
+    pub(crate) details: Vec<(String, String)>,
+    pub(crate) fee: Option<Cost>,
+    failure: Option<Failure>,
+}
+
+/// What all of them come to.
+#[derive(Debug, Clone)]
+pub(crate) enum Standing {
+    /// For a buyer; with why the last one failed.
+    Waiting(Option<Failure>),
+    /// For the capture.
+    Authorized(Attempt),
+    Paid(Attempt),
+    /// Nobody captured in time.
+    Returned,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Seen {
+    pub(crate) standing: Standing,
+    pub(crate) captured: u64,
+    pub(crate) refunded: u64,
+    pub(crate) raw: Option<String>,
+}
+
+/// `GET /v1/orders/{id}/payments`
+pub(crate) fn look(order_id: &str) -> Result<Seen, CallError> {
+    let answer = api::read(api::url("orders").segment(order_id).segment("payments"))?;
+    let mut seen =
+        Seen::of(&answer).ok_or_else(|| failure::unreadable_after_read(answer.status))?;
+    if let Standing::Paid(attempt) = &mut seen.standing
+        && attempt.method.as_deref() == Some("card")
+    {
+        // The list says of a card nothing but its id. Not worth failing for.
+        let url = api::url("payments").segment(&attempt.id);
+        if let Ok(answer) = api::read(url.query("expand[]", "card"))
+            && let Some(expanded) = answer.object().as_ref().and_then(Attempt::read)
+        {
+            attempt.details = expanded.details;
+        }
+    }
+    Ok(seen)
+}
+
+impl Seen {
+    /// An order that nobody has tried to pay.
+    pub(crate) fn untried(raw: Option<String>) -> Self {
+        Self {
+            standing: Standing::Waiting(None),
+            captured: 0,
+            refunded: 0,
+            raw,
+        }
+    }
+
+    /// Of the list of an order's payments.
+    fn of(answer: &Answer) -> Option<Self> {
+        let list = answer.object()?;
+        let attempts: Option<Vec<_>> = list.objects("items")?.iter().map(Attempt::read).collect();
+        Self::of_attempts(attempts?, answer.raw())
+    }
+
+    /// Of one payment.
+    pub(crate) fn of_one(answer: &Answer) -> Option<Self> {
+        let attempt = Attempt::read(&answer.object()?)?;
+        Self::of_attempts(alloc::vec![attempt], answer.raw())
+    }
+
+    fn of_attempts(attempts: Vec<Attempt>, raw: Option<String>) -> Option<Self> {
+        let captured = || attempts.iter().filter(|one| one.status == Status::Captured);
+        let sum = |of: fn(&Attempt) -> u64| {
+            captured().try_fold(0_u64, |sum, attempt| sum.checked_add(of(attempt)))
+        };
+        let first = |status| attempts.iter().find(|one| one.status == status).cloned();
+        let last_failure = || {
+            let mut newest_first = attempts.iter();
+            newest_first.find_map(|attempt| attempt.failure.clone())
+        };
+        let standing = match (first(Status::Captured), first(Status::Authorized)) {
+            (Some(attempt), _) => Standing::Paid(attempt),
+            (None, Some(attempt)) => Standing::Authorized(attempt),
+            (None, None) if first(Status::Returned).is_some() => Standing::Returned,
+            (None, None) => Standing::Waiting(last_failure()),
+        };
+        Some(Self {
+            captured: sum(|attempt| attempt.amount)?,
+            refunded: sum(|attempt| attempt.refunded)?,
+            standing,
+            raw,
+        })
+    }
+}
+
+impl Attempt {
+    fn read(payment: &Object<'_>) -> Option<Self> {
+        let status = payment.text("status")?;
+        let was_captured = match payment.raw("captured") {
+            Some("false") => false,
+            // In some payloads it is the text "1".
+            Some(_) | None => true,
+        };
+        let status = match status.as_str() {
+            "authorized" => Status::Authorized,
+            "captured" => Status::Captured,
+            "refunded" if was_captured => Status::Captured,
+            "refunded" => Status::Returned,
+            "failed" => Status::Failed,
+            // `created`, and whatever comes next: nothing that could be relied on.
+            _ => Status::Created,
+        };
+        Some(Self {
+            id: api::id(payment)?,
+            status,
+            amount: money::read(payment)?.minor_units,
+            refunded: api::count(payment, "amount_refunded").unwrap_or(0),
+            method: payment.text("method").filter(|method| !method.is_empty()),
+            details: details(payment),
+            fee: money::fee(payment),
+            failure: (status == Status::Failed).then(|| why(payment)),
+        })
+    }
+}
+
+/// How it was paid, without numbers of cards and accounts.
+fn details(payment: &Object<'_>) -> Vec<(String, String)> {
+    let mut details = Vec::new();
+    let mut add = |name: &str, value: Option<String>| {
+        if let Some(value) = value.filter(|value| !value.is_empty()) {
+            details.push((name.to_owned(), api::cut(&value, 200)));
+        }
+    };
+    if let Some(card) = payment.object("card") {
+        add("last4", card.text("last4"));
+        add("network", card.text("network"));
+        add("card_type", card.text("type"));
+        add("issuer", card.text("issuer"));
+    }
+    add("bank", payment.text("bank"));
+    add("wallet", payment.text("wallet"));
+    let vpa = payment.text("vpa").filter(|vpa| !vpa.is_empty());
+    add("vpa", vpa.map(|vpa| masked(&vpa)));
+    details
+}
+
+/// The beginning and the bank of a UPI address.
+fn masked(vpa: &str) -> String {
+    let (name, handle) = vpa.split_once('@').unwrap_or((vpa, ""));
+    let mut masked: String = name.chars().take(1).collect();
+    masked.push_str("***");
+    if !handle.is_empty() {
+        masked.push('@');
+        masked.push_str(handle);
+    }
+    masked
+}
+
+/// Why a try failed: <https://razorpay.com/docs/errors/payments/>.
+fn why(payment: &Object<'_>) -> Failure {
+    let reason = payment.text("error_reason");
+    let (code, message, retryable) = match reason.as_deref() {
+        Some("payment_cancelled") => ("action_required", "The buyer gave up.", true),
+        Some("insufficient_funds") => (
+            "instrument_declined",
+            "There was not enough on the buyer's account.",
+            true,
+        ),
+        Some("payment_timed_out") => ("expired", "The buyer took too long.", true),
+        Some("payment_risk_check_failed") => (
+            "security_blocked",
+            "Razorpay's check of the risk stopped the payment.",
+            false,
+        ),
+        // The buyer may choose other means.
+        Some(_) | None => ("instrument_declined", "The buyer's payment failed.", true),
+    };
+    Failure {
+        retryable,
+        provider_code: reason.or_else(|| payment.text("error_code")),
+        provider_message: payment.text("error_description"),
+        ..failure(code, message)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use alloc::format;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::api::tests::answer;
+
+    pub(crate) fn payment(id: &str, status: &str, more: &str) -> String {
+        format!(
+            r#"{{"id":"{id}","entity":"payment","amount":50000,"currency":"INR","status":"{status}","order_id":"order_1","method":"upi","amount_refunded":0,"refund_status":null,"captured":true,"vpa":"success@razorpay","fee":null,"error_code":null{more}}}"#
+        )
+    }
+
+    pub(crate) fn seen(payments: &[String]) -> Option<Seen> {
+        let body = format!(
+            r#"{{"entity":"collection","count":{},"items":[{}]}}"#,
+            payments.len(),
+            payments.join(",")
+        );
+        Seen::of(&answer(200, &body))
+    }
+
+    fn name(seen: &Seen) -> &'static str {
+        match seen.standing {
+            Standing::Waiting(_) => "waiting",
+            Standing::Authorized(_) => "authorized",
+            Standing::Paid(_) => "paid",
+            Standing::Returned => "returned",
+        }
+    }
+
+    #[test]
+    fn the_one_that_got_furthest_counts() {
+        let [created, failed, authorized, captured] =
+            ["created", "failed", "authorized", "captured"].map(|name| payment(name, name, ""));
+        for (payments, expected, taken) in [
+            (alloc::vec![], "waiting", 0),
+            (alloc::vec![created.clone()], "waiting", 0),
+            (alloc::vec![failed.clone(), created], "waiting", 0),
+            (
+                alloc::vec![failed.clone(), authorized.clone()],
+                "authorized",
+                0,
+            ),
+            (
+                alloc::vec![authorized, captured.clone(), failed.clone()],
+                "paid",
+                50_000,
+            ),
+            (alloc::vec![captured, failed], "paid", 50_000),
+        ] {
+            let seen = seen(&payments).unwrap();
+            assert_eq!(
+                (name(&seen), seen.captured),
+                (expected, taken),
+                "{payments:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn money_that_went_back_uncaptured_was_never_paid() {
+        let given_back =
+            payment("p", "refunded", "").replace("\"captured\":true", "\"captured\":false");
+        let seen_back = seen(&[given_back]).unwrap();
+        assert_eq!((name(&seen_back), seen_back.captured), ("returned", 0));
+        for flag in ["true", "\"1\"", "null"] {
+            let refunded = payment("p", "refunded", "")
+                .replace("\"captured\":true", &format!("\"captured\":{flag}"))
+                .replace("\"amount_refunded\":0", "\"amount_refunded\":50000");
+            let seen = seen(&[refunded]).unwrap();
+            assert_eq!(
+                (name(&seen), seen.captured, seen.refunded),
+                ("paid", 50_000, 50_000)
+            );
+        }
+    }
+
+    #[test]
+    fn why_the_last_one_failed() {
+        let reason = |reason: &str| {
+            let more = format!(r#","error_description":"theirs","error_reason":"{reason}""#);
+            let seen = seen(&[payment("p", "failed", &more)]).unwrap();
+            let Standing::Waiting(Some(failure)) = seen.standing else {
+                panic!("{seen:?}");
+            };
+            assert_eq!(failure.provider_code.as_deref(), Some(reason));
+            assert_eq!(failure.provider_message.as_deref(), Some("theirs"));
+            failure.code
+        };
+        assert_eq!(reason("payment_failed"), "instrument_declined");
+        assert_eq!(reason("insufficient_funds"), "instrument_declined");
+        assert_eq!(reason("payment_timed_out"), "expired");
+        assert_eq!(reason("payment_cancelled"), "action_required");
+        assert_eq!(reason("payment_risk_check_failed"), "security_blocked");
+    }
+
+    #[test]
+    fn no_whole_number_of_an_account_is_shown() {
+        let upi = seen(&[payment("p", "captured", "")]).unwrap();
+        let Standing::Paid(attempt) = upi.standing else {
+            panic!()
+        };
+        assert_eq!(
+            attempt.details,
+            [("vpa".to_owned(), "s***@razorpay".to_owned())]
+        );
+        let card = r#","card":{"id":"card_1","name":"Ada","last4":"1007","network":"Visa","type":"credit","issuer":"HDFC"}"#;
+        let card = seen(&[payment("p", "captured", card).replace("success@razorpay", "")]).unwrap();
+        let Standing::Paid(attempt) = card.standing else {
+            panic!()
+        };
+        let names: Vec<_> = attempt
+            .details
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .collect();
+        assert_eq!(names, ["last4", "network", "card_type", "issuer"]);
+        assert_eq!(masked("nobody"), "n***");
+    }
+
+    #[test]
+    fn a_list_that_makes_no_sense_is_none() {
+        for body in [
+            "",
+            "{}",
+            r#"{"items":{}}"#,
+            r#"{"items":[7]}"#,
+            r#"{"items":[{"id":"p"}]}"#,
+        ] {
+            assert!(Seen::of(&answer(200, body)).is_none(), "{body}");
+        }
+        let odd = payment("p", "captured", "").replace("50000", "-1");
+        assert!(seen(&[odd]).is_none());
+        let many = payment("p", "captured", "").replace("50000", "18446744073709551615");
+        assert!(seen(&[many.clone(), many]).is_none());
+    }
+
+    proptest! {
+        /// Whatever order the list has: more tries never take money away.
+        #[test]
+        fn more_tries_never_take_money_away(
+            statuses in prop::collection::vec(0..5_usize, 0..6),
+            more in 0..5_usize,
+        ) {
+            let names = ["created", "failed", "authorized", "captured", "refunded"];
+            let mut payments: Vec<_> = statuses.iter().map(|at| payment("p", names[*at], "")).collect();
+            let before = seen(&payments).unwrap();
+            payments.push(payment("q", names[more], ""));
+            let after = seen(&payments).unwrap();
+            prop_assert!(after.captured >= before.captured);
+            let rank = |seen: &Seen| match name(seen) { "waiting" => 0, "returned" => 1, "authorized" => 2, _ => 3 };
+            prop_assert!(rank(&after) >= rank(&before));
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! Payments: orders, and what their buyers paid.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use onerouter_plugin::common::{CallError, FieldError};
+use onerouter_plugin::failure::{self, failure, field_error};
+use onerouter_plugin::http::Answer;
+use onerouter_plugin::json::{Object, Writer};
+use onerouter_plugin::payments::{Money, Reference};
+
+use crate::attempts::{self, Seen};
+use crate::bindings::exports::onerouter::payments::payments::{CreateRequest, Payment};
+use crate::refusal::{self, Meaning};
+use crate::{api, money, notes, shown};
+
+/// The caller's receipt in the notes.
+const RECEIPT: &str = "receipt";
+
+/// `POST /v1/orders`
+///
+/// Razorpay knows no key here. The receipt is our id, by which a lost order is found again.
+pub(crate) fn create(request: &CreateRequest) -> Result<Payment, CallError> {
+    let body = body(request).map_err(|error| CallError::Invalid(alloc::vec![error]))?;
+    let answer = api::write(api::url("orders"), body)?;
+    if !answer.is_success() {
+        return Err(refusal::after_create(&answer));
+    }
+    created(&answer)
+        .map(|payment| shown::payable(request, payment))
+        .ok_or_else(|| failure::unreadable_after_write(answer.status))
+}
+
+/// `GET /v1/orders/{id}/payments`
+pub(crate) fn get(payment: &Reference) -> Result<Payment, CallError> {
+    let order = &payment.provider_id;
+    attempts::look(order).map(|seen| shown::payment(order, seen))
+}
+
+/// `POST /v1/payments/{id}/capture`
+///
+/// Razorpay knows no key here: a second capture is refused, and what was done before is read.
+pub(crate) fn capture(payment: &Reference, amount: &Money) -> Result<Payment, CallError> {
+    let body =
+        capture_body(payment, amount).map_err(|error| CallError::Invalid(alloc::vec![error]))?;
+    let Some(attempt) = &payment.provider_payment_id else {
+        return Err(CallError::InvalidState(failure(
+            "invalid_state",
+            "The buyer has not paid yet.",
+        )));
+    };
+    let url = api::url("payments").segment(attempt).segment("capture");
+    let answer = api::write(url, body)?;
+    let order = &payment.provider_id;
+    if answer.is_success() {
+        return Seen::of_one(&answer)
+            .map(|seen| shown::payment(order, seen))
+            .ok_or_else(|| failure::unreadable_after_write(answer.status));
+    }
+    match refusal::meaning(&answer) {
+        // The refusal is an answer in full; what it says of the money, the order tells.
+        Meaning::Done => attempts::look(order)
+            .map(|seen| shown::payment(order, seen))
+            .map_err(|_unread| CallError::Unknown(refusal::failure(&answer))),
+        Meaning::Refused => Err(refusal::after_change(&answer)),
+    }
+}
+
+/// `GET /v1/orders?receipt=`, and what was paid for them.
+pub(crate) fn find(request: &CreateRequest) -> Result<Vec<Payment>, CallError> {
+    let url = api::url("orders").query("receipt", &request.object_id);
+    let answer = api::read(url)?;
+    let unreadable = || failure::unreadable_after_read(answer.status);
+    let list = answer.object().ok_or_else(unreadable)?;
+    let orders = list.objects("items").ok_or_else(unreadable)?;
+    let mut found = Vec::new();
+    for order in orders {
+        if order.text("receipt").as_deref() != Some(&request.object_id) {
+            continue;
+        }
+        let id = api::id(&order).ok_or_else(unreadable)?;
+        let seen = if is_untried(&order) {
+            Seen::untried(None)
+        } else {
+            attempts::look(&id)?
+        };
+        found.push(shown::payable(request, shown::payment(&id, seen)));
+    }
+    Ok(found)
+}
+
+fn body(request: &CreateRequest) -> Result<String, FieldError> {
+    shown::check_method(request.method.as_deref())?;
+    let mut body = Writer::new();
+    money::write(&mut body, &request.amount)?;
+    body.text("receipt", &request.object_id);
+    // The receipt is ours, so the caller's travels beside it.
+    let receipt = request.receipt.as_ref();
+    let own = receipt.map(|receipt| (RECEIPT, receipt));
+    notes::write(&mut body, &request.object_id, own, &request.metadata);
+    Ok(body.finish())
+}
+
+/// A new order. Its payments are not read: there are none.
+fn created(answer: &Answer) -> Option<Payment> {
+    let order = answer.object()?;
+    let id = api::id(&order)?;
+    order.text("status")?;
+    Some(Payment {
+        amount: Some(money::read(&order)?),
+        ..shown::payment(&id, Seen::untried(answer.raw()))
+    })
+}
+
+fn is_untried(order: &Object<'_>) -> bool {
+    order.text("status").as_deref() == Some("created")
+}
+
+fn capture_body(payment: &Reference, amount: &Money) -> Result<String, FieldError> {
+    let is_whole = payment.amount.as_ref().is_none_or(|whole| {
+        whole.minor_units == amount.minor_units && whole.currency == amount.currency
+    });
+    if !is_whole {
+        return Err(field_error(
+            "/amount",
+            "unsupported",
+            "Razorpay takes the whole of what was reserved, not a part; refund the rest instead.",
+        ));
+    }
+    let mut body = Writer::new();
+    money::write(&mut body, amount)?;
+    Ok(body.finish())
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use alloc::format;
+    use alloc::string::ToString as _;
+
+    use onerouter_plugin::payments::Attempt;
+
+    use super::*;
+    use crate::api::tests::answer;
+    use crate::bindings::exports::onerouter::payments::payments::CaptureMode;
+    use crate::money::tests::money;
+
+    pub(crate) fn reference(payment: Option<&str>) -> Reference {
+        Reference {
+            object_id: Some("pay_1".into()),
+            provider_id: "order_1".into(),
+            provider_payment_id: payment.map(Into::into),
+            amount: Some(money(50_000, "INR")),
+            state: Vec::new(),
+        }
+    }
+
+    pub(crate) fn attempt() -> Attempt {
+        Attempt {
+            attempt_id: "att_1".into(),
+            idempotency_key: "pay_1-create".into(),
+        }
+    }
+
+    fn request(amount: Money) -> CreateRequest {
+        CreateRequest {
+            object_id: "pay_1".into(),
+            attempt: attempt(),
+            amount,
+            capture: CaptureMode::Automatic,
+            receipt: Some("r-17".into()),
+            description: None,
+            method: None,
+            customer: None,
+            return_url: "https://gateway.example/checkout/1/return".into(),
+            cancel_url: "https://gateway.example/checkout/1/cancel".into(),
+            metadata: alloc::vec![("order".into(), "17".into())],
+            hints: Vec::new(),
+            extra: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn an_order_carries_our_id_as_its_receipt() {
+        assert_eq!(
+            body(&request(money(50_000, "INR"))).unwrap(),
+            r#"{"amount":50000,"currency":"INR","receipt":"pay_1","notes":{"onerouter_id":"pay_1","receipt":"r-17","order":"17"}}"#
+        );
+        let wrong = CreateRequest {
+            method: Some("cash".into()),
+            ..request(money(50_000, "INR"))
+        };
+        assert_eq!(body(&wrong).unwrap_err().pointer, "/method");
+        assert_eq!(
+            body(&request(money(99, "INR"))).unwrap_err().pointer,
+            "/amount"
+        );
+    }
+
+    #[test]
+    fn a_new_order_waits_for_the_buyer() {
+        let order = r#"{"id":"order_1","entity":"order","amount":50000,"amount_paid":0,"currency":"INR","receipt":"pay_1","status":"created","notes":[]}"#;
+        let payment = created(&answer(200, order)).unwrap();
+        assert_eq!(
+            (payment.provider_id.as_str(), payment.status.as_str()),
+            ("order_1", "requires_action")
+        );
+        assert_eq!(payment.amount.unwrap().minor_units, 50_000);
+        for odd in [
+            "",
+            "{}",
+            r#"{"id":"order_1","status":"created"}"#,
+            r#"{"status":"created","amount":1,"currency":"INR"}"#,
+        ] {
+            assert!(created(&answer(200, odd)).is_none(), "{odd}");
+        }
+    }
+
+    #[test]
+    fn only_the_whole_is_captured() {
+        let part = capture_body(&reference(Some("pay_2")), &money(20_000, "INR")).unwrap_err();
+        assert_eq!(
+            (part.pointer.to_string(), part.code.to_string()),
+            ("/amount".into(), "unsupported".into())
+        );
+        assert!(capture_body(&reference(None), &money(50_000, "USD")).is_err());
+        assert_eq!(
+            capture_body(&reference(Some("pay_2")), &money(50_000, "INR")).unwrap(),
+            r#"{"amount":50000,"currency":"INR"}"#
+        );
+        let early = capture(&reference(None), &money(50_000, "INR"));
+        assert!(
+            matches!(early, Err(CallError::InvalidState(_))),
+            "{}",
+            format!("{early:?}")
+        );
+    }
+}
