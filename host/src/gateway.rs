@@ -23,6 +23,7 @@ use crate::service::authentication::Authentication;
 use crate::service::connections::Connections;
 use crate::service::keys::Keys;
 use crate::service::objects::{Objects, Parts};
+use crate::service::pages::Checkouts;
 use crate::service::sweeper::Sweeper;
 use crate::service::tenants::Tenants;
 use crate::store::{SchemaState, Store, StoreConfig, StoreError};
@@ -166,28 +167,23 @@ impl Gateway {
             tasks: tasks.clone(),
             render: http::problem::stored,
         };
-        let (sms, email) = (Objects::new(parts.clone()), Objects::new(parts));
+        let (sms, email) = (Objects::new(parts.clone()), Objects::new(parts.clone()));
+        let (payments, refunds) = (Objects::new(parts.clone()), Objects::new(parts.clone()));
+        let (plans, subscriptions) = (Objects::new(parts.clone()), Objects::new(parts.clone()));
+        let payment_links = Objects::new(parts);
         let keys = Keys::new(store.clone(), clock.clone(), Arc::clone(&authentication));
         let sweeper = Sweeper {
             store: store.clone(),
             clock: clock.clone(),
             sms: sms.clone(),
             email: email.clone(),
+            payments: payments.clone(),
+            refunds: refunds.clone(),
+            plans: plans.clone(),
+            subscriptions: subscriptions.clone(),
+            payment_links: payment_links.clone(),
             authentication: Arc::clone(&authentication),
         };
-        let same_listener = config.metrics_bind == MetricsBind::SameListener;
-        let state = AppState::new(Services {
-            clock: clock.clone(),
-            store: store.clone(),
-            adapters: Arc::clone(&adapters),
-            authentication,
-            connections: Arc::clone(&connections),
-            keys: keys.clone(),
-            tenants: Tenants::new(store.clone(), clock),
-            sms,
-            email,
-            metrics: same_listener.then(|| metrics.clone()),
-        });
         let stop = CancellationToken::new();
         let mut listener = bind(config.bind)?;
         if let Some(head_timeout) = doubles.head_timeout {
@@ -204,6 +200,33 @@ impl Gateway {
             MetricsBind::SameListener | MetricsBind::Off => None,
         };
         let address = listener.address();
+        let same_listener = config.metrics_bind == MetricsBind::SameListener;
+        let state = AppState::new(Services {
+            clock: clock.clone(),
+            store: store.clone(),
+            adapters: Arc::clone(&adapters),
+            authentication,
+            connections: Arc::clone(&connections),
+            keys: keys.clone(),
+            tenants: Tenants::new(store.clone(), clock),
+            sms,
+            email,
+            checkouts: Checkouts {
+                payments: payments.clone(),
+                links: payment_links.clone(),
+            },
+            payments,
+            refunds,
+            plans,
+            subscriptions,
+            payment_links,
+            upstreams: config.upstreams.clone(),
+            public_url: config
+                .public_url
+                .clone()
+                .unwrap_or_else(|| format!("http://{address}")),
+            metrics: same_listener.then(|| metrics.clone()),
+        });
         let router = http::router(state, config.frontend_url.as_deref());
         let server = TaskTracker::new();
         let mut running = vec![server.spawn(listener.serve(router, stop.clone()))];

@@ -2,6 +2,8 @@
 //!
 //! - [`objects`]: one write from claim to settlement, the same for every kind
 //! - [`kind`], [`sms`], [`email`], [`message`], [`object`]: what the kinds are and where they differ
+//! - [`payment`], [`refund`], [`plan`], [`subscription`], [`payment_link`], [`paying`]: money
+//! - [`pages`]: what buyers get to see
 //! - [`connections`]: credentials, from connect to call
 //! - [`authentication`], [`caller`], [`keys`], [`tenants`]: who may do what
 //! - `outcome`, [`refusal`]: what a call's end means to a caller
@@ -17,9 +19,16 @@ pub mod message;
 pub mod object;
 pub mod objects;
 pub(crate) mod outcome;
+pub mod pages;
+pub mod paying;
+pub mod payment;
+pub mod payment_link;
+pub mod plan;
+pub mod refund;
 pub mod refusal;
 pub mod routing;
 pub mod sms;
+pub mod subscription;
 pub mod sweeper;
 pub mod tenants;
 pub mod view;

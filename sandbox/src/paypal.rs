@@ -181,11 +181,6 @@ impl Provider for Paypal {
         }
     }
 
-    /// No gateway has an adapter yet.
-    fn is_offered(&self) -> bool {
-        false
-    }
-
     fn open(&self, call: &Call) -> Result<Arc<dyn Exchange>, Box<Reply>> {
         self.admit(call)
     }

@@ -27,11 +27,6 @@ pub(crate) trait Provider: Send + Sync {
 
     fn connection(&self) -> SandboxConnection;
 
-    /// Whether the connection is listed among those that a gateway makes by itself.
-    fn is_offered(&self) -> bool {
-        true
-    }
-
     /// Authenticates, counts against the limits and claims the idempotency key. What it claims is held
     /// until the exchange is dropped, after the answer: that is how twins can meet.
     fn open(&self, call: &Call) -> Result<Arc<dyn Exchange>, Box<Reply>>;

@@ -169,10 +169,6 @@ impl Provider for Razorpay {
         }
     }
 
-    fn is_offered(&self) -> bool {
-        false
-    }
-
     fn open(&self, call: &Call) -> Result<Arc<dyn Exchange>, Box<Reply>> {
         self.admit(call).map_err(|error| Box::new(error.reply()))
     }

@@ -82,17 +82,13 @@ impl Sandbox {
         self.front.providers.iter().map(upstream).collect()
     }
 
-    /// One connection per provider that a gateway has an adapter for; the credentials work here.
+    /// One connection per provider; the credentials work here.
     pub fn connections(&self) -> Vec<SandboxConnection> {
-        self.front
-            .providers
-            .iter()
-            .filter(|provider| provider.is_offered())
-            .map(|provider| provider.connection())
-            .collect()
+        let providers = self.front.providers.iter();
+        providers.map(|provider| provider.connection()).collect()
     }
 
-    /// The connection of one provider, also of one that [`Sandbox::connections`] leaves out.
+    /// The connection of one provider.
     pub fn connection(&self, provider: &str) -> Option<SandboxConnection> {
         let mut providers = self.front.providers.iter();
         let found = providers.find(|known| known.name() == provider)?;

@@ -191,13 +191,21 @@ impl Ground {
     }
 }
 
-/// The UUID behind an id.
+/// The UUID behind the id of an object that a caller made.
 pub fn uuid(id: &str) -> Uuid {
-    let sms = id.parse().map(|id: onerouter_domain::id::SmsId| id.uuid());
-    let email = id
-        .parse()
-        .map(|id: onerouter_domain::id::EmailId| id.uuid());
-    sms.or(email).unwrap()
+    use onerouter_domain::id;
+    let (prefix, _) = id.split_once('_').unwrap();
+    match prefix {
+        "sms" => id.parse().map(|id: id::SmsId| id.uuid()),
+        "em" => id.parse().map(|id: id::EmailId| id.uuid()),
+        "pay" => id.parse().map(|id: id::PaymentId| id.uuid()),
+        "re" => id.parse().map(|id: id::RefundId| id.uuid()),
+        "plan" => id.parse().map(|id: id::PlanId| id.uuid()),
+        "sub" => id.parse().map(|id: id::SubscriptionId| id.uuid()),
+        "plink" => id.parse().map(|id: id::PaymentLinkId| id.uuid()),
+        other => panic!("nothing has ids that begin with {other}"),
+    }
+    .unwrap()
 }
 
 /// What was tried for an object of the default tenant, oldest first.

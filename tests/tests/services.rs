@@ -65,13 +65,18 @@ async fn what_could_be_connected_is_listed_with_its_form() {
         .iter()
         .map(|one| one["provider"].as_str().unwrap())
         .collect();
-    assert_eq!(names, ["paypal", "resend", "twilio"]);
+    assert_eq!(names, ["paypal", "razorpay", "resend", "twilio"]);
     let services: Vec<_> = available.iter().map(|one| &one["services"]).collect();
     assert_eq!(
         services,
-        [&json!(["payments"]), &json!(["email"]), &json!(["sms"])]
+        [
+            &json!(["payments"]),
+            &json!(["payments"]),
+            &json!(["email"]),
+            &json!(["sms"])
+        ]
     );
-    let twilio = &available[2];
+    let twilio = &available[3];
     let token = twilio["credentials"]
         .as_array()
         .unwrap()

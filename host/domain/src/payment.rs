@@ -327,7 +327,7 @@ mod tests {
                 let asked = asked.map(|units| Money::from_minor_units(units, usd));
                 if let Ok(taken) = refundable.take(asked) {
                     prop_assert!(taken.minor_units() > 0);
-                    refundable.reserved += taken.minor_units();
+                    refundable.reserved = refundable.reserved.checked_add(taken.minor_units()).unwrap();
                 }
                 prop_assert!(refundable.reserved <= captured);
             }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
+use onerouter_domain::address::{Mailbox, PhoneNumber};
 use onerouter_domain::idempotency::IdempotencyKey;
 use onerouter_manifest::PluginId;
 use serde::Serialize;
@@ -12,9 +13,14 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::fields::Fields;
 use super::query::Query;
+use super::web_address::PageAddress;
 use crate::service::kind::Kind;
 use crate::service::objects::{Draft, Intent, ListQuery};
+use crate::service::paying::Customer;
 use crate::service::refusal::{FieldMistake, Refusal};
+
+/// Characters of a customer's name.
+const CUSTOMER_NAME_LENGTH_MAX: usize = 127;
 
 /// The header of a write.
 #[derive(Debug, IntoParams)]
@@ -226,7 +232,54 @@ pub(crate) fn hash<K: Kind>(new: &Draft<K>) -> [u8; 32] {
     Sha256::digest(serde_json::to_vec(&asked).unwrap_or_default()).into()
 }
 
-/// By what a repeated cancel is known.
+/// By what a repeated action is known that needs nothing but its object.
 pub(crate) fn cancel_intent(key: Option<IdempotencyKey>, route: &'static str, id: &str) -> Intent {
     Intent::new(key, route, Sha256::digest(id).into())
+}
+
+/// By what a repeated action is known: on what, and what was asked for.
+pub(crate) fn act_intent(
+    key: Option<IdempotencyKey>,
+    route: &'static str,
+    asked: &impl Serialize,
+) -> Intent {
+    let asked = serde_json::to_vec(asked).unwrap_or_default();
+    Intent::new(key, route, Sha256::digest(asked).into())
+}
+
+/// Who pays.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = PayingCustomer)]
+pub(crate) struct CustomerFields {
+    /// Full name.
+    #[schema(nullable, min_length = 1, max_length = 127)]
+    name: Option<String>,
+    /// E-mail address.
+    #[schema(nullable)]
+    email: Option<String>,
+    /// Phone number, E.164.
+    #[schema(nullable, pattern = r"^\+[1-9][0-9]{6,14}$")]
+    phone: Option<String>,
+}
+
+/// `customer`
+pub(crate) fn customer(fields: &mut Fields<'_>) -> Option<Customer> {
+    let mut inner = fields.inner("customer")?;
+    let name = inner.text_of("name", 1, CUSTOMER_NAME_LENGTH_MAX);
+    let email: Option<Mailbox> = inner.parsed("email");
+    let phone: Option<PhoneNumber> = inner.parsed("phone");
+    fields.adopt(inner.end());
+    Some(Customer {
+        name,
+        email: email.map(Mailbox::into_string),
+        phone: phone.map(PhoneNumber::into_string),
+    })
+}
+
+/// A page that a buyer goes to.
+pub(crate) fn page(fields: &mut Fields<'_>, name: &str) -> Option<String> {
+    fields
+        .parsed::<PageAddress>(name)
+        .map(PageAddress::into_string)
 }

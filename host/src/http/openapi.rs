@@ -26,6 +26,11 @@ use super::problem::{ProblemDocument, ProblemField, ProblemProvider};
     tags(
         (name = "sms", description = "Text messages."),
         (name = "email", description = "E-mail."),
+        (name = "payments", description = "Payments."),
+        (name = "refunds", description = "Refunds."),
+        (name = "plans", description = "Plans: what subscriptions charge, and how often."),
+        (name = "subscriptions", description = "Subscriptions."),
+        (name = "payment_links", description = "Payment links."),
         (name = "services", description = "Connections to providers. For operators."),
         (name = "api-keys", description = "API keys. For operators."),
         (name = "tenants", description = "Tenants. For operators."),

@@ -12,7 +12,10 @@ use utoipa_axum::routes;
 use super::openapi::{self, Document};
 use super::problem::Problem;
 use super::state::AppState;
-use super::{api_keys, docs, email, envelope, guard, health, routing, services, sms, tenants};
+use super::{
+    api_keys, checkout, docs, email, envelope, guard, health, payment_links, payments, plans,
+    refunds, routing, services, sms, subscriptions, tenants, unsupported,
+};
 use crate::service::refusal::Refusal;
 
 fn client_routes() -> OpenApiRouter<AppState> {
@@ -24,6 +27,27 @@ fn client_routes() -> OpenApiRouter<AppState> {
         .routes(routes!(email::batch::create_batch))
         .routes(routes!(email::get))
         .routes(routes!(email::cancel))
+        .routes(routes!(payments::create, payments::list))
+        .routes(routes!(payments::create_order))
+        .routes(routes!(payments::get))
+        .routes(routes!(payments::get_order))
+        .routes(routes!(payments::capture))
+        .routes(routes!(payments::cancel))
+        .routes(routes!(payments::confirm))
+        .routes(routes!(refunds::create, refunds::list))
+        .routes(routes!(refunds::create_of_payment))
+        .routes(routes!(refunds::get))
+        .routes(routes!(plans::create, plans::list))
+        .routes(routes!(plans::get))
+        .routes(routes!(subscriptions::create, subscriptions::list))
+        .routes(routes!(subscriptions::get))
+        .routes(routes!(subscriptions::cancel))
+        .routes(routes!(subscriptions::pause))
+        .routes(routes!(subscriptions::resume))
+        .routes(routes!(subscriptions::change_plan))
+        .routes(routes!(payment_links::create, payment_links::list))
+        .routes(routes!(payment_links::get))
+        .routes(routes!(payment_links::cancel))
 }
 
 fn operator_routes() -> OpenApiRouter<AppState> {
@@ -61,6 +85,8 @@ pub fn document() -> utoipa::openapi::OpenApi {
 /// The whole service.
 pub(crate) fn router(state: AppState, frontend: Option<&str>) -> Router {
     let client = client_routes().route_layer(from_fn_with_state(state.clone(), guard::client));
+    let unsupported =
+        unsupported::routes().route_layer(from_fn_with_state(state.clone(), guard::client));
     let operator =
         operator_routes().route_layer(from_fn_with_state(state.clone(), guard::operator));
     let (api, mut document) = OpenApiRouter::with_openapi(Document::openapi())
@@ -71,6 +97,8 @@ pub(crate) fn router(state: AppState, frontend: Option<&str>) -> Router {
     openapi::complete(&mut document);
     let mut router = api
         .merge(docs::routes(&document))
+        .merge(unsupported)
+        .merge(checkout::routes())
         .route("/metrics", get(health::metrics))
         .fallback(no_route)
         // Inside the envelope, so that refusals carry the headers too.

@@ -125,7 +125,7 @@ impl Listener {
         self
     }
 
-    /// The same listener with room for other than [`CONNECTIONS_MAX`] clients.
+    /// The same listener with room for other than `CONNECTIONS_MAX` clients.
     #[must_use]
     pub const fn with_connections_max(mut self, connections_max: usize) -> Self {
         self.connections_max = connections_max;

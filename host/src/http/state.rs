@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use metrics_exporter_prometheus::PrometheusHandle;
+use onerouter_egress::Upstreams;
 use onerouter_engine::Adapters;
 
 use super::body::held::Bodies;
@@ -12,7 +13,13 @@ use crate::service::connections::Connections;
 use crate::service::email::Email;
 use crate::service::keys::Keys;
 use crate::service::objects::Objects;
+use crate::service::pages::Checkouts;
+use crate::service::payment::Payment;
+use crate::service::payment_link::PaymentLink;
+use crate::service::plan::Plan;
+use crate::service::refund::Refund;
 use crate::service::sms::Sms;
+use crate::service::subscription::Subscription;
 use crate::service::tenants::Tenants;
 use crate::store::Store;
 
@@ -36,6 +43,16 @@ pub(crate) struct Services {
     pub(crate) tenants: Tenants,
     pub(crate) sms: Objects<Sms>,
     pub(crate) email: Objects<Email>,
+    pub(crate) payments: Objects<Payment>,
+    pub(crate) refunds: Objects<Refund>,
+    pub(crate) plans: Objects<Plan>,
+    pub(crate) subscriptions: Objects<Subscription>,
+    pub(crate) payment_links: Objects<PaymentLink>,
+    pub(crate) checkouts: Checkouts,
+    /// Where buyers and providers reach the gateway.
+    pub(crate) public_url: String,
+    /// Providers that are emulated.
+    pub(crate) upstreams: Upstreams,
     pub(crate) metrics: Option<PrometheusHandle>,
 }
 

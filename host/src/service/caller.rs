@@ -14,6 +14,16 @@ pub enum Resource {
     Sms,
     /// E-mail.
     Email,
+    /// Payments.
+    Payments,
+    /// Refunds.
+    Refunds,
+    /// Plans.
+    Plans,
+    /// Subscriptions.
+    Subscriptions,
+    /// Payment links.
+    PaymentLinks,
 }
 
 /// What is done with a resource.
@@ -26,7 +36,22 @@ pub enum Access {
 }
 
 /// Every scope that a key can have.
-pub const SCOPES: [&str; 4] = ["sms:read", "sms:write", "email:read", "email:write"];
+pub const SCOPES: [&str; 14] = [
+    "sms:read",
+    "sms:write",
+    "email:read",
+    "email:write",
+    "payments:read",
+    "payments:write",
+    "refunds:read",
+    "refunds:write",
+    "plans:read",
+    "plans:write",
+    "subscriptions:read",
+    "subscriptions:write",
+    "payment_links:read",
+    "payment_links:write",
+];
 
 /// In place of a list of scopes: all, those of later versions too.
 pub const ALL_SCOPES: &str = "*";
@@ -37,6 +62,16 @@ const fn scope(resource: Resource, access: Access) -> &'static str {
         (Resource::Sms, Access::Write) => "sms:write",
         (Resource::Email, Access::Read) => "email:read",
         (Resource::Email, Access::Write) => "email:write",
+        (Resource::Payments, Access::Read) => "payments:read",
+        (Resource::Payments, Access::Write) => "payments:write",
+        (Resource::Refunds, Access::Read) => "refunds:read",
+        (Resource::Refunds, Access::Write) => "refunds:write",
+        (Resource::Plans, Access::Read) => "plans:read",
+        (Resource::Plans, Access::Write) => "plans:write",
+        (Resource::Subscriptions, Access::Read) => "subscriptions:read",
+        (Resource::Subscriptions, Access::Write) => "subscriptions:write",
+        (Resource::PaymentLinks, Access::Read) => "payment_links:read",
+        (Resource::PaymentLinks, Access::Write) => "payment_links:write",
     }
 }
 

@@ -212,6 +212,7 @@ pub trait Kind: Send + Sync + fmt::Debug + Clone + 'static {
     /// Why not; `invalid_state` for the most part.
     fn allow(object: &Object<Self>, action: &Self::Action) -> Result<(), Refusal>;
     /// Does something with one of which the provider's id is known.
+    #[expect(clippy::too_many_arguments, reason = "who, with which ids, on what")]
     fn act(
         adapter: &Adapter,
         context: &CallContext,

@@ -12,6 +12,7 @@ mod claim;
 mod create;
 mod failover;
 mod later;
+mod named;
 mod read;
 mod settle;
 mod settlement;
@@ -260,7 +261,7 @@ impl<K: Kind> Objects<K> {
     }
 
     /// Writes an object's next version and the event about it.
-    async fn write(
+    pub(in crate::service) async fn write(
         tx: &mut TenantTx,
         object: &mut Object<K>,
         status_before: Option<K::Status>,

@@ -370,14 +370,13 @@ impl Served {
                     "The credentials of the connection to {provider} cannot be decrypted. Nothing was sent; connect {provider} again."
                 ),
             ),
-            SkipReason::Currency => Refusal::invalid(vec![FieldMistake::new(
-                "/currency",
-                "unsupported",
+            SkipReason::Currency => Refusal::new(
+                ErrorCode::UnsupportedByProvider,
                 match need.currency {
-                    Some(currency) => format!("{provider} takes no {currency}"),
-                    None => format!("{provider} does not take this currency"),
+                    Some(currency) => format!("{provider} takes no {currency}."),
+                    None => format!("{provider} does not take this currency."),
                 },
-            )]),
+            ),
             SkipReason::Unsupported => Refusal::new(
                 ErrorCode::UnsupportedByProvider,
                 format!("{provider} is connected but cannot do this."),

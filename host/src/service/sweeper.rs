@@ -13,7 +13,12 @@ use tokio_util::sync::CancellationToken;
 use super::authentication::Authentication;
 use super::email::Email;
 use super::objects::Objects;
+use super::payment::Payment;
+use super::payment_link::PaymentLink;
+use super::plan::Plan;
+use super::refund::Refund;
 use super::sms::Sms;
+use super::subscription::Subscription;
 use crate::clock::Clock;
 use crate::store::ObjectKind;
 use crate::store::{DueWork, WorkKind};
@@ -43,6 +48,16 @@ pub struct Sweeper {
     pub sms: Objects<Sms>,
     /// E-mail.
     pub email: Objects<Email>,
+    /// Payments.
+    pub payments: Objects<Payment>,
+    /// Refunds.
+    pub refunds: Objects<Refund>,
+    /// Plans.
+    pub plans: Objects<Plan>,
+    /// Subscriptions.
+    pub subscriptions: Objects<Subscription>,
+    /// Payment links.
+    pub payment_links: Objects<PaymentLink>,
     /// Knows which keys were used.
     pub authentication: Arc<Authentication>,
 }
@@ -91,7 +106,7 @@ impl Sweeper {
             count += due.len();
             stream::iter(due)
                 .for_each_concurrent(AT_ONCE, |work| async move {
-                    if let Err(error) = self.work_on(&work).await {
+                    if let Err(error) = Box::pin(self.work_on(&work)).await {
                         tracing::warn!(%error, object = %work.object_id, kind = kind.as_str(), "cannot work on an object");
                     }
                 })
@@ -108,6 +123,11 @@ impl Sweeper {
             Some(row) => match row.kind {
                 ObjectKind::Sms => self.sms.due(work, row).await,
                 ObjectKind::Email => self.email.due(work, row).await,
+                ObjectKind::Payment => Box::pin(self.payments.due(work, row)).await,
+                ObjectKind::Refund => self.refunds.due(work, row).await,
+                ObjectKind::Plan => self.plans.due(work, row).await,
+                ObjectKind::Subscription => Box::pin(self.subscriptions.due(work, row)).await,
+                ObjectKind::PaymentLink => self.payment_links.due(work, row).await,
             },
             None => {
                 let mut tx = self.store.begin(work.tenant_id).await?;

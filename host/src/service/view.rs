@@ -1,9 +1,12 @@
 //! Objects as users see them: in answers, in lists, and in events.
 
+pub mod payment;
+
 use std::collections::BTreeMap;
 
 use onerouter_domain::cost::CostSource;
 use onerouter_domain::failure::Failure;
+use onerouter_domain::money::Money;
 use onerouter_domain::time;
 use rust_decimal::Decimal;
 use serde::{Serialize, Serializer};
@@ -45,6 +48,14 @@ impl From<&Failure> for FailureView {
 /// A decimal that is written as a JSON number, digit by digit.
 #[derive(Debug)]
 pub struct ExactNumber(Decimal);
+
+impl ExactNumber {
+    /// With exactly the currency's decimals.
+    fn of(money: Money) -> Self {
+        let scale = money.currency().decimals();
+        Self(Decimal::new(money.minor_units(), scale))
+    }
+}
 
 impl Serialize for ExactNumber {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

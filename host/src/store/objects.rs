@@ -23,6 +23,16 @@ pub enum ObjectKind {
     Sms,
     /// An e-mail.
     Email,
+    /// A payment.
+    Payment,
+    /// A refund.
+    Refund,
+    /// A plan.
+    Plan,
+    /// A subscription.
+    Subscription,
+    /// A payment link.
+    PaymentLink,
 }
 
 impl ObjectKind {
@@ -32,6 +42,11 @@ impl ObjectKind {
         match self {
             Self::Sms => "sms",
             Self::Email => "email",
+            Self::Payment => "payment",
+            Self::Refund => "refund",
+            Self::Plan => "plan",
+            Self::Subscription => "subscription",
+            Self::PaymentLink => "payment_link",
         }
     }
 }
@@ -54,6 +69,11 @@ impl FromStr for ObjectKind {
         match text {
             "sms" => Ok(Self::Sms),
             "email" => Ok(Self::Email),
+            "payment" => Ok(Self::Payment),
+            "refund" => Ok(Self::Refund),
+            "plan" => Ok(Self::Plan),
+            "subscription" => Ok(Self::Subscription),
+            "payment_link" => Ok(Self::PaymentLink),
             _ => Err(ParseObjectKindError),
         }
     }

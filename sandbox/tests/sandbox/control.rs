@@ -55,7 +55,15 @@ async fn connections_and_upstreams_lead_to_working_providers() {
         .iter()
         .map(|connection| (connection.service, connection.provider))
         .collect();
-    assert_eq!(kinds, [("sms", "twilio"), ("email", "resend")]);
+    assert_eq!(
+        kinds,
+        [
+            ("sms", "twilio"),
+            ("email", "resend"),
+            ("payments", "razorpay"),
+            ("payments", "paypal"),
+        ]
+    );
     let (sms, email) = (&connections[0], &connections[1]);
     let to = sms.example_body["to"].as_str().unwrap();
     let form = [

@@ -129,7 +129,7 @@ async fn paths_that_do_not_exist_are_not_found() {
         "/v1",
         "/v1/",
         "/v1/sms/",
-        "/v1/payments",
+        "/v1/payment",
         "/V1/sms",
         "/v1//sms",
         "/v2/sms",

@@ -46,7 +46,22 @@ async fn a_key_names_its_environment_and_is_shown_once() {
         assert_eq!(made.text("last4"), &key[43..]);
         assert_eq!(made.text("environment"), environment);
         assert_eq!(made.json["livemode"], environment == "live");
-        let all = ["sms:read", "sms:write", "email:read", "email:write"];
+        let all = [
+            "sms:read",
+            "sms:write",
+            "email:read",
+            "email:write",
+            "payments:read",
+            "payments:write",
+            "refunds:read",
+            "refunds:write",
+            "plans:read",
+            "plans:write",
+            "subscriptions:read",
+            "subscriptions:write",
+            "payment_links:read",
+            "payment_links:write",
+        ];
         assert_eq!(made.json["scopes"], json!(all));
         for nothing in ["expires_at", "last_used_at", "revoked_at"] {
             assert_eq!(made.json.get(nothing), Some(&Value::Null), "{nothing}");

@@ -23,8 +23,8 @@ enum Isolation {
 }
 
 /// The case of every operation: how it is called on the first tenant's objects (`{sms}`, `{email}`,
-/// `{key}`, `{connection}`), and what the second tenant sees then.
-const CASES: [(&str, &str, Isolation); 21] = [
+/// `{key}`, `{payment}`, …), and what the second tenant sees then.
+const CASES: [(&str, &str, Isolation); 47] = [
     ("sms.create", "/v1/sms", Isolation::Own),
     ("sms.list", "/v1/sms", Isolation::Empty),
     ("sms.get", "/v1/sms/{sms}", Isolation::NotFound),
@@ -36,6 +36,94 @@ const CASES: [(&str, &str, Isolation); 21] = [
     (
         "email.cancel",
         "/v1/email/{email}/cancel",
+        Isolation::NotFound,
+    ),
+    ("payments.create", "/v1/payments", Isolation::Own),
+    (
+        "payments.create_order",
+        "/v1/payments/orders",
+        Isolation::Own,
+    ),
+    ("payments.list", "/v1/payments", Isolation::Empty),
+    (
+        "payments.get",
+        "/v1/payments/{payment}",
+        Isolation::NotFound,
+    ),
+    (
+        "payments.get_order",
+        "/v1/payments/orders/{payment}",
+        Isolation::NotFound,
+    ),
+    (
+        "payments.capture",
+        "/v1/payments/{payment}/capture",
+        Isolation::NotFound,
+    ),
+    (
+        "payments.cancel",
+        "/v1/payments/{payment}/cancel",
+        Isolation::NotFound,
+    ),
+    (
+        "payments.confirm",
+        "/v1/payments/{payment}/confirm",
+        Isolation::NotFound,
+    ),
+    // Of the first tenant's payment.
+    ("refunds.create", "/v1/refunds", Isolation::NotFound),
+    (
+        "refunds.create_of_payment",
+        "/v1/payments/refund",
+        Isolation::NotFound,
+    ),
+    ("refunds.list", "/v1/refunds", Isolation::Empty),
+    ("refunds.get", "/v1/refunds/{refund}", Isolation::NotFound),
+    ("plans.create", "/v1/plans", Isolation::Own),
+    ("plans.list", "/v1/plans", Isolation::Empty),
+    ("plans.get", "/v1/plans/{plan}", Isolation::NotFound),
+    // To the first tenant's plan.
+    (
+        "subscriptions.create",
+        "/v1/subscriptions",
+        Isolation::NotFound,
+    ),
+    ("subscriptions.list", "/v1/subscriptions", Isolation::Empty),
+    (
+        "subscriptions.get",
+        "/v1/subscriptions/{subscription}",
+        Isolation::NotFound,
+    ),
+    (
+        "subscriptions.cancel",
+        "/v1/subscriptions/{subscription}/cancel",
+        Isolation::NotFound,
+    ),
+    (
+        "subscriptions.pause",
+        "/v1/subscriptions/{subscription}/pause",
+        Isolation::NotFound,
+    ),
+    (
+        "subscriptions.resume",
+        "/v1/subscriptions/{subscription}/resume",
+        Isolation::NotFound,
+    ),
+    (
+        "subscriptions.change_plan",
+        "/v1/subscriptions/{subscription}/change_plan",
+        Isolation::NotFound,
+    ),
+    ("payment_links.create", "/v1/payment-links", Isolation::Own),
+    ("payment_links.list", "/v1/payment-links", Isolation::Empty),
+    (
+        "payment_links.get",
+        "/v1/payment-links/{link}",
+        Isolation::NotFound,
+    ),
+    (
+        "payment_links.cancel",
+        "/v1/payment-links/{link}/cancel",
         Isolation::NotFound,
     ),
     ("services.list", "/api/services", Isolation::Empty),
@@ -119,7 +207,49 @@ async fn operations(host: &Harness) -> BTreeMap<String, Operation> {
 /// A host with an object of every kind that belongs to the default tenant.
 struct Stage {
     host: Harness,
-    names: [(&'static str, String); 4],
+    names: [(&'static str, String); 9],
+}
+
+/// The ids in the examples of bodies, and whose place they take.
+const EXAMPLES: [(&str, &str); 2] = [
+    ("pay_01h455vb4pex5vsknk084sn02q", "{payment}"),
+    ("plan_01h455vb4pex5vsknk084sn02q", "{plan}"),
+];
+
+/// A payment that was paid, and what belongs to payments.
+async fn paying(host: &Harness, acme: &Client) -> [(&'static str, String); 5] {
+    let make = async |path: &str, body: Value| {
+        let made = acme.post(path, body).await;
+        assert_eq!(made.status, 201, "{made:?}");
+        made
+    };
+    let amount = |more: Value| {
+        let mut body = json!({"amount": 50, "currency": "USD", "provider": "paypal"});
+        body.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        body
+    };
+    let payment = make("/v1/payments", amount(json!({}))).await;
+    let checkout = format!("/_sandbox/checkouts/{}", payment.text("provider_order_id"));
+    host.control(Method::POST, &checkout, Some(json!({"action": "approve"})))
+        .await;
+    host.clock.advance(chrono::TimeDelta::seconds(3));
+    let paid = format!("/v1/payments/{}", payment.text("id"));
+    assert_eq!(acme.get(&paid).await.text("status"), "succeeded");
+    let refund = make("/v1/refunds", json!({"payment_id": payment.text("id")})).await;
+    let plan = amount(json!({"name": "Pro", "interval": "month"}));
+    let plan = make("/v1/plans", plan).await;
+    let subscription = make("/v1/subscriptions", json!({"plan_id": plan.text("id")})).await;
+    let link = make("/v1/payment-links", amount(json!({"description": "Hi"}))).await;
+    [
+        ("{payment}", payment),
+        ("{refund}", refund),
+        ("{plan}", plan),
+        ("{subscription}", subscription),
+        ("{link}", link),
+    ]
+    .map(|(name, made)| (name, made.text("id").to_owned()))
 }
 
 impl Stage {
@@ -144,24 +274,34 @@ impl Stage {
             .send(Method::PUT, routing, Some(policy.into_bytes()))
             .await;
         assert_eq!(put.status, 200, "{put:?}");
+        let [payment, refund, plan, subscription, link] = paying(&host, &acme).await;
         let names = [
             ("{connection}", connection),
             ("{sms}", sms.text("id").to_owned()),
             ("{email}", email.text("id").to_owned()),
             ("{key}", key.text("id").to_owned()),
+            payment,
+            refund,
+            plan,
+            subscription,
+            link,
         ];
         Self { host, names }
     }
 
     async fn call(&self, client: &Client, operation: &Operation, path: &str) -> Reply {
-        let path = self
-            .names
-            .iter()
-            .fold(path.to_owned(), |path, (name, id)| path.replace(name, id));
-        let body = operation
-            .example
-            .as_ref()
-            .map(|example| example.to_string().into_bytes());
+        let named = |text: String| {
+            let names = self.names.iter();
+            names.fold(text, |text, (name, id)| text.replace(name, id))
+        };
+        let path = named(path.to_owned());
+        let body = operation.example.as_ref().map(|example| {
+            let examples = EXAMPLES.iter();
+            let body = examples.fold(example.to_string(), |body, (id, name)| {
+                body.replace(id, name)
+            });
+            named(body).into_bytes()
+        });
         client.send(operation.method.clone(), &path, body).await
     }
 }
@@ -251,7 +391,7 @@ async fn a_key_without_scopes_can_do_nothing() {
             tried += 1;
         }
     }
-    assert_eq!(tried, 9);
+    assert_eq!(tried, 35);
 }
 
 #[tokio::test]
@@ -293,11 +433,15 @@ async fn another_tenant_sees_nothing_of_it() {
     // And nothing was taken from the first tenant.
     let acme = stage.host.key("test").await;
     let names = &stage.names;
-    for path in [
-        format!("/v1/sms/{}", names[1].1),
-        format!("/v1/email/{}", names[2].1),
+    for (collection, (_, id)) in [
+        ("sms", &names[1]),
+        ("email", &names[2]),
+        ("payments", &names[4]),
+        ("subscriptions", &names[7]),
     ] {
-        assert_eq!(acme.get(&path).await.status, 200);
+        let read = acme.get(&format!("/v1/{collection}/{id}")).await;
+        assert_eq!(read.status, 200);
+        assert_ne!(read.text("status"), "canceled");
     }
     let keys = stage.host.operator().get("/api/api-keys").await.json["data"].clone();
     assert!(
@@ -307,5 +451,5 @@ async fn another_tenant_sees_nothing_of_it() {
             .all(|key| key["revoked_at"].is_null())
     );
     let services = stage.host.operator().get("/api/services").await;
-    assert_eq!(services.json["data"].as_array().unwrap().len(), 2);
+    assert_eq!(services.json["data"].as_array().unwrap().len(), 4);
 }

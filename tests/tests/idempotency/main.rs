@@ -416,7 +416,9 @@ async fn tenants_and_environments_do_not_share_keys(ground: Ground) {
     let host = ground.host().await;
     let other_operator = host.tenant("other").await;
     host.connect_sandbox_of(&other_operator).await;
-    for connection in host.sandbox.connections() {
+    // The sandbox is no PayPal of live ones.
+    let connections = host.sandbox.connections();
+    for connection in connections.iter().filter(|one| one.service == "email") {
         let path = format!(
             "/api/services/{}/{}/connect",
             connection.service, connection.provider

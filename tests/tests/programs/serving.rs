@@ -48,7 +48,7 @@ async fn dev_prints_one_line_and_serves_a_first_call() {
         .get(text("base_url") + "/api/services")
         .bearer_auth(text("admin_token"));
     let services = reply(services.send().await.unwrap()).await;
-    assert_eq!(services.json["data"].as_array().unwrap().len(), 2);
+    assert_eq!(services.json["data"].as_array().unwrap().len(), 4);
     let ledger = http.get(text("sandbox_url") + "/_sandbox/ledger");
     let ledger = reply(ledger.send().await.unwrap()).await;
     assert_eq!(ledger.json["count"], 1);

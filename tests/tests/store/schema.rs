@@ -54,7 +54,7 @@ async fn empty_is_migrated(database: &TestDatabase) {
     let store = database.store().await;
     assert_eq!(
         store.schema_state().await.unwrap(),
-        SchemaState::Behind { pending: 2 }
+        SchemaState::Behind { pending: 3 }
     );
     store.migrate().await.unwrap();
     assert_eq!(store.schema_state().await.unwrap(), SchemaState::UpToDate);

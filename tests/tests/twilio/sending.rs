@@ -246,7 +246,9 @@ async fn a_schedule_that_twilio_does_not_know_is_refused_here_and_frees_the_key(
         row.equal("errors", &refused.json["errors"], &mistakes);
         row.holds(
             "nothing went out",
-            host.provider_requests("method=POST").await.is_empty(),
+            host.provider_requests("provider=twilio&method=POST")
+                .await
+                .is_empty(),
         );
         // The key is free for another request.
         let sent = acme
@@ -323,9 +325,17 @@ async fn a_cancel_that_comes_too_late_is_an_invalid_state() {
     host.pass(Duration::from_secs(3));
     assert_eq!(acme.get(&path).await.text("status"), "delivered");
     // Now we know ourselves.
-    let calls = host.provider_requests("method=POST").await.len();
+    let calls = host
+        .provider_requests("provider=twilio&method=POST")
+        .await
+        .len();
     let later = acme.post(&format!("{path}/cancel"), json!({})).await;
     assert_eq!((later.status, later.code()), (409, "invalid_state"));
     assert_eq!(later.json["provider"], Value::Null);
-    assert_eq!(host.provider_requests("method=POST").await.len(), calls);
+    assert_eq!(
+        host.provider_requests("provider=twilio&method=POST")
+            .await
+            .len(),
+        calls
+    );
 }

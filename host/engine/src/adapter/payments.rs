@@ -222,6 +222,7 @@ impl Adapter {
     }
 
     /// Follows another plan.
+    #[expect(clippy::too_many_arguments, reason = "as the interface has them")]
     pub async fn subscription_change_plan(
         &self,
         context: &CallContext,
@@ -311,6 +312,10 @@ impl Adapter {
     }
 
     /// A call that changes something, under the key of its attempt.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "what is called, by whom, with what"
+    )]
     async fn write<F: Function>(
         &self,
         context: &CallContext,

@@ -6,9 +6,15 @@
 
 use std::collections::BTreeMap;
 
-use onerouter_domain::id::{ApiKeyId, ConnectionId, EmailId, SmsId, TenantId};
+use onerouter_domain::id::{
+    ApiKeyId, ConnectionId, EmailId, PaymentId, PaymentLinkId, PlanId, RefundId, SmsId,
+    SubscriptionId, TenantId,
+};
 use onerouter_domain::message::{EmailStatus, SmsStatus};
 use onerouter_domain::metadata;
+use onerouter_domain::payment::{
+    PaymentLinkStatus, PaymentStatus, PlanStatus, RefundStatus, SubscriptionStatus,
+};
 use serde_json::{Value, json};
 use utoipa::openapi::extensions::Extensions;
 use utoipa::openapi::path::{Operation, Parameter};
@@ -19,6 +25,7 @@ use crate::http::email::draft::{PAIRS_MAX, RESERVED_HEADERS, TAG_LENGTH_MAX, VAL
 use crate::http::services::FIELDS_MAX;
 use crate::service::caller::SCOPES;
 use crate::service::email::ADDRESSES_MAX;
+use crate::service::pages::RESPONSE_FIELDS_MAX;
 
 type Schemas = BTreeMap<String, RefOr<Schema>>;
 
@@ -35,10 +42,20 @@ const WEB_ADDRESS: &str = r"^https://[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*(:[0-9]{1,4}
 /// A sender's name has a letter, and no space at its ends.
 const SENDER_NAME: &str = "^([A-Za-z0-9][A-Za-z0-9 ]*)?[A-Za-z]([A-Za-z0-9 ]*[A-Za-z0-9])?$";
 
+/// Bodies of payments and what belongs to them.
+const PAYING: [&str; 5] = [
+    "CreatePayment",
+    "CreateRefund",
+    "CreatePlan",
+    "CreateSubscription",
+    "CreatePaymentLink",
+];
+
 /// Puts the rules of bodies into their schemas.
 pub(super) fn tighten(schemas: &mut Schemas) {
     for pairs in ["metadata", "notes"] {
-        for message in ["SendSms", "SendEmail", "SimulateRouting"] {
+        let messages = ["SendSms", "SendEmail", "SimulateRouting"];
+        for message in messages.into_iter().chain(PAYING) {
             property(schemas, message, pairs, own_pairs);
         }
     }
@@ -46,6 +63,7 @@ pub(super) fn tighten(schemas: &mut Schemas) {
         property(schemas, message, "idempotency_key", idempotency_key);
     }
     one_name_of_metadata_and_a_body(schemas);
+    paying(schemas);
     property(schemas, "SendSms", "from_number", sender);
     items(schemas, "SendSms", "media_urls", web_address);
     property(schemas, "SendEmail", "subject", |text| matching(text, LINE));
@@ -71,12 +89,30 @@ pub(super) fn tighten(schemas: &mut Schemas) {
     }
 }
 
+/// Buyers: their addresses, and where they go.
+fn paying(schemas: &mut Schemas) {
+    property(schemas, "PayingCustomer", "email", mailbox);
+    for (message, page) in [
+        ("CreatePayment", "return_url"),
+        ("CreatePayment", "cancel_url"),
+        ("CreateSubscription", "return_url"),
+        ("CreateSubscription", "cancel_url"),
+        ("CreatePaymentLink", "callback_url"),
+    ] {
+        property(schemas, message, page, web_address);
+    }
+    property(schemas, "CreatePaymentLink", "customer_email", mailbox);
+    property(schemas, "ConfirmPayment", "provider_response", |pairs| {
+        pairs.max_properties = Some(RESPONSE_FIELDS_MAX);
+    });
+}
+
 /// The two ways to say something, of which one may be used; and one body at least.
 fn one_name_of_metadata_and_a_body(schemas: &mut Schemas) {
     let absent = |name: &str| json!({"properties": {name: {"type": "null"}}});
     let one_name = json!([absent("metadata"), absent("notes")]);
     let body = |name: &str| json!({"required": [name], "properties": {name: {"type": "string", "minLength": 1}}});
-    for message in ["SendSms", "SimulateRouting"] {
+    for message in ["SendSms", "SimulateRouting"].into_iter().chain(PAYING) {
         whole(schemas, message, |message| {
             also(message, "anyOf", one_name.clone());
         });
@@ -170,10 +206,20 @@ fn tighten_parameter(parameter: &mut Parameter, tag: &str) {
         ("label", _) => matching(schema, LABEL),
         ("cursor", "sms") => id(schema, SmsId::PREFIX),
         ("cursor", "email") => id(schema, EmailId::PREFIX),
+        ("cursor", "payments") => id(schema, PaymentId::PREFIX),
+        ("cursor", "refunds") => id(schema, RefundId::PREFIX),
+        ("cursor", "plans") => id(schema, PlanId::PREFIX),
+        ("cursor", "subscriptions") => id(schema, SubscriptionId::PREFIX),
+        ("cursor", "payment_links") => id(schema, PaymentLinkId::PREFIX),
         ("cursor", "api-keys") => id(schema, ApiKeyId::PREFIX),
         ("cursor", "tenants") => id(schema, TenantId::PREFIX),
         ("status", "sms") => one_of(schema, SmsStatus::ALL),
         ("status", "email") => one_of(schema, EmailStatus::ALL),
+        ("status", "payments") => one_of(schema, PaymentStatus::ALL),
+        ("status", "refunds") => one_of(schema, RefundStatus::ALL),
+        ("status", "plans") => one_of(schema, PlanStatus::ALL),
+        ("status", "subscriptions") => one_of(schema, SubscriptionStatus::ALL),
+        ("status", "payment_links") => one_of(schema, PaymentLinkStatus::ALL),
         ("metadata", _) => {
             own_pairs(schema);
             // A filter may name as many as a URL can hold, and ask for what no value can be.

@@ -75,7 +75,7 @@ const CONNECTION: &[(&str, &str)] = &[
     ("label", "$response.body#/label"),
 ];
 
-const LINKS: [Links; 11] = [
+const LINKS: [Links; 17] = [
     ("sms.create", "201", &[("sms.get", ID), ("sms.cancel", ID)]),
     ("sms.list", "200", &[("sms.get", FIRST)]),
     ("sms.get", "200", &[("sms.cancel", ID)]),
@@ -87,6 +87,34 @@ const LINKS: [Links; 11] = [
     ("email.list", "200", &[("email.get", FIRST)]),
     ("email.get", "200", &[("email.cancel", ID)]),
     ("email.create_batch", "200", &[("email.get", FIRST)]),
+    (
+        "payments.create",
+        "201",
+        &[
+            ("payments.get", ID),
+            ("payments.capture", ID),
+            ("payments.cancel", ID),
+            ("payments.confirm", ID),
+        ],
+    ),
+    ("payments.list", "200", &[("payments.get", FIRST)]),
+    ("refunds.create", "201", &[("refunds.get", ID)]),
+    ("plans.create", "201", &[("plans.get", ID)]),
+    (
+        "subscriptions.create",
+        "201",
+        &[
+            ("subscriptions.get", ID),
+            ("subscriptions.cancel", ID),
+            ("subscriptions.pause", ID),
+            ("subscriptions.resume", ID),
+        ],
+    ),
+    (
+        "payment_links.create",
+        "201",
+        &[("payment_links.get", ID), ("payment_links.cancel", ID)],
+    ),
     (
         "api_keys.create",
         "201",

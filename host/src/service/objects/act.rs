@@ -67,6 +67,7 @@ impl<K: Kind> Objects<K> {
     /// # Errors
     /// `invalid_state` when it is too late, `unsupported_by_provider`, and whatever a create may
     /// end with.
+    #[expect(clippy::too_many_arguments, reason = "who, by which request, on what")]
     pub async fn act(
         &self,
         caller: &Caller,

@@ -17,6 +17,8 @@ use crate::store::{StoreError, TenantTx};
 
 /// A provider is asked about one object this often at most.
 const REFRESH_EVERY: TimeDelta = TimeDelta::seconds(2);
+/// The same where something has just happened: a buyer has come back.
+const REFRESH_AGAIN_EVERY: TimeDelta = TimeDelta::milliseconds(500);
 /// A reader waits for the provider this long; then the stored object is the answer.
 const REFRESH_WAIT: Duration = Duration::from_secs(2);
 
@@ -71,7 +73,7 @@ impl<K: Kind> Objects<K> {
         let mut object = Object::<K>::from_row(row).map_err(&failed)?;
         if refresh
             && self.is_open(&object)
-            && let Some(fresh) = self.refresh(caller.tenant, &object).await
+            && let Some(fresh) = self.refresh(caller.tenant, &object, REFRESH_EVERY).await
         {
             object = fresh;
         }
@@ -90,12 +92,31 @@ impl<K: Kind> Objects<K> {
             && !asked_lately
     }
 
+    /// An object as the provider has it now, where that can be found out in time.
+    pub(in crate::service) async fn refreshed(
+        &self,
+        tenant: TenantId,
+        object: Object<K>,
+    ) -> Object<K> {
+        let now = self.parts.clock.now();
+        if K::is_terminal(object.status) || object.claimed_until.is_some_and(|until| until > now) {
+            return object;
+        }
+        let fresh = self.refresh(tenant, &object, REFRESH_AGAIN_EVERY).await;
+        fresh.unwrap_or(object)
+    }
+
     /// Asks the provider. Of many readers at once, one does; nobody waits longer than
     /// [`REFRESH_WAIT`], and the answer is stored even if nobody waits for it any more.
-    async fn refresh(&self, tenant: TenantId, object: &Object<K>) -> Option<Object<K>> {
+    async fn refresh(
+        &self,
+        tenant: TenantId,
+        object: &Object<K>,
+        every: TimeDelta,
+    ) -> Option<Object<K>> {
         let (this, object) = (self.clone(), object.clone());
         let work = self.parts.tasks.spawn(async move {
-            match this.begin_refresh(tenant, K::uuid(object.id)).await {
+            match this.begin_refresh(tenant, K::uuid(object.id), every).await {
                 Ok(true) => this.ask_or_bury(tenant, object).await,
                 Ok(false) => None,
                 Err(error) => {
@@ -124,17 +145,22 @@ impl<K: Kind> Objects<K> {
         }
     }
 
-    async fn begin_refresh(&self, tenant: TenantId, id: Uuid) -> Result<bool, StoreError> {
+    async fn begin_refresh(
+        &self,
+        tenant: TenantId,
+        id: Uuid,
+        every: TimeDelta,
+    ) -> Result<bool, StoreError> {
         let mut tx = self.parts.store.begin(tenant).await?;
         let is_mine = tx
-            .try_begin_refresh(id, self.parts.clock.now(), REFRESH_EVERY)
+            .try_begin_refresh(id, self.parts.clock.now(), every)
             .await?;
         tx.commit().await?;
         Ok(is_mine)
     }
 
     /// A message in its typed form.
-    pub(super) async fn find(
+    pub(in crate::service) async fn find(
         &self,
         tenant: TenantId,
         environment: Environment,

@@ -54,6 +54,9 @@ const CONNECTION_LAG: TimeDelta = TimeDelta::seconds(5);
 /// Objects that may equal a lost one; more than this in one window are not told apart.
 const TWINS_MAX: u32 = 200;
 
+/// What nobody has seen and no search finds is given up after this.
+const UNSEEN_FOR: TimeDelta = TimeDelta::minutes(30);
+
 /// As [`outcome::name`] has it.
 const NOT_SENT: &str = "not_sent";
 
@@ -204,12 +207,17 @@ impl<K: Kind> Objects<K> {
             tracing::error!(%error, object.id = %object.id, "cannot store what the provider said");
             None
         })?;
-        match K::due(&known) {
+        Some(self.follow_up(tenant, known).await)
+    }
+
+    /// Does what the provider waits for from our side. The object as it is then.
+    pub(super) async fn follow_up(&self, tenant: TenantId, object: Object<K>) -> Object<K> {
+        match K::due(&object) {
             Some(action) => self
-                .act_unasked(tenant, &known, action)
+                .act_unasked(tenant, &object, action)
                 .await
-                .or(Some(known)),
-            None => Some(known),
+                .unwrap_or(object),
+            None => object,
         }
     }
 
@@ -328,8 +336,37 @@ impl<K: Kind> Objects<K> {
             return Ok(None);
         };
         if first.outcome.as_deref() == Some(NOT_SENT) {
-            return self.conclude_not_sent(tenant, object).await;
+            let detail =
+                "Nothing was sent: the gateway was cut off before it could try another connection.";
+            return self
+                .conclude(tenant, object, ErrorCode::ProviderUnavailable, detail)
+                .await;
         }
+        let now = self.parts.clock.now();
+        let since = first.started_at;
+        let found = self
+            .search(tenant, object, (first, content, connection), chosen)
+            .await?;
+        let is_given_up = K::IS_HARMLESS_UNSEEN && now.signed_duration_since(since) > UNSEEN_FOR;
+        match found {
+            None if is_given_up => {
+                let detail =
+                    "The provider's answer was lost, and nobody was shown what it may have made.";
+                self.conclude(tenant, object, ErrorCode::ProviderUnavailable, detail)
+                    .await
+            }
+            found => Ok(found),
+        }
+    }
+
+    /// Asks the provider for an object by what the first attempt was.
+    async fn search(
+        &self,
+        tenant: TenantId,
+        object: &Object<K>,
+        (first, content, connection): (AttemptRow, Option<K::Content>, Option<ConnectionRow>),
+        chosen: Chosen,
+    ) -> Result<Option<Object<K>>, StoreError> {
         let now = self.parts.clock.now();
         if !connection.is_some_and(|row| was_unchanged_since(&row, first.started_at)) {
             // Perhaps another account, which does not know the first one's key.
@@ -355,12 +392,14 @@ impl<K: Kind> Objects<K> {
         self.look_up(tenant, object, &first, chosen).await
     }
 
-    /// The call is known to have sent nothing, and only that was not written into the object: it
-    /// was cut off on its way to another connection.
-    async fn conclude_not_sent(
+    /// Ends an object that is not at the provider, or might as well not be: the call sent nothing and
+    /// only that was not written into the object, or nobody can ever use what it made.
+    async fn conclude(
         &self,
         tenant: TenantId,
         object: &Object<K>,
+        code: ErrorCode,
+        detail: &str,
     ) -> Result<Option<Object<K>>, StoreError> {
         let now = self.parts.clock.now();
         let mut tx = self.parts.store.begin(tenant).await?;
@@ -377,10 +416,8 @@ impl<K: Kind> Objects<K> {
         object.claimed_until = None;
         object.status = K::failed();
         object.facts.set_failure(Failure {
-            code: ErrorCode::ProviderUnavailable.as_str().to_owned(),
-            message:
-                "Nothing was sent: the gateway was cut off before it could try another connection."
-                    .to_owned(),
+            code: code.as_str().to_owned(),
+            message: detail.to_owned(),
             retryable: true,
             provider_code: None,
             provider_message: None,

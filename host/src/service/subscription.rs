@@ -1,0 +1,600 @@
+//! Subscriptions.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use onerouter_domain::code::ErrorCode;
+use onerouter_domain::failure::Failure;
+use onerouter_domain::id::{ConnectionId, PlanId, SubscriptionId};
+use onerouter_domain::payment::SubscriptionStatus;
+use onerouter_domain::time;
+use onerouter_engine::wit::payments as shared;
+use onerouter_engine::wit::subscriptions as wit;
+use onerouter_engine::{Adapter, CallContext, CallReport};
+use onerouter_manifest::{Capability, Category};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::caller::{Caller, Origin};
+use super::kind::{
+    self, Action, CallIds, Facts, Kind, NoContent, Window, invalid_state, still_open,
+};
+use super::object::{Object, Reported};
+use super::objects::{Answer, Draft, Intent, Objects};
+use super::pages;
+use super::paying::{self, Customer, Moment, PlanRef, State};
+use super::plan::Plan;
+use super::refusal::{FieldMistake, Refusal};
+use super::view::payment::SubscriptionView;
+use crate::store::ObjectKind;
+
+/// A subscription that nobody agrees to is asked about for so long.
+const WATCHED_FOR: TimeDelta = TimeDelta::days(30);
+
+/// The kind.
+#[derive(Debug, Clone, Copy)]
+pub struct Subscription;
+
+/// What a caller asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubscriptionRequest {
+    /// What it charges. Until it is looked up, `provider_ref` is what the caller wrote.
+    pub plan: PlanRef,
+    /// The connection of a plan of ours.
+    pub connection_id: Option<ConnectionId>,
+    /// Who pays.
+    pub customer: Option<Customer>,
+    /// Charges until it ends.
+    pub total_count: Option<u32>,
+    /// How many of the plan.
+    pub quantity: u32,
+    /// Days until the first charge.
+    pub trial_days: Option<u32>,
+    /// When it begins.
+    pub start_date: Option<DateTime<Utc>>,
+    /// Whether the provider writes to the buyer.
+    pub customer_notify: Option<bool>,
+    /// Where the buyer goes afterwards.
+    pub return_url: Option<String>,
+    /// Where a buyer who gives up goes.
+    pub cancel_url: Option<String>,
+}
+
+/// An action that the gateway does later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Postponed {
+    /// Which one.
+    pub action: PostponedAction,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// What can be put off until the end of the cycle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PostponedAction {
+    /// Ends it.
+    Cancel,
+    /// Stops it.
+    Pause,
+}
+
+impl PostponedAction {
+    /// The name on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Cancel => CANCEL,
+            Self::Pause => PAUSE,
+        }
+    }
+}
+
+/// What is known of a subscription.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SubscriptionFacts {
+    /// The plan that it follows now, where it is another than the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<PlanRef>,
+    /// The provider's id of the plan that it follows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan_provider_ref: Option<String>,
+    /// The page on which the buyer agrees.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checkout_url: Option<String>,
+    /// End of what is paid for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub current_period_end: Option<DateTime<Utc>>,
+    /// Charges so far.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paid_count: Option<u32>,
+    /// What the gateway does later.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub postponed: Option<Postponed>,
+    /// Why it failed, or why the last charge did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+    /// What the adapter wants to be told again.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub state: State,
+    /// The provider's last raw answer: JSON text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provider_data: Option<String>,
+}
+
+impl Facts for SubscriptionFacts {
+    fn merge(&mut self, new: Self, moved: bool) {
+        self.plan_provider_ref = new.plan_provider_ref.or(self.plan_provider_ref.take());
+        self.checkout_url = new.checkout_url.or(self.checkout_url.take());
+        self.current_period_end = new.current_period_end.or(self.current_period_end);
+        self.paid_count = self.paid_count.max(new.paid_count);
+        if moved && !new.state.is_empty() {
+            self.state = new.state;
+        }
+        paying::keep_story(
+            (&mut self.failure, &mut self.provider_data),
+            (new.failure, new.provider_data),
+            moved,
+        );
+    }
+
+    fn set_failure(&mut self, failure: Failure) {
+        self.failure = Some(failure);
+    }
+}
+
+/// What can be done with a subscription.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SubscriptionAction {
+    /// Ends it.
+    Cancel(Moment),
+    /// Stops charging.
+    Pause(Moment),
+    /// Goes on.
+    Resume,
+    /// Follows another plan.
+    ChangePlan(PlanRef, Option<Moment>),
+}
+
+const CANCEL: &str = "cancel";
+const PAUSE: &str = "pause";
+const RESUME: &str = "resume";
+const CHANGE_PLAN: &str = "change_plan";
+
+impl Action for SubscriptionAction {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Cancel(_) => CANCEL,
+            Self::Pause(_) => PAUSE,
+            Self::Resume => RESUME,
+            Self::ChangePlan(..) => CHANGE_PLAN,
+        }
+    }
+}
+
+/// A plan as a caller named it.
+struct NamedPlan {
+    plan: PlanRef,
+    connection: Option<ConnectionId>,
+}
+
+impl Objects<Subscription> {
+    /// Begins a subscription to a plan of ours or of the provider's, once per key.
+    ///
+    /// # Errors
+    /// `not_found` for the plan, `invalid_state` while it is not active, and whatever a create may end
+    /// with.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "who, by which request, what, and of whose"
+    )]
+    pub async fn subscribe(
+        &self,
+        plans: &Objects<Plan>,
+        caller: &Caller,
+        origin: &Origin,
+        intent: Intent,
+        mut new: Draft<Subscription>,
+    ) -> Result<Answer, Refusal> {
+        let named = plan(plans, caller, &new.request.plan.provider_ref, "/plan_id").await?;
+        new.request.plan = named.plan;
+        new.request.connection_id = named.connection;
+        self.create(caller, origin, intent, new).await
+    }
+
+    /// Has a subscription follow another plan.
+    ///
+    /// # Errors
+    /// As [`Objects::subscribe`].
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "who, by which request, what, and of whose"
+    )]
+    pub async fn change_plan(
+        &self,
+        plans: &Objects<Plan>,
+        caller: &Caller,
+        origin: &Origin,
+        intent: Intent,
+        id: SubscriptionId,
+        new_plan: &str,
+        moment: Option<Moment>,
+    ) -> Result<Answer, Refusal> {
+        let subscription = self.find(caller.tenant, caller.environment, id).await?;
+        let named = plan(plans, caller, new_plan, "/new_plan_id").await?;
+        if named
+            .connection
+            .is_some_and(|connection| connection != subscription.connection_id)
+        {
+            return Err(Refusal::invalid(vec![FieldMistake::new(
+                "/new_plan_id",
+                "invalid",
+                format!("must be a plan at {}", subscription.provider),
+            )]));
+        }
+        let action = SubscriptionAction::ChangePlan(named.plan, moment);
+        self.act(caller, origin, intent, id, action).await
+    }
+}
+
+/// A plan of ours by our id or the provider's; else what the provider may know.
+async fn plan(
+    plans: &Objects<Plan>,
+    caller: &Caller,
+    text: &str,
+    pointer: &str,
+) -> Result<NamedPlan, Refusal> {
+    let is_ours = text.parse::<PlanId>().is_ok();
+    let found = match plans.find_named(caller, text, pointer).await {
+        Err(refusal) if refusal.code == ErrorCode::NotFound && !is_ours => {
+            return Ok(NamedPlan {
+                plan: PlanRef {
+                    id: None,
+                    provider_ref: text.to_owned(),
+                    state: Vec::new(),
+                },
+                connection: None,
+            });
+        }
+        found => found?,
+    };
+    let not_ready = || {
+        Refusal::new(
+            ErrorCode::InvalidState,
+            format!("The plan is {}; it must be active.", found.status),
+        )
+        .about(found.id)
+    };
+    let plan = found.plan_ref().ok_or_else(not_ready)?;
+    if found.status != onerouter_domain::payment::PlanStatus::Active {
+        return Err(not_ready());
+    }
+    Ok(NamedPlan {
+        plan,
+        connection: Some(found.connection_id),
+    })
+}
+
+impl Object<Subscription> {
+    /// The plan that it follows, as users name it.
+    #[must_use]
+    pub fn plan_shown(&self) -> &str {
+        let facts = &self.facts;
+        let changed = facts.plan.as_ref().filter(|plan| {
+            facts
+                .plan_provider_ref
+                .as_ref()
+                .is_none_or(|now| *now == plan.provider_ref)
+        });
+        changed.unwrap_or(&self.request.plan).shown()
+    }
+
+    /// Whether there is something for the buyer to agree to: the subscription, other means of payment, or
+    /// another plan.
+    #[must_use]
+    pub fn waits_for_buyer(&self) -> bool {
+        let facts = &self.facts;
+        let changes = facts
+            .plan
+            .as_ref()
+            .is_some_and(|plan| facts.plan_provider_ref.as_ref() != Some(&plan.provider_ref));
+        match self.status {
+            SubscriptionStatus::Unknown
+            | SubscriptionStatus::Created
+            | SubscriptionStatus::PastDue => true,
+            SubscriptionStatus::Trialing
+            | SubscriptionStatus::Active
+            | SubscriptionStatus::Paused => changes,
+            SubscriptionStatus::Canceled
+            | SubscriptionStatus::Completed
+            | SubscriptionStatus::Expired
+            | SubscriptionStatus::Failed => false,
+        }
+    }
+
+    fn reference(&self, provider_ref: &str) -> shared::Reference {
+        shared::Reference {
+            object_id: Some(self.id.to_string()),
+            provider_id: provider_ref.to_owned(),
+            provider_payment_id: None,
+            amount: None,
+            state: self.facts.state.clone(),
+        }
+    }
+}
+
+impl Kind for Subscription {
+    type Id = SubscriptionId;
+    type Status = SubscriptionStatus;
+    type Request = SubscriptionRequest;
+    type Content = NoContent;
+    type Facts = SubscriptionFacts;
+    type Action = SubscriptionAction;
+
+    const NAME: &'static str = "subscription";
+    const OBJECT: ObjectKind = ObjectKind::Subscription;
+    const HAS_CONTENT: bool = false;
+    const NOUN: &'static str = "subscription";
+    const CATEGORY: Category = Category::Payments;
+    const CREATE: Capability = Capability::Subscriptions;
+    const CREATE_NAME: &'static str = "create";
+    const CREATE_OPERATION: &'static str = "subscriptions.create";
+    const IS_ALONE: bool = true;
+    const IS_FOUND_EXACTLY: bool = true;
+    const REPORTS_COMMUTE: bool = false;
+
+    fn id(uuid: Uuid) -> SubscriptionId {
+        SubscriptionId::from_uuid(uuid)
+    }
+
+    fn uuid(id: SubscriptionId) -> Uuid {
+        id.uuid()
+    }
+
+    fn queued() -> SubscriptionStatus {
+        SubscriptionStatus::Created
+    }
+
+    fn failed() -> SubscriptionStatus {
+        SubscriptionStatus::Failed
+    }
+
+    fn unknown() -> SubscriptionStatus {
+        SubscriptionStatus::Unknown
+    }
+
+    fn is_terminal(status: SubscriptionStatus) -> bool {
+        status.is_terminal()
+    }
+
+    fn merge(
+        status: SubscriptionStatus,
+        _facts: &SubscriptionFacts,
+        reported: SubscriptionStatus,
+    ) -> SubscriptionStatus {
+        status.follow(reported)
+    }
+
+    fn connection(request: &SubscriptionRequest) -> Option<ConnectionId> {
+        request.connection_id
+    }
+
+    fn is_word_on_the_first(code: &str) -> bool {
+        paying::is_word_on_the_first(code)
+    }
+
+    async fn create(
+        adapter: &Adapter,
+        context: &CallContext,
+        ids: CallIds,
+        object: &Object<Self>,
+        _content: &NoContent,
+    ) -> CallReport<Reported<Self>> {
+        let request = to_wit(ids, object);
+        adapter
+            .subscription_create(context, &request)
+            .await
+            .map(from_wit)
+    }
+
+    async fn get(
+        adapter: &Adapter,
+        context: &CallContext,
+        object: &Object<Self>,
+        provider_ref: &str,
+    ) -> CallReport<Reported<Self>> {
+        let subscription = object.reference(provider_ref);
+        adapter
+            .subscription_get(context, &subscription)
+            .await
+            .map(from_wit)
+    }
+
+    async fn find(
+        adapter: &Adapter,
+        context: &CallContext,
+        ids: CallIds,
+        object: &Object<Self>,
+        window: Window,
+    ) -> Option<CallReport<Vec<Reported<Self>>>> {
+        if !adapter.can(Capability::SubscriptionLookup) {
+            return None;
+        }
+        let window = shared::Window {
+            after: window.after_ms,
+            before: window.before_ms,
+        };
+        let request = to_wit(ids, object);
+        let report = adapter.subscription_find(context, &request, window).await;
+        Some(report.map(|found| found.into_iter().map(from_wit).collect()))
+    }
+
+    fn needed_for(_action: &SubscriptionAction) -> Capability {
+        Capability::Subscriptions
+    }
+
+    fn allow(object: &Object<Self>, action: &SubscriptionAction) -> Result<(), Refusal> {
+        let is_paused = object.status == SubscriptionStatus::Paused;
+        match action {
+            SubscriptionAction::Cancel(_) => still_open(object, "canceled any more"),
+            SubscriptionAction::Pause(_) if is_paused => Err(invalid_state(object, "paused again")),
+            SubscriptionAction::Pause(_) => still_open(object, "paused any more"),
+            // A pause that is still to come is taken back.
+            SubscriptionAction::Resume if is_paused || object.facts.postponed.is_some() => Ok(()),
+            SubscriptionAction::Resume => Err(invalid_state(object, "resumed")),
+            SubscriptionAction::ChangePlan(..) => still_open(object, "changed any more"),
+        }
+    }
+
+    async fn act(
+        adapter: &Adapter,
+        context: &CallContext,
+        ids: CallIds,
+        object: &Object<Self>,
+        provider_ref: &str,
+        action: &SubscriptionAction,
+    ) -> CallReport<Reported<Self>> {
+        let subscription = object.reference(provider_ref);
+        let attempt = paying::attempt(&ids);
+        let report = match action {
+            SubscriptionAction::Cancel(moment) => {
+                let moment = moment.to_wit();
+                adapter
+                    .subscription_cancel(context, &subscription, moment, &attempt)
+                    .await
+            }
+            SubscriptionAction::Pause(moment) => {
+                let moment = moment.to_wit();
+                adapter
+                    .subscription_pause(context, &subscription, moment, &attempt)
+                    .await
+            }
+            SubscriptionAction::Resume if object.status != SubscriptionStatus::Paused => {
+                // Only what was put off is taken back: the provider knows nothing of it.
+                adapter.subscription_get(context, &subscription).await
+            }
+            SubscriptionAction::Resume => {
+                adapter
+                    .subscription_resume(context, &subscription, &attempt)
+                    .await
+            }
+            SubscriptionAction::ChangePlan(plan, moment) => {
+                let moment = moment.map(Moment::to_wit);
+                let plan = plan.to_wit();
+                adapter
+                    .subscription_change_plan(context, &subscription, &plan, moment, &attempt)
+                    .await
+            }
+        };
+        report.map(from_wit)
+    }
+
+    fn has_happened(object: &Object<Self>, action: &str) -> bool {
+        match action {
+            CANCEL => object.status == SubscriptionStatus::Canceled,
+            PAUSE => object.status == SubscriptionStatus::Paused,
+            RESUME => object.status == SubscriptionStatus::Active,
+            _ => false,
+        }
+    }
+
+    fn postpone(object: &mut Object<Self>, action: &SubscriptionAction) -> Option<DateTime<Utc>> {
+        let action = match action {
+            SubscriptionAction::Cancel(Moment::CycleEnd) => PostponedAction::Cancel,
+            SubscriptionAction::Pause(Moment::CycleEnd) => PostponedAction::Pause,
+            SubscriptionAction::Cancel(Moment::Now)
+            | SubscriptionAction::Pause(Moment::Now)
+            | SubscriptionAction::Resume
+            | SubscriptionAction::ChangePlan(..) => return None,
+        };
+        let at = object.facts.current_period_end?;
+        object.facts.postponed = Some(Postponed { action, at });
+        Some(at)
+    }
+
+    fn postponed(object: &Object<Self>) -> Option<(SubscriptionAction, DateTime<Utc>)> {
+        let Postponed { action, at } = object.facts.postponed?;
+        let action = match action {
+            PostponedAction::Cancel => SubscriptionAction::Cancel(Moment::Now),
+            PostponedAction::Pause => SubscriptionAction::Pause(Moment::Now),
+        };
+        Some((action, at))
+    }
+
+    fn acted(object: &mut Object<Self>, action: &SubscriptionAction) {
+        match action {
+            SubscriptionAction::ChangePlan(plan, _) => object.facts.plan = Some(plan.clone()),
+            SubscriptionAction::Cancel(_)
+            | SubscriptionAction::Pause(_)
+            | SubscriptionAction::Resume => object.facts.postponed = None,
+        }
+    }
+
+    fn watch_again(object: &Object<Self>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let is_waiting = object.status == SubscriptionStatus::Created;
+        // Its next charge changes it; afterwards it is looked at once.
+        let next = object.facts.current_period_end.filter(|_| !is_waiting);
+        if object.status.is_terminal() {
+            return None;
+        }
+        match next {
+            Some(end) if end > now => Some(end + TimeDelta::hours(1)),
+            Some(_) => Some(now + TimeDelta::hours(12)),
+            None => pages::look_again(object.created_at, now, WATCHED_FOR),
+        }
+    }
+
+    fn no_content() -> Option<NoContent> {
+        Some(NoContent {})
+    }
+
+    fn present(object: &Object<Self>, _content: Option<&NoContent>) -> Vec<u8> {
+        serde_json::to_vec(&SubscriptionView::from(object)).unwrap_or_default()
+    }
+}
+
+fn to_wit(ids: CallIds, object: &Object<Subscription>) -> wit::CreateRequest {
+    let request = &object.request;
+    let attempt = paying::attempt(&ids);
+    // From when it was claimed, so that a repetition says the same.
+    let after_trial = request
+        .trial_days
+        .map(|days| object.created_at + TimeDelta::days(days.into()));
+    wit::CreateRequest {
+        object_id: ids.object_id,
+        attempt,
+        plan: request.plan.to_wit(),
+        customer: request.customer.as_ref().map(Customer::to_wit),
+        total_count: request.total_count,
+        quantity: request.quantity,
+        start_at: request.start_date.or(after_trial).map(time::to_millis),
+        customer_notify: request.customer_notify,
+        return_url: request.return_url.clone(),
+        cancel_url: request.cancel_url.clone(),
+        metadata: paying::pairs(object.metadata.pairs()),
+        extra: Vec::new(),
+    }
+}
+
+fn from_wit(subscription: wit::Subscription) -> Reported<Subscription> {
+    let end = subscription
+        .current_period_end
+        .and_then(|millis| DateTime::from_timestamp_millis(i64::try_from(millis).ok()?));
+    Reported {
+        provider_ref: subscription.provider_id,
+        status: subscription
+            .status
+            .parse()
+            .unwrap_or(SubscriptionStatus::Unknown),
+        facts: SubscriptionFacts {
+            plan: None,
+            plan_provider_ref: subscription.plan_provider_id,
+            checkout_url: subscription.checkout_url,
+            current_period_end: end,
+            paid_count: subscription.paid_count,
+            postponed: None,
+            failure: subscription.failure.map(kind::failure),
+            state: subscription.state,
+            provider_data: subscription.raw,
+        },
+    }
+}

@@ -1,0 +1,136 @@
+//! Bad requests: refused before anything is sent, with the place of each mistake.
+
+use serde_json::{Value, json};
+
+use crate::rig::{Shop, with_each_provider};
+
+with_each_provider!(
+    amounts_are_exact_or_refused,
+    mistakes_are_named_all_at_once,
+    what_the_providers_do_not_have_is_said_to_be_so,
+);
+
+async fn amounts_are_exact_or_refused(shop: Shop) {
+    let provider = shop.provider.name;
+    for (amount, currency) in [
+        ("0", "USD"),
+        ("-1", "USD"),
+        ("0.001", "USD"),
+        ("1e2", "USD"),
+        ("1,00", "USD"),
+        ("", "USD"),
+        (" 1", "USD"),
+        ("NaN", "USD"),
+        ("1.5", "JPY"),
+        ("1.2345", "KWD"),
+        ("+1", "USD"),
+        (".5", "USD"),
+        ("99999999999999999999", "USD"),
+    ] {
+        let body = json!({"amount": amount, "currency": currency, "provider": provider});
+        let refused = shop.caller.post("/v1/payments", body).await;
+        assert_eq!(
+            (refused.status, refused.code()),
+            (422, "validation_failed"),
+            "{amount}: {refused:?}"
+        );
+        assert_eq!(refused.pointers(), ["/amount"], "{amount}");
+    }
+    // A number is taken as it is written.
+    for number in ["5e1", "1E2", "50.001", "0.1e1"] {
+        let body =
+            format!("{{\"amount\":{number},\"currency\":\"USD\",\"provider\":\"{provider}\"}}");
+        let refused = shop
+            .caller
+            .send(
+                reqwest::Method::POST,
+                "/v1/payments",
+                Some(body.into_bytes()),
+            )
+            .await;
+        assert_eq!(refused.pointers(), ["/amount"], "{number}: {refused:?}");
+    }
+    // The provider's own rules.
+    let fractions = match provider {
+        "paypal" => [("10.5", "HUF"), ("10.5", "TWD")].as_slice(),
+        _ => [("0.50", "INR"), ("1.001", "KWD")].as_slice(),
+    };
+    for (amount, currency) in fractions {
+        let body = json!({"amount": amount, "currency": currency, "provider": provider});
+        let refused = shop.caller.post("/v1/payments", body).await;
+        assert_eq!(
+            (refused.status, refused.code()),
+            (422, "validation_failed"),
+            "{amount}: {refused:?}"
+        );
+        assert_eq!(refused.pointers(), ["/amount"], "{amount}");
+    }
+    // A currency that it does not take.
+    let body = json!({"amount": "10.000", "currency": if provider == "paypal" { "KWD" } else { "KPW" }, "provider": provider});
+    let refused = shop.caller.post("/v1/payments", body).await;
+    assert_eq!(refused.status, 422, "{refused:?}");
+    assert!(
+        ["unsupported_by_provider", "no_connection"].contains(&refused.code()),
+        "{refused:?}"
+    );
+    assert!(shop.effects(shop.provider.order).await.is_empty());
+    assert!(shop.requests("POST", "order").await.is_empty());
+}
+
+async fn mistakes_are_named_all_at_once(shop: Shop) {
+    let long = "x".repeat(1_001);
+    let refused = shop.caller.post("/v1/payments", json!({
+        "amount": "1.00", "currency": "usd!", "receipt": "", "description": long, "method": 7,
+        "customer": {"email": "nobody", "shoe": 1}, "return_url": "javascript:alert(1)",
+        "cancel_url": "https://user:pw@shop.example/", "capture": "later", "upi_app": "",
+        "metadata": {"a b": "c"}, "colour": "red",
+    })).await;
+    assert_eq!(
+        (refused.status, refused.code()),
+        (422, "validation_failed"),
+        "{refused:?}"
+    );
+    let mut pointers = refused.pointers();
+    pointers.sort_unstable();
+    pointers.dedup();
+    let expected = [
+        "/cancel_url",
+        "/capture",
+        "/colour",
+        "/currency",
+        "/customer/email",
+        "/customer/shoe",
+        "/description",
+        "/metadata/a b",
+        "/method",
+        "/receipt",
+        "/return_url",
+        "/upi_app",
+    ];
+    assert_eq!(pointers, expected, "{refused:?}");
+    let both = json!({"amount": 1, "currency": "USD", "metadata": {"a": "b"}, "notes": {"a": "c"}});
+    assert_eq!(shop.caller.post("/v1/payments", both).await.status, 422);
+}
+
+async fn what_the_providers_do_not_have_is_said_to_be_so(shop: Shop) {
+    for (method, path) in [
+        ("POST", "/v1/payment-methods"),
+        ("GET", "/v1/payment-methods"),
+        ("POST", "/v1/marketplace/split-payments"),
+    ] {
+        let method = method.parse().unwrap();
+        let reply = shop
+            .caller
+            .send(
+                method,
+                path,
+                Some(Value::Object(Default::default()).to_string().into_bytes()),
+            )
+            .await;
+        assert_eq!(
+            (reply.status, reply.code()),
+            (422, "unsupported_by_provider"),
+            "{path}: {reply:?}"
+        );
+    }
+}
