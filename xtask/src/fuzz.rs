@@ -71,8 +71,8 @@ pub(crate) fn targets(soak: &Soak<'_>) -> Result<()> {
 pub(crate) fn openapi(soak: &Soak<'_>) -> Result<()> {
     let variables = [
         (
-            python::SCHEMATHESIS_VARIABLE,
-            python::schemathesis(soak.workspace)?.into(),
+            python::SCHEMATHESIS.variable,
+            python::SCHEMATHESIS.provide(soak.workspace)?.into(),
         ),
         (
             "ONEROUTER_TEST_PLUGINS_DIR",
@@ -87,8 +87,8 @@ pub(crate) fn openapi(soak: &Soak<'_>) -> Result<()> {
     ];
     soak::test(
         soak.workspace,
-        python::SCHEMATHESIS_TEST_FILE,
-        python::SCHEMATHESIS_TEST,
+        python::SCHEMATHESIS.test_file,
+        python::SCHEMATHESIS.test,
         &variables,
     )
     .context("requests that follow the OpenAPI document")

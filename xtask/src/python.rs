@@ -16,34 +16,70 @@ const PYTHON: &str = "bin/python";
 /// Holds the lock. Written last: a folder without it is one that was not finished.
 const INSTALLED: &str = "installed.txt";
 
-/// Where the test looks for the program.
-pub(crate) const SCHEMATHESIS_VARIABLE: &str = "ONEROUTER_TEST_SCHEMATHESIS";
-/// The only test that does, and its file.
-pub(crate) const SCHEMATHESIS_TEST_FILE: &str = "openapi_fuzz";
-pub(crate) const SCHEMATHESIS_TEST: &str =
-    "no_request_that_the_document_allows_or_forbids_gets_another_answer_than_it_says";
-
-const SCHEMATHESIS: &str = "bin/schemathesis";
-
-/// The program that holds the gateway against its OpenAPI document.
-pub(crate) fn schemathesis(workspace: &Workspace) -> Result<PathBuf> {
-    let (folder, lock) = of_schemathesis(workspace);
-    provide(&folder, &lock).context("Schemathesis, which the test openapi_fuzz runs")?;
-    Ok(folder.join(SCHEMATHESIS))
+/// A program that a test runs.
+#[derive(Debug)]
+pub(crate) struct Program {
+    /// For people, with the test.
+    title: &'static str,
+    /// Where the test looks for it.
+    pub(crate) variable: &'static str,
+    /// The only test that does, and its file.
+    pub(crate) test_file: &'static str,
+    pub(crate) test: &'static str,
+    /// Of the environment, below the target folder.
+    name: &'static str,
+    /// What is installed.
+    lock: &'static str,
+    /// What is run, in the environment.
+    program: &'static str,
 }
 
-/// The same, if it is there already.
-pub(crate) fn find_schemathesis(workspace: &Workspace) -> Option<PathBuf> {
-    let (folder, lock) = of_schemathesis(workspace);
-    let wanted = fs::read_to_string(lock).ok()?;
-    is_provided(&folder, &wanted).then(|| folder.join(SCHEMATHESIS))
-}
+/// Holds the gateway against its OpenAPI document.
+pub(crate) const SCHEMATHESIS: Program = Program {
+    title: "Schemathesis, which the test openapi_fuzz runs",
+    variable: "ONEROUTER_TEST_SCHEMATHESIS",
+    test_file: "openapi_fuzz",
+    test: "no_request_that_the_document_allows_or_forbids_gets_another_answer_than_it_says",
+    name: "schemathesis",
+    lock: "tests/schemathesis/requirements.txt",
+    program: "bin/schemathesis",
+};
 
-fn of_schemathesis(workspace: &Workspace) -> (PathBuf, PathBuf) {
-    (
-        workspace.target.join("python/schemathesis"),
-        workspace.root.join("tests/schemathesis/requirements.txt"),
-    )
+/// The interpreter with the client that is on PyPI as `onerouter`.
+pub(crate) const PUBLISHED_CLIENT: Program = Program {
+    title: "the published client, which the test published_client runs",
+    variable: "ONEROUTER_TEST_PUBLISHED_CLIENT",
+    test_file: "published_client",
+    test: "every_call_of_the_published_client_works_unmodified",
+    name: "published-client",
+    lock: "tests/published_client/requirements.txt",
+    program: PYTHON,
+};
+
+/// All of them.
+pub(crate) const PROGRAMS: [&Program; 2] = [&SCHEMATHESIS, &PUBLISHED_CLIENT];
+
+impl Program {
+    /// Where it is, installed if need be.
+    pub(crate) fn provide(&self, workspace: &Workspace) -> Result<PathBuf> {
+        let (folder, lock) = self.places(workspace);
+        provide(&folder, &lock).context(self.title)?;
+        Ok(folder.join(self.program))
+    }
+
+    /// The same, if it is there already.
+    pub(crate) fn find(&self, workspace: &Workspace) -> Option<PathBuf> {
+        let (folder, lock) = self.places(workspace);
+        let wanted = fs::read_to_string(lock).ok()?;
+        is_provided(&folder, &wanted).then(|| folder.join(self.program))
+    }
+
+    fn places(&self, workspace: &Workspace) -> (PathBuf, PathBuf) {
+        (
+            workspace.target.join("python").join(self.name),
+            workspace.root.join(self.lock),
+        )
+    }
 }
 
 /// The interpreter of the gateways that benchmarks compare with.

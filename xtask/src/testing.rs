@@ -9,6 +9,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, ensure};
 
 use crate::postgres::{Commits, Postgres};
+use crate::python::Program;
 use crate::workspace::{Workspace, without_cargo_run};
 use crate::{apart, lint, plugins, process, python, toolchain};
 
@@ -42,7 +43,7 @@ pub(crate) fn run(workspace: &Workspace, with_lint: bool, args: &[OsString]) -> 
 
     let start = Instant::now();
     let mut environment = Environment::provide(workspace, "debug", Commits::Forgetful)?;
-    environment.add_schemathesis(workspace, may_run_schemathesis(args));
+    environment.add_programs(workspace, |program| may_run(program, args));
     let mut test = |name: &'static str, cargo: &mut Command| -> Result<()> {
         if !environment.run(cargo)?.success() {
             failed.push(name);
@@ -80,7 +81,7 @@ pub(crate) fn with_environment(workspace: &Workspace, words: &[OsString]) -> Res
     command.args(args);
     without_cargo_run(&mut command);
     let mut environment = Environment::provide(workspace, "debug", Commits::Forgetful)?;
-    environment.add_schemathesis(workspace, names_schemathesis(words));
+    environment.add_programs(workspace, |program| names(program, words));
     let status = environment.run(&mut command)?;
     Ok(process::exit_code(status))
 }
@@ -112,25 +113,25 @@ fn chooses_package(args: &[OsString]) -> bool {
         .any(|arg| arg.starts_with("-p") || arg.starts_with("--package"))
 }
 
-/// Whether the test that needs Schemathesis can be among those. Arguments that choose packages leave
-/// it in; any other has to name it.
-fn may_run_schemathesis(args: &[OsString]) -> bool {
+/// Whether the test that needs a program can be among those. Arguments that choose packages leave it in;
+/// any other has to name it.
+fn may_run(program: &Program, args: &[OsString]) -> bool {
     let mut args_left = args.iter().filter_map(|arg| arg.to_str());
     let mut may = true;
     while let Some(arg) = args_left.next() {
         match arg {
             "-p" | "--package" => may &= args_left.next() == Some(TESTS_PACKAGE),
             "--workspace" | "--no-fail-fast" => {}
-            _ => return names_schemathesis(args),
+            _ => return names(program, args),
         }
     }
     may
 }
 
-fn names_schemathesis(args: &[OsString]) -> bool {
+fn names(program: &Program, args: &[OsString]) -> bool {
     args.iter().filter_map(|arg| arg.to_str()).any(|arg| {
-        let is_part_of_its_name = !arg.is_empty() && python::SCHEMATHESIS_TEST.contains(arg);
-        is_part_of_its_name || arg.contains(python::SCHEMATHESIS_TEST_FILE)
+        let is_part_of_its_name = !arg.is_empty() && program.test.contains(arg);
+        is_part_of_its_name || arg.contains(program.test_file)
     })
 }
 
@@ -166,19 +167,21 @@ impl Environment {
         })
     }
 
-    /// Installed only where it is needed: that takes a minute, and the network. The test says so
-    /// where it is missing.
-    fn add_schemathesis(&mut self, workspace: &Workspace, is_needed: bool) {
-        let program = if is_needed {
-            python::schemathesis(workspace)
-                .inspect_err(|error| eprintln!("xtask: {error:#}"))
-                .ok()
-        } else {
-            python::find_schemathesis(workspace)
-        };
-        if let Some(program) = program {
-            let variable = (python::SCHEMATHESIS_VARIABLE, program.into());
-            self.variables.push(variable);
+    /// Installed only where they are needed: that takes a minute, and the network. The tests say so
+    /// where they are missing.
+    fn add_programs(&mut self, workspace: &Workspace, is_needed: impl Fn(&Program) -> bool) {
+        for program in python::PROGRAMS {
+            let path = if is_needed(program) {
+                program
+                    .provide(workspace)
+                    .inspect_err(|error| eprintln!("xtask: {error:#}"))
+                    .ok()
+            } else {
+                program.find(workspace)
+            };
+            if let Some(path) = path {
+                self.variables.push((program.variable, path.into()));
+            }
         }
     }
 
@@ -201,18 +204,25 @@ mod tests {
         assert!(!chooses(&[]));
     }
     #[test]
-    fn schemathesis_is_installed_only_for_runs_that_may_have_its_test() {
-        let may = |args: &[&str]| {
-            may_run_schemathesis(&args.iter().map(OsString::from).collect::<Vec<_>>())
+    fn a_program_is_installed_only_for_runs_that_may_have_its_test() {
+        let may = |program: &Program, args: &[&str]| {
+            may_run(
+                program,
+                &args.iter().map(OsString::from).collect::<Vec<_>>(),
+            )
         };
-        assert!(may(&[]));
-        assert!(may(&["--no-fail-fast"]));
-        assert!(may(&["-p", "onerouter-tests"]));
-        assert!(may(&["--test", "openapi_fuzz"]));
-        assert!(may(&["-E", "binary(openapi_fuzz) | test(sms)"]));
-        assert!(may(&["no_request_that_the_document"]));
-        assert!(!may(&["-p", "onerouter-domain"]));
-        assert!(!may(&["-p", "onerouter-tests", "--test", "edge"]));
-        assert!(!may(&["second_request"]));
+        for program in python::PROGRAMS {
+            assert!(may(program, &[]));
+            assert!(may(program, &["--no-fail-fast"]));
+            assert!(may(program, &["-p", "onerouter-tests"]));
+            assert!(may(program, &["--test", program.test_file]));
+            assert!(!may(program, &["-p", "onerouter-domain"]));
+            assert!(!may(program, &["-p", "onerouter-tests", "--test", "edge"]));
+            assert!(!may(program, &["second_request"]));
+        }
+        let fuzz = &python::SCHEMATHESIS;
+        assert!(may(fuzz, &["-E", "binary(openapi_fuzz) | test(sms)"]));
+        assert!(may(fuzz, &["no_request_that_the_document"]));
+        assert!(!may(&python::PUBLISHED_CLIENT, &["--test", "openapi_fuzz"]));
     }
 }
