@@ -284,9 +284,7 @@ mod tests {
     fn a_change_waits_for_the_buyer_where_there_is_a_link() {
         let before = || {
             let body = subscription::tests::body("ACTIVE", "null");
-            Seen::of(&answer(200, &body), u64::MAX)
-                .unwrap()
-                .subscription
+            Seen::of(&answer(200, &body)).unwrap().subscription
         };
         let asked = r#"{"plan_id":"P-2","links":[{"href":"https://www.paypal.com/agree","rel":"approve"}]}"#;
         let revised_to = |body: &str| revised(before(), &answer(200, body));

@@ -14,6 +14,8 @@ use onerouter_plugin::url::Url;
 use crate::refusal;
 
 const BASE: &str = "https://api.razorpay.com/v1";
+/// Of the 30 s that a call may take.
+const GLANCE_MS: u32 = 3_000;
 const ID_BYTES_MAX: usize = 255;
 const ADDRESS_BYTES_MAX: usize = 2_048;
 
@@ -31,6 +33,12 @@ pub(crate) fn read(url: Url) -> Result<Answer, CallError> {
     } else {
         Err(refusal::after_read(&answer))
     }
+}
+
+/// Reads what is not worth waiting for, nor failing for.
+pub(crate) fn glance(url: Url) -> Option<Answer> {
+    let answer = send(Request::get(url).timeout_ms(GLANCE_MS)).ok()?;
+    answer.is_success().then_some(answer)
 }
 
 /// Changes something. The answer may be a refusal.

@@ -60,20 +60,9 @@ pub(crate) struct Seen {
 /// `GET /v1/orders/{id}/payments`
 pub(crate) fn look(order_id: &str) -> Result<Seen, CallError> {
     let answer = api::read(api::url("orders").segment(order_id).segment("payments"))?;
-    let mut seen =
-        Seen::of(&answer).ok_or_else(|| failure::unreadable_after_read(answer.status))?;
-    if let Standing::Paid(attempt) = &mut seen.standing
-        && attempt.method.as_deref() == Some("card")
-    {
-        // The list says of a card nothing but its id. Not worth failing for.
-        let url = api::url("payments").segment(&attempt.id);
-        if let Ok(answer) = api::read(url.query("expand[]", "card"))
-            && let Some(expanded) = answer.object().as_ref().and_then(Attempt::read)
-        {
-            attempt.details = expanded.details;
-        }
-    }
-    Ok(seen)
+    Seen::of(&answer)
+        .map(Seen::with_card)
+        .ok_or_else(|| failure::unreadable_after_read(answer.status))
 }
 
 impl Seen {
@@ -98,6 +87,22 @@ impl Seen {
     pub(crate) fn of_one(answer: &Answer) -> Option<Self> {
         let attempt = Attempt::read(&answer.object()?)?;
         Self::of_attempts(alloc::vec![attempt], answer.raw())
+    }
+
+    /// The same with what is known of the card, where one paid: lists and captures say nothing but its id.
+    /// Not worth failing for.
+    pub(crate) fn with_card(mut self) -> Self {
+        if let Standing::Paid(attempt) = &mut self.standing
+            && attempt.method.as_deref() == Some("card")
+        {
+            let url = api::url("payments").segment(&attempt.id);
+            if let Some(answer) = api::glance(url.query("expand[]", "card"))
+                && let Some(expanded) = answer.object().as_ref().and_then(Attempt::read)
+            {
+                attempt.details = expanded.details;
+            }
+        }
+        self
     }
 
     fn of_attempts(attempts: Vec<Attempt>, raw: Option<String>) -> Option<Self> {

@@ -54,7 +54,7 @@ pub(crate) fn capture(payment: &Reference, amount: &Money) -> Result<Payment, Ca
     let order = &payment.provider_id;
     if answer.is_success() {
         return Seen::of_one(&answer)
-            .map(|seen| shown::payment(order, seen))
+            .map(|seen| shown::payment(order, seen.with_card()))
             .ok_or_else(|| failure::unreadable_after_write(answer.status));
     }
     match refusal::meaning(&answer) {

@@ -12,10 +12,12 @@ use tempfile::TempDir;
 use crate::conditions::tool;
 use crate::load::Target;
 use crate::process::{Process, free_address, listening};
-use crate::provider::{ACCOUNT, HOST, Provider, SENDER, TOKEN};
+use crate::provider::{ACCOUNT, HOST, PAYMENTS_HOST, PAYMENTS_KEY, Provider, SENDER, TOKEN};
 use crate::roles;
 
 pub(crate) const BODY: &str = r#"{"to":"+14155550123","body":"Your code is 123456."}"#;
+pub(crate) const PAYMENT: &str =
+    r#"{"amount":500.00,"currency":"INR","receipt":"r-17","return_url":"https://shop.example/"}"#;
 
 /// A running gateway.
 #[derive(Debug)]
@@ -65,13 +67,17 @@ pub(crate) fn program(
     provider: &Provider,
 ) -> Command {
     let mut command = Command::new(built("ONEROUTER_TEST_BIN", "release/onerouter"));
+    let base = provider.base();
     command
         .arg("serve")
         .env("ONEROUTER_BIND", address.to_string())
         .env("ONEROUTER_DATA_DIR", data_dir)
         .env("ONEROUTER_PLUGINS_DIR", plugins_dir)
         .env("ONEROUTER_ADMIN_TOKEN", ADMIN_TOKEN)
-        .env("ONEROUTER_UPSTREAMS", format!("{HOST}={}", provider.base()))
+        .env(
+            "ONEROUTER_UPSTREAMS",
+            format!("{HOST}={base},{PAYMENTS_HOST}={base}"),
+        )
         .env("RUST_LOG", "error")
         .stderr(Stdio::null());
     if let Some(url) = database_url {
@@ -94,6 +100,7 @@ pub(crate) async fn shipped(provider: &Provider, database: Database) -> Peer {
     let process = Process::start(&mut command);
     listening(address).await;
     connect(address, "twilio").await;
+    connect_payments(address).await;
     Peer {
         process,
         address,
@@ -227,6 +234,15 @@ pub(crate) async fn connect(address: SocketAddr, plugin: &str) {
         "settings": {"from_number": SENDER},
     });
     operate(address, &path, &body).await;
+}
+
+async fn connect_payments(address: SocketAddr) {
+    let (key_id, key_secret) = PAYMENTS_KEY;
+    let body = json!({
+        "environment": "test",
+        "credentials": {"key_id": key_id, "key_secret": key_secret},
+    });
+    operate(address, "/api/services/payments/razorpay/connect", &body).await;
 }
 
 /// A key whose limits are checked and never reached.

@@ -17,6 +17,10 @@ pub(crate) const TOKEN: &str = "benchmarktoken000000000000000001";
 pub(crate) const SENDER: &str = "+12025550142";
 /// Where the adapter sends its requests.
 pub(crate) const HOST: &str = "api.twilio.com";
+/// The same of the one for payments, and a key that nobody has.
+pub(crate) const PAYMENTS_HOST: &str = "api.razorpay.com";
+pub(crate) const PAYMENTS_KEY: (&str, &str) =
+    ("rzp_test_benchmark000000", "benchmarksecret00000001");
 
 /// A running provider.
 #[derive(Debug)]
@@ -92,6 +96,7 @@ async fn serve(mut stream: TcpStream, state: &State) -> Option<()> {
                 return None;
             }
         }
+        let answer = Answer::to(head);
         buffer.clear();
         if *state.held.borrow() {
             state.waiting.send_modify(|waiting| *waiting += 1);
@@ -99,13 +104,46 @@ async fn serve(mut stream: TcpStream, state: &State) -> Option<()> {
             held.wait_for(|held| !held).await.ok()?;
             state.waiting.send_modify(|waiting| *waiting -= 1);
         }
-        let body = message(state.made.fetch_add(1, Relaxed));
+        let number = state.made.fetch_add(1, Relaxed);
+        let (status, body) = match answer {
+            Answer::Message => ("201 Created", message(number)),
+            Answer::Order => ("200 OK", order(number)),
+            Answer::NoOrders => ("200 OK", NO_ORDERS.to_owned()),
+        };
         let head = format!(
-            "HTTP/1.1 201 Created\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
             body.len()
         );
         stream.write_all((head + &body).as_bytes()).await.ok()?;
     }
+}
+
+/// What a request gets.
+enum Answer {
+    Message,
+    Order,
+    NoOrders,
+}
+
+impl Answer {
+    fn to(head: &str) -> Self {
+        if head.starts_with("POST /v1/orders") {
+            Self::Order
+        } else if head.starts_with("GET /v1/orders") {
+            Self::NoOrders
+        } else {
+            Self::Message
+        }
+    }
+}
+
+const NO_ORDERS: &str = r#"{"entity":"collection","count":0,"items":[]}"#;
+
+/// What the provider says about a new order.
+fn order(number: u64) -> String {
+    format!(
+        r#"{{"amount":50000,"amount_due":50000,"amount_paid":0,"attempts":0,"created_at":1692853305,"currency":"INR","entity":"order","id":"order_{number:014}","notes":[],"offer_id":null,"receipt":null,"status":"created"}}"#
+    )
 }
 
 /// What the provider says about a new message.

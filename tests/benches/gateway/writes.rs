@@ -6,7 +6,7 @@ use onerouter_stages::Stage;
 
 use crate::load::{self, Run, Target};
 use crate::numbers::{Samples, Table};
-use crate::peers::{self, BODY, Database, Peer};
+use crate::peers::{self, BODY, Database, PAYMENT, Peer};
 use crate::provider::Provider;
 use crate::schedule::Schedule;
 
@@ -106,7 +106,8 @@ pub(crate) async fn measure(schedule: &Schedule, has_postgres: bool) {
         }
     }
     let Peer { address, key, .. } = &peers[shipped];
-    let sms = stored(*address, key).await;
+    let sms = stored(*address, key, "/v1/sms", BODY).await;
+    let payment = stored(*address, key, "/v1/payments", PAYMENT).await;
     let health = Target::get(*address, "/api/health/live", key);
     let read = Target::get(*address, &format!("/v1/sms/{sms}?refresh=false"), key);
     rows.push(Row::new(
@@ -118,6 +119,20 @@ pub(crate) async fn measure(schedule: &Schedule, has_postgres: bool) {
         "the same, `GET /v1/sms/{id}` (stored)",
         shipped,
         read,
+    ));
+    rows.push(Row::new(
+        "the same, `POST /v1/payments`",
+        shipped,
+        Target::post(*address, "/v1/payments", key, PAYMENT),
+    ));
+    rows.push(Row::new(
+        "the same, `GET /v1/payments/{id}` (stored)",
+        shipped,
+        Target::get(
+            *address,
+            &format!("/v1/payments/{payment}?refresh=false"),
+            key,
+        ),
     ));
     let mut stages = stages.map(|(name, peer)| Stages {
         name,
@@ -189,19 +204,24 @@ fn spent(line: &str) -> Vec<f64> {
         .collect()
 }
 
-/// The id of a message that is there to be read.
-async fn stored(address: std::net::SocketAddr, key: &str) -> String {
+/// The id of an object that is there to be read.
+async fn stored(
+    address: std::net::SocketAddr,
+    key: &str,
+    path: &str,
+    body: &'static str,
+) -> String {
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     let answer = http
-        .post(format!("http://{address}/v1/sms"))
+        .post(format!("http://{address}{path}"))
         .bearer_auth(key)
         .header("content-type", "application/json")
-        .body(BODY)
+        .body(body)
         .send()
         .await
         .unwrap();
-    let sms: serde_json::Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
-    sms["id"].as_str().unwrap().to_owned()
+    let made: serde_json::Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+    made["id"].as_str().unwrap().to_owned()
 }
 
 fn print(rows: &[Row], schedule: &Schedule) {

@@ -12,6 +12,8 @@ with_each_provider!(
     a_buyer_without_a_page_of_the_callers_gets_a_word,
     a_link_leads_back_to_the_callers_page,
     addresses_that_nobody_gave_out_lead_nowhere,
+    what_a_widget_hands_to_the_browser_is_checked,
+    a_forged_return_changes_nothing,
 );
 
 /// The buyer's browser, which shows where it is sent.
@@ -174,4 +176,116 @@ async fn addresses_that_nobody_gave_out_lead_nowhere(shop: Shop) {
             assert_eq!(reply(page).await.status, 404, "{token}{path}");
         }
     }
+}
+
+async fn what_a_widget_hands_to_the_browser_is_checked(shop: Shop) {
+    let created = shop.create("/v1/payments", shop.payment()).await;
+    let confirm = format!("{}/confirm", path_of(&created));
+    open(&shop, &created).await;
+    let sent_back = shop.approve(created.text("provider_order_id")).await;
+    let response = &sent_back["fields"];
+    if shop.provider.name == "paypal" {
+        let refused = shop
+            .caller
+            .post(&confirm, json!({"provider_response": response}))
+            .await;
+        let end = (refused.status, refused.code());
+        assert_eq!(end, (422, "unsupported_by_provider"), "{refused:?}");
+        return;
+    }
+    let other = shop.create("/v1/payments", shop.payment()).await;
+    let mut forged = Vec::new();
+    for (field, value) in [
+        ("razorpay_signature", json!("0".repeat(64))),
+        ("razorpay_signature", json!("")),
+        (
+            "razorpay_signature",
+            json!(
+                response["razorpay_signature"]
+                    .as_str()
+                    .unwrap()
+                    .to_uppercase()
+            ),
+        ),
+        ("razorpay_payment_id", json!("pay_00000000000000")),
+        ("razorpay_order_id", other.json["provider_order_id"].clone()),
+    ] {
+        let mut changed = response.clone();
+        changed[field] = value;
+        forged.push((confirm.clone(), changed));
+    }
+    // Of another payment.
+    forged.push((format!("{}/confirm", path_of(&other)), response.clone()));
+    for (path, response) in forged {
+        let refused = shop
+            .caller
+            .post(&path, json!({"provider_response": response}))
+            .await;
+        assert_eq!(
+            (refused.status, refused.code()),
+            (422, "validation_failed"),
+            "{response}: {refused:?}"
+        );
+        assert!(
+            refused.pointers()[0].starts_with("/provider_response/"),
+            "{refused:?}"
+        );
+    }
+    assert!(shop.effects(shop.provider.capture).await.is_empty());
+    let once = shop.caller.with("Idempotency-Key", "confirm");
+    let confirmed = once
+        .post(&confirm, json!({"provider_response": response}))
+        .await;
+    assert_eq!(
+        (confirmed.status, confirmed.text("status")),
+        (200, "succeeded"),
+        "{confirmed:?}"
+    );
+    let again = once
+        .post(&confirm, json!({"provider_response": response}))
+        .await;
+    assert_eq!(
+        (again.header("idempotent-replayed"), &again.bytes),
+        (Some("true"), &confirmed.bytes)
+    );
+    let wrong = once
+        .post(&confirm, json!({"provider_response": {"a": "b"}}))
+        .await;
+    assert_eq!(wrong.code(), "idempotency_key_reused");
+    assert_eq!(shop.effects(shop.provider.capture).await.len(), 1);
+}
+
+async fn a_forged_return_changes_nothing(shop: Shop) {
+    let created = shop.create("/v1/payments", with_pages(&shop)).await;
+    open(&shop, &created).await;
+    // Whoever has the address can go there; it proves nothing.
+    let page = shop
+        .buyer(
+            created.text("provider_order_id"),
+            json!({"action": "abandon"}),
+        )
+        .await;
+    let url = page["url"].as_str().unwrap().split('?').next().unwrap();
+    let url = format!("{}/return", url.rsplit_once('/').unwrap().0);
+    let forged = [
+        ("razorpay_payment_id", "pay_00000000000000"),
+        ("razorpay_signature", "00"),
+        ("token", "x"),
+        ("PayerID", "y"),
+    ];
+    shop.host.clock.advance(chrono::TimeDelta::seconds(3));
+    let posted = browser().post(&url).form(&forged).send().await.unwrap();
+    assert_eq!(reply(posted).await.status, 303);
+    let got = browser().get(&url).query(&forged).send().await.unwrap();
+    assert_eq!(reply(got).await.status, 303);
+    let stored = shop.stored(&path_of(&created)).await;
+    assert_eq!(stored.text("status"), "requires_action");
+    assert!(shop.effects(shop.provider.capture).await.is_empty());
+    let huge = browser()
+        .post(&url)
+        .body("a=".to_owned() + &"b".repeat(20_000))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(reply(huge).await.status, 413);
 }

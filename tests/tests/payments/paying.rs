@@ -46,6 +46,8 @@ async fn a_payment_is_paid(shop: Shop) {
     assert_eq!(digits(&paid, "amount_captured"), "50.00");
     assert!(!paid.text("provider_payment_id").is_empty());
     assert!(!paid.text("payment_method").is_empty());
+    let details = paid.json["method_details"].as_object().unwrap();
+    assert!(!details.is_empty(), "{paid:?}");
     assert_eq!(paid.text("cost_source"), "provider");
     assert_eq!(paid.text("cost_currency"), shop.provider.currency);
     assert!(paid.json["provider_data"].is_object());

@@ -8,6 +8,7 @@ with_each_provider!(
     amounts_are_exact_or_refused,
     mistakes_are_named_all_at_once,
     what_the_providers_do_not_have_is_said_to_be_so,
+    what_a_provider_refuses_keeps_its_words_and_no_secret,
 );
 
 async fn amounts_are_exact_or_refused(shop: Shop) {
@@ -133,4 +134,71 @@ async fn what_the_providers_do_not_have_is_said_to_be_so(shop: Shop) {
             "{path}: {reply:?}"
         );
     }
+}
+
+async fn what_a_provider_refuses_keeps_its_words_and_no_secret(shop: Shop) {
+    let (orders, refusal) = match shop.provider.name {
+        "paypal" => ("/v2/checkout/orders", (422, "PAYEE_ACCOUNT_RESTRICTED")),
+        _ => ("/v1/orders", (400, "BAD_REQUEST_ERROR")),
+    };
+    let rows = [
+        (
+            json!({"status": refusal.0, "code": refusal.1}),
+            422,
+            "provider_rejected",
+            "failed",
+        ),
+        (
+            json!({"status": 401}),
+            422,
+            "provider_auth_failed",
+            "failed",
+        ),
+        (
+            json!({"status": 429}),
+            429,
+            "provider_rate_limited",
+            "failed",
+        ),
+        (json!({"status": 500}), 504, "outcome_unknown", "unknown"),
+        (json!({"status": 503}), 504, "outcome_unknown", "unknown"),
+    ];
+    let connections = shop.host.sandbox.connections();
+    for (mut fault, status, code, stored) in rows {
+        fault["fault"] = json!("error_before");
+        // A refused token is renewed once, and the request sent again.
+        let is_renewed = shop.provider.name == "paypal" && fault["status"] == 401;
+        fault["times"] = json!(if is_renewed { 2 } else { 1 });
+        shop.fault(fault.clone(), "POST", orders).await;
+        let refused = shop.caller.post("/v1/payments", shop.payment()).await;
+        assert_eq!(
+            (refused.status, refused.code()),
+            (status, code),
+            "{fault}: {refused:?}"
+        );
+        let object = shop
+            .stored(&format!("/v1/payments/{}", refused.text("id")))
+            .await;
+        assert_eq!(object.text("status"), stored, "{fault}");
+        if code == "provider_rejected" {
+            let provider = &refused.json["provider"];
+            assert_eq!(provider["name"], shop.provider.name);
+            assert_eq!(
+                (&provider["code"], &provider["http_status"]),
+                (&json!(refusal.1), &json!(refusal.0))
+            );
+            assert!(provider["message"].is_string() && refused.json["retryable"] == false);
+            assert_eq!(object.json["failure"]["provider_code"], refusal.1);
+        }
+        for reply in [&refused, &object] {
+            let text = String::from_utf8_lossy(&reply.bytes);
+            let secrets = connections.iter().flat_map(|one| &one.credentials);
+            for (name, secret) in
+                secrets.filter(|(name, _)| name.contains("secret") || name.contains("token"))
+            {
+                assert!(!text.contains(secret.as_str()), "{name} in {text}");
+            }
+        }
+    }
+    assert!(shop.effects(shop.provider.order).await.is_empty());
 }

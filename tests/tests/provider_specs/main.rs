@@ -3,10 +3,10 @@
 //!
 //! The descriptions are the providers' and not part of this repository: set
 //! `ONEROUTER_PROVIDER_SPECS` to a folder with `twilio_api_v2010.json` (github.com/twilio/twilio-oai),
-//! `resend.yaml` (github.com/resend/resend-openapi) and `paypal_orders_v2.json`, `paypal_payments_v2.json`,
-//! `paypal_products_v1.json`, `paypal_subscriptions_v1.json` (github.com/paypal/paypal-rest-api-specifications;
-//! Razorpay publishes none). Without it these tests say that they were
-//! skipped.
+//! `resend.yaml` (github.com/resend/resend-openapi) and `paypal_orders_v2.json`,
+//! `paypal_payments_v2.json`, `paypal_products_v1.json`, `paypal_subscriptions_v1.json`
+//! (github.com/paypal/paypal-rest-api-specifications). Razorpay publishes none. Without the folder
+//! these tests say that they were skipped.
 
 mod exchange;
 mod paypal;
