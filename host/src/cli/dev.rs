@@ -206,6 +206,8 @@ Then see what became of it (delivered after some 5 s), with the id of the answer
 
   curl {}/v1/sms/ID -H 'Authorization: Bearer {}'
 
+A payment waits for its buyer: open the checkout_url of its answer in a browser.
+
 Stop with Ctrl-C.
 ",
         ready.base_url, ready.api_key
