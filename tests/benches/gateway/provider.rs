@@ -90,13 +90,13 @@ async fn serve(mut stream: TcpStream, state: &State) -> Option<()> {
             }
         };
         let head = std::str::from_utf8(buffer.get(..end)?).ok()?;
+        let answer = Answer::to(head);
         let total = end + content_length(head).unwrap_or(0);
         while buffer.len() < total {
             if stream.read_buf(&mut buffer).await.ok()? == 0 {
                 return None;
             }
         }
-        let answer = Answer::to(head);
         buffer.clear();
         if *state.held.borrow() {
             state.waiting.send_modify(|waiting| *waiting += 1);

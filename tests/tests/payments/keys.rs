@@ -1,10 +1,12 @@
 //! One effect, whatever goes wrong between the caller and the provider.
 
 use chrono::TimeDelta;
+use onerouter_tests::scenarios;
+use onerouter_tests::write_path::Ground;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::rig::{Shop, assert_unknown, path_of, provider_id, with_each_provider};
+use crate::rig::{PAYPAL, Shop, assert_unknown, path_of, provider_id, with_each_provider};
 
 with_each_provider!(
     of_two_hundred_creates_with_one_key_one_reaches_the_provider,
@@ -16,6 +18,59 @@ with_each_provider!(
     what_never_arrived_may_be_asked_for_again_without_a_second_effect,
     what_was_not_processed_releases_its_key,
 );
+
+scenarios!(
+    a_product_whose_answer_was_lost_is_made_once,
+    a_key_is_not_relied_on_beyond_its_window,
+);
+
+/// PayPal's plans need one.
+async fn a_product_whose_answer_was_lost_is_made_once(ground: Ground) {
+    let shop = Shop::on(ground, PAYPAL).await;
+    shop.fault(
+        json!({"fault": "reset_after"}),
+        "POST",
+        "/v1/catalogs/products",
+    )
+    .await;
+    let once = shop.caller.with("Idempotency-Key", "plan");
+    let lost = once.post("/v1/plans", plan(&shop)).await;
+    assert_unknown(&lost);
+    shop.background(TimeDelta::seconds(5)).await;
+    let again = once.post("/v1/plans", plan(&shop)).await;
+    assert_eq!(
+        (again.status, again.text("status")),
+        (201, "active"),
+        "{again:?}"
+    );
+    // A second plan is of the same product.
+    shop.create("/v1/plans", plan(&shop)).await;
+    assert_eq!(shop.effects("product").await.len(), 1);
+    assert_eq!(shop.effects("plan").await.len(), 2);
+}
+
+async fn a_key_is_not_relied_on_beyond_its_window(ground: Ground) {
+    let shop = Shop::on(ground, PAYPAL).await;
+    shop.create("/v1/plans", plan(&shop)).await;
+    shop.fault(
+        json!({"fault": "reset_before"}),
+        "POST",
+        "/v1/billing/plans",
+    )
+    .await;
+    let lost = shop.caller.post("/v1/plans", plan(&shop)).await;
+    assert_unknown(&lost);
+    let asked = shop.requests("POST", "/v1/billing/plans").await.len();
+    // PayPal forgets keys of plans after 72 hours.
+    shop.background(TimeDelta::hours(72)).await;
+    assert_eq!(
+        shop.requests("POST", "/v1/billing/plans").await.len(),
+        asked
+    );
+    let path = format!("/v1/plans/{}", lost.text("id"));
+    assert_eq!(shop.stored(&path).await.text("status"), "unknown");
+    assert_eq!(shop.effects("plan").await.len(), 1);
+}
 
 /// Faults after which the provider has done what the answer does not tell.
 const LOST: [&str; 4] = [

@@ -1,8 +1,10 @@
 //! Bad requests: refused before anything is sent, with the place of each mistake.
 
+use onerouter_tests::scenarios;
+use onerouter_tests::write_path::Ground;
 use serde_json::{Value, json};
 
-use crate::rig::{Shop, with_each_provider};
+use crate::rig::{RAZORPAY, Shop, with_each_provider};
 
 with_each_provider!(
     amounts_are_exact_or_refused,
@@ -10,6 +12,29 @@ with_each_provider!(
     what_the_providers_do_not_have_is_said_to_be_so,
     what_a_provider_refuses_keeps_its_words_and_no_secret,
 );
+
+scenarios!(a_key_of_the_other_world_is_not_used);
+
+/// Razorpay has one host for both; only the key tells them apart.
+async fn a_key_of_the_other_world_is_not_used(ground: Ground) {
+    let shop = Shop::on(ground, RAZORPAY).await;
+    let before = shop.requests("GET", "/").await.len();
+    for (environment, key_id) in [
+        ("test", "rzp_live_1DP5mmOlF5G5ag"),
+        ("live", "rzp_test_1DP5mmOlF5G5ag"),
+    ] {
+        let body = json!({
+            "environment": environment,
+            "label": "other",
+            "credentials": {"key_id": key_id, "key_secret": "thiskeysecretisofnobody1"},
+        });
+        let path = "/api/services/payments/razorpay/connect";
+        let refused = shop.host.operator().post(path, body).await;
+        let end = (refused.status, refused.code());
+        assert_eq!(end, (422, "provider_auth_failed"), "{refused:?}");
+    }
+    assert_eq!(shop.requests("GET", "/").await.len(), before);
+}
 
 async fn amounts_are_exact_or_refused(shop: Shop) {
     let provider = shop.provider.name;
