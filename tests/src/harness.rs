@@ -42,6 +42,8 @@ pub struct Setup {
     pub unconnected: bool,
     /// A data folder to go on with, as after a crash.
     pub data_dir: Option<PathBuf>,
+    /// Where buyers reach the gateway, if not where it listens.
+    pub public_url: Option<String>,
 }
 
 /// A gateway with everything around it. Nothing happens in the background: call
@@ -190,6 +192,7 @@ impl Harness {
         let mut config = Config::in_folder(&data_dir);
         config.admin_token = Some(ADMIN_TOKEN.to_owned().into());
         config.plugins_dir = plugins;
+        config.public_url = setup.public_url;
         if let Some(url) = setup.database_url {
             config.database_url = url;
         }

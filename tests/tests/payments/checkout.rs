@@ -1,6 +1,8 @@
 //! The buyer's pages: no key, an address that nobody guesses, and the way back to the caller.
 
-use onerouter_tests::harness::{Reply, reply};
+use onerouter_tests::harness::{Reply, Setup, reply};
+use onerouter_tests::scenarios;
+use onerouter_tests::write_path::Ground;
 use reqwest::redirect::Policy;
 use serde_json::{Value, json};
 
@@ -15,6 +17,44 @@ with_each_provider!(
     what_a_widget_hands_to_the_browser_is_checked,
     a_forged_return_changes_nothing,
 );
+
+scenarios!(buyers_are_sent_to_the_public_address);
+
+/// Behind a proxy, the gateway's own address leads nowhere.
+async fn buyers_are_sent_to_the_public_address(ground: Ground) {
+    let setup = Setup {
+        public_url: Some("https://pay.example.com/gateway/".to_owned()),
+        ..Setup::default()
+    };
+    let host = ground.host_with(setup).await;
+    let caller = host.key("test").await;
+    let body = json!({"amount": 50, "currency": "INR", "provider": "razorpay"});
+    let created = caller.post("/v1/payments", body).await;
+    let start = "https://pay.example.com/gateway/checkout/";
+    assert!(
+        created.text("checkout_url").starts_with(start),
+        "{created:?}"
+    );
+    let fields = &created.json["checkout"]["fields"];
+    for name in ["callback_url", "cancel_url"] {
+        assert!(
+            fields[name].as_str().unwrap().starts_with(start),
+            "{created:?}"
+        );
+    }
+    let body = json!({"amount": 50, "currency": "USD", "provider": "paypal"});
+    caller.post("/v1/payments", body).await;
+    let sent = host
+        .provider_requests("provider=paypal&path_contains=orders")
+        .await;
+    let order: Value = serde_json::from_str(sent[0]["body"].as_str().unwrap()).unwrap();
+    assert!(
+        order
+            .to_string()
+            .contains(&format!("\"return_url\":\"{start}")),
+        "{order}"
+    );
+}
 
 /// The buyer's browser, which shows where it is sent.
 fn browser() -> reqwest::Client {
