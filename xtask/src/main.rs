@@ -9,7 +9,7 @@
 //! - [`testing`]: tests, and the environment they run in
 //! - [`apart`]: running them where cargo-nextest is not installed
 //! - [`soak`], [`fuzz`]: what is too large or takes too long for the tests
-//! - [`bench`], [`dev`], [`lint`]: the commands of the same names
+//! - [`mod@bench`], [`dev`], [`lint`]: the commands of the same names
 
 #![expect(clippy::print_stderr, reason = "a tool that talks to people")]
 
