@@ -30,3 +30,9 @@ impl Clock {
             .fetch_add(by.num_milliseconds(), Ordering::Relaxed);
     }
 }
+
+impl onerouter_engine::Clock for Clock {
+    fn now_ms(&self) -> u64 {
+        time::to_millis(self.now())
+    }
+}

@@ -142,13 +142,13 @@ impl Gateway {
             Some(masters) => masters.clone(),
             None => MasterKeys::single(generated_master_key(&config.data_dir)?),
         };
-        let (engine, egress) = start_engine(config)?;
+        let clock = doubles.clock;
+        let (engine, egress) = start_engine(config, &clock)?;
         let adapters = Arc::new(Adapters::default());
         let refused = load_plugins(&engine, &adapters, &config.plugins_dir).await;
         let metrics = metrics_handle();
         let tasks = TaskTracker::new();
         let vault = Vault::new(masters, store.clone());
-        let clock = doubles.clock;
         let connections = Arc::new(Connections::new(
             store.clone(),
             vault,
@@ -364,7 +364,7 @@ fn generated_master_key(data_dir: &Path) -> Result<MasterKey, KeyFileError> {
 ///
 /// # Errors
 /// TLS, the pool or the cache folder cannot be set up.
-pub fn start_engine(config: &Config) -> Result<(Engine, Arc<Egress>), StartError> {
+pub fn start_engine(config: &Config, clock: &Clock) -> Result<(Engine, Arc<Egress>), StartError> {
     for (host, base) in config.upstreams.iter() {
         tracing::warn!("requests for {host} go to {base} instead: ONEROUTER_UPSTREAMS");
     }
@@ -377,6 +377,8 @@ pub fn start_engine(config: &Config) -> Result<(Engine, Arc<Egress>), StartError
     let engine_config = EngineConfig {
         cache_dir: Some(config.data_dir.join("compiled")),
         ticker: Ticker::Thread,
+        // Guests have the same time as everything else.
+        clock: Arc::new(clock.clone()),
         ..EngineConfig::new(MacKey::new(keyfile::to_bytes(&mac_key)))
     };
     Ok((Engine::new(engine_config, Arc::clone(&egress))?, egress))

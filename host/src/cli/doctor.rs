@@ -7,6 +7,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::{Global, terminal};
+use crate::clock::Clock;
 use crate::config::{Config, Deployment};
 use crate::gateway::{make_private_folder, start_engine};
 use crate::store::{SchemaState, Store, StoreConfig};
@@ -197,7 +198,7 @@ async fn database(config: &Config) -> Finding {
 }
 
 async fn plugins(config: &Config) -> Vec<Finding> {
-    let engine = match start_engine(config) {
+    let engine = match start_engine(config, &Clock::default()) {
         Ok((engine, _egress)) => engine,
         Err(error) => {
             return vec![Finding::bad(

@@ -1,13 +1,16 @@
 //! What is done in the background: settling, and small housekeeping. Any number of nodes may run
 //! it; the work is leased in the database.
 
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::StreamExt as _;
-use futures_util::stream;
-use onerouter_domain::id::TenantId;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use onerouter_domain::id::{ConnectionId, TenantId};
+use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::authentication::Authentication;
@@ -20,18 +23,28 @@ use super::refund::Refund;
 use super::sms::Sms;
 use super::subscription::Subscription;
 use crate::clock::Clock;
-use crate::store::ObjectKind;
 use crate::store::{DueWork, WorkKind};
+use crate::store::{ObjectKind, ObjectRow};
 use crate::store::{Store, StoreError};
 
 /// How often due work is looked for.
 const POLL_EVERY: Duration = Duration::from_secs(1);
-/// Work that one look takes at most: [`AT_ONCE`] at a time, all of it is done within the lease.
-const LEASE_MAX: u32 = 24;
-/// Pieces that are worked on at the same time.
-const AT_ONCE: usize = 8;
-/// Longer than any piece takes; a killed node's work is taken over after this.
-const LEASE: TimeDelta = TimeDelta::seconds(90);
+/// Pieces of one kind of work that are worked on at the same time: each kind has its own.
+const AT_ONCE: usize = 24;
+/// How many of them may be one provider's, which may hang.
+const AT_ONE_PROVIDER: usize = 12;
+/// How many of them may be one connection's, which may have more due than all others.
+const AT_ONE_CONNECTION: usize = 6;
+/// Looks for work in a row, while what is found has to wait.
+const LOOKS_MAX: usize = 8;
+/// Pieces that wait here for their provider or connection.
+const WAITING_MAX: usize = 48;
+/// Those for which there is no room are given back for so long.
+const DEFERRED_FOR: TimeDelta = TimeDelta::seconds(5);
+/// Longer than a piece waits and takes; a killed node's work is taken over after this.
+const LEASE: TimeDelta = TimeDelta::seconds(120);
+/// A piece that has waited longer is left to its lease: there must be time to work on it.
+const WAITED_MAX: TimeDelta = TimeDelta::seconds(45);
 /// Looks between two rounds of housekeeping: an hour.
 const HOUSEKEEPING_EVERY: u32 = 3_600;
 /// Rows that one statement of the housekeeping removes.
@@ -65,20 +78,44 @@ pub struct Sweeper {
 impl Sweeper {
     /// Works until `stop`.
     pub async fn run(self, stop: CancellationToken) {
-        let mut ticks = tokio::time::interval(POLL_EVERY);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let work = KINDS.map(|kind| self.run_kind(kind, &stop));
+        tokio::join!(futures_util::future::join_all(work), self.keep_house(&stop));
+    }
+
+    /// Works on one kind of work until `stop`; what has begun then is finished.
+    async fn run_kind(&self, kind: WorkKind, stop: &CancellationToken) {
+        let mut hands = Hands::new(self, kind);
+        let mut ticks = ticks();
+        loop {
+            let mut ended = None;
+            let look = tokio::select! {
+                () = stop.cancelled() => break,
+                _ = ticks.tick() => true,
+                Some(place) = hands.running.next() => {
+                    ended = Some(place);
+                    hands.may_have_more
+                }
+            };
+            if let Some(place) = ended {
+                hands.ended(&place).await;
+            }
+            if look && let Err(error) = hands.fill().await {
+                tracing::warn!(%error, kind = kind.as_str(), "cannot look for due work");
+            }
+        }
+        hands.waiting.clear();
+        while hands.finish_one().await {}
+    }
+
+    async fn keep_house(&self, stop: &CancellationToken) {
+        let mut ticks = ticks();
         let mut looks: u32 = 0;
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
                 _ = ticks.tick() => {}
             }
-            if let Err(error) = self.sweep().await {
-                tracing::warn!(%error, "cannot look for due work");
-            }
-            if let Err(error) = self.authentication.write_uses().await {
-                tracing::warn!(%error, "cannot write when keys were used");
-            }
+            self.write_uses().await;
             if looks.is_multiple_of(HOUSEKEEPING_EVERY)
                 && let Err(error) = self.remove_expired().await
             {
@@ -86,6 +123,10 @@ impl Sweeper {
             }
             looks = looks.wrapping_add(1);
         }
+        self.write_uses().await;
+    }
+
+    async fn write_uses(&self) {
         if let Err(error) = self.authentication.write_uses().await {
             tracing::warn!(%error, "cannot write when keys were used");
         }
@@ -96,44 +137,34 @@ impl Sweeper {
     /// # Errors
     /// The database cannot be reached.
     pub async fn sweep(&self) -> Result<usize, StoreError> {
-        let mut count = 0;
-        for kind in [WorkKind::Settle, WorkKind::Postponed, WorkKind::Watch] {
-            let now = self.clock.now();
-            let due = self
-                .store
-                .lease_due(kind, now, now + LEASE, LEASE_MAX)
-                .await?;
-            count += due.len();
-            stream::iter(due)
-                .for_each_concurrent(AT_ONCE, |work| async move {
-                    if let Err(error) = Box::pin(self.work_on(&work)).await {
-                        tracing::warn!(%error, object = %work.object_id, kind = kind.as_str(), "cannot work on an object");
-                    }
-                })
-                .await;
-        }
-        Ok(count)
+        let sweeps = KINDS.map(|kind| async move {
+            let mut hands = Hands::new(self, kind);
+            let mut count = hands.fill().await?;
+            while hands.finish_one().await {
+                if hands.may_have_more {
+                    count += hands.fill().await?;
+                }
+            }
+            Ok(count)
+        });
+        let counts: Vec<usize> = futures_util::future::try_join_all(sweeps).await?;
+        Ok(counts.into_iter().sum())
     }
 
-    async fn work_on(&self, work: &DueWork) -> Result<(), StoreError> {
+    async fn find(&self, work: &DueWork) -> Result<Option<ObjectRow>, StoreError> {
         let mut tx = self.store.begin_read(work.tenant_id).await?;
-        let row = tx.find_object_of_any_kind(work.object_id).await?;
-        drop(tx);
-        match row {
-            Some(row) => match row.kind {
-                ObjectKind::Sms => self.sms.due(work, row).await,
-                ObjectKind::Email => self.email.due(work, row).await,
-                ObjectKind::Payment => Box::pin(self.payments.due(work, row)).await,
-                ObjectKind::Refund => self.refunds.due(work, row).await,
-                ObjectKind::Plan => self.plans.due(work, row).await,
-                ObjectKind::Subscription => Box::pin(self.subscriptions.due(work, row)).await,
-                ObjectKind::PaymentLink => self.payment_links.due(work, row).await,
-            },
-            None => {
-                let mut tx = self.store.begin(work.tenant_id).await?;
-                tx.finish_work(work.kind, work.object_id).await?;
-                tx.commit().await
-            }
+        tx.find_object_of_any_kind(work.object_id).await
+    }
+
+    async fn work_on(&self, work: &DueWork, row: ObjectRow) -> Result<(), StoreError> {
+        match row.kind {
+            ObjectKind::Sms => self.sms.due(work, row).await,
+            ObjectKind::Email => self.email.due(work, row).await,
+            ObjectKind::Payment => Box::pin(self.payments.due(work, row)).await,
+            ObjectKind::Refund => self.refunds.due(work, row).await,
+            ObjectKind::Plan => self.plans.due(work, row).await,
+            ObjectKind::Subscription => Box::pin(self.subscriptions.due(work, row)).await,
+            ObjectKind::PaymentLink => self.payment_links.due(work, row).await,
         }
     }
 
@@ -157,5 +188,168 @@ impl Sweeper {
             .await?;
         tx.commit().await?;
         Ok(removed)
+    }
+}
+
+const KINDS: [WorkKind; 3] = [WorkKind::Settle, WorkKind::Postponed, WorkKind::Watch];
+
+fn ticks() -> Interval {
+    let mut ticks = tokio::time::interval(POLL_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}
+
+/// Whose provider is asked about a piece of work.
+#[derive(Debug, Clone)]
+struct Place {
+    provider: String,
+    connection: ConnectionId,
+}
+
+impl Place {
+    fn of(row: &ObjectRow) -> Self {
+        Self {
+            provider: row.provider.clone(),
+            connection: row.connection_id,
+        }
+    }
+}
+
+/// Work of one kind that is being done, and that waits for its turn: a provider that hangs takes up a
+/// part of the hands only.
+struct Hands<'a> {
+    sweeper: &'a Sweeper,
+    kind: WorkKind,
+    running: FuturesUnordered<BoxFuture<'a, Place>>,
+    of_provider: HashMap<String, usize>,
+    of_connection: HashMap<ConnectionId, usize>,
+    waiting: VecDeque<(DueWork, Place, DateTime<Utc>)>,
+    /// The last look has found as much as it could take.
+    may_have_more: bool,
+}
+
+impl<'a> Hands<'a> {
+    fn new(sweeper: &'a Sweeper, kind: WorkKind) -> Self {
+        Self {
+            sweeper,
+            kind,
+            running: FuturesUnordered::new(),
+            of_provider: HashMap::new(),
+            of_connection: HashMap::new(),
+            waiting: VecDeque::new(),
+            may_have_more: false,
+        }
+    }
+
+    /// Takes as much work as there are hands, beyond what has to wait. Tells how much.
+    async fn fill(&mut self) -> Result<usize, StoreError> {
+        let mut count = 0;
+        for _ in 0..LOOKS_MAX {
+            count += self.look().await?;
+            if !self.may_have_more {
+                break;
+            }
+        }
+        Ok(count)
+    }
+
+    async fn look(&mut self) -> Result<usize, StoreError> {
+        let room = AT_ONCE.saturating_sub(self.running.len());
+        if room == 0 {
+            // The next one that ends makes room.
+            self.may_have_more = true;
+            return Ok(0);
+        }
+        let now = self.sweeper.clock.now();
+        let limit = u32::try_from(room).unwrap_or(u32::MAX);
+        let store = &self.sweeper.store;
+        let due = store.lease_due(self.kind, now, now + LEASE, limit).await?;
+        let count = due.len();
+        self.may_have_more = count == room;
+        for work in due {
+            if let Err(error) = self.take(&work, now).await {
+                // Its lease ends.
+                tracing::warn!(%error, object = %work.object_id, "cannot begin due work");
+            }
+        }
+        Ok(count)
+    }
+
+    /// Begins a piece of work, or has it wait.
+    async fn take(&mut self, work: &DueWork, leased_at: DateTime<Utc>) -> Result<(), StoreError> {
+        let Some(row) = self.sweeper.find(work).await? else {
+            let mut tx = self.sweeper.store.begin(work.tenant_id).await?;
+            tx.finish_work(work.kind, work.object_id).await?;
+            return tx.commit().await;
+        };
+        let place = Place::of(&row);
+        if self.has_room(&place) {
+            self.begin(*work, row);
+        } else if self.waiting.len() < WAITING_MAX {
+            self.waiting.push_back((*work, place, leased_at));
+        } else {
+            let mut tx = self.sweeper.store.begin(work.tenant_id).await?;
+            tx.defer(work, leased_at + DEFERRED_FOR).await?;
+            tx.commit().await?;
+        }
+        Ok(())
+    }
+
+    fn has_room(&self, place: &Place) -> bool {
+        let of_provider = self.of_provider.get(&place.provider).copied();
+        let of_connection = self.of_connection.get(&place.connection).copied();
+        of_provider.unwrap_or_default() < AT_ONE_PROVIDER
+            && of_connection.unwrap_or_default() < AT_ONE_CONNECTION
+    }
+
+    fn begin(&mut self, work: DueWork, row: ObjectRow) {
+        let place = Place::of(&row);
+        let count = |count: &mut usize| *count = count.saturating_add(1);
+        count(self.of_provider.entry(place.provider.clone()).or_default());
+        count(self.of_connection.entry(place.connection).or_default());
+        let sweeper = self.sweeper;
+        self.running.push(Box::pin(async move {
+            if let Err(error) = sweeper.work_on(&work, row).await {
+                tracing::warn!(%error, object = %work.object_id, kind = work.kind.as_str(), "cannot work on an object");
+            }
+            place
+        }));
+    }
+
+    /// Waits until a piece is done; `false` where none is being done.
+    async fn finish_one(&mut self) -> bool {
+        let ended = self.running.next().await;
+        if let Some(place) = &ended {
+            self.ended(place).await;
+        }
+        ended.is_some()
+    }
+
+    /// A piece is done: what waited for that begins.
+    async fn ended(&mut self, place: &Place) {
+        if let Some(count) = self.of_provider.get_mut(&place.provider) {
+            *count = count.saturating_sub(1);
+        }
+        if let Some(count) = self.of_connection.get_mut(&place.connection) {
+            *count = count.saturating_sub(1);
+        }
+        self.begin_waiting().await;
+    }
+
+    async fn begin_waiting(&mut self) {
+        let now = self.sweeper.clock.now();
+        for _ in 0..self.waiting.len() {
+            let Some((work, place, leased_at)) = self.waiting.pop_front() else {
+                return;
+            };
+            if now.signed_duration_since(leased_at) > WAITED_MAX {
+                continue;
+            }
+            if !self.has_room(&place) {
+                self.waiting.push_back((work, place, leased_at));
+            } else if let Err(error) = self.take(&work, leased_at).await {
+                tracing::warn!(%error, object = %work.object_id, "cannot begin due work");
+            }
+        }
     }
 }

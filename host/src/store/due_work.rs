@@ -54,7 +54,7 @@ impl FromStr for WorkKind {
 }
 
 /// Work that is due, and this caller's until its lease ends.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DueWork {
     /// Whose it is.
     pub tenant_id: TenantId,
@@ -90,6 +90,10 @@ statements! {
     SCHEDULE = Statement::same(
         "insert into due_work (tenant_id, kind, object_id, at, tries) values ($1, $2, $3, $4, 0)
          on conflict (kind, object_id) do update set at = excluded.at, leased_until = null",
+    );
+    DEFER = Statement::same(
+        "update due_work set at = $4, leased_until = null, tries = tries - 1
+         where tenant_id = $1 and kind = $2 and object_id = $3",
     );
     FINISH = Statement::same(
         "delete from due_work where tenant_id = $1 and kind = $2 and object_id = $3",
@@ -141,6 +145,21 @@ impl TenantTx {
         execute!(self, SCHEDULE, [tenant, kind.as_str(), object, at])
             .map(drop)
             .during("schedule work")
+    }
+
+    /// Gives leased work back untouched, for another time.
+    ///
+    /// # Errors
+    /// The database cannot be reached.
+    pub async fn defer(&mut self, work: &DueWork, at: DateTime<Utc>) -> Result<(), StoreError> {
+        let tenant = self.tenant().uuid();
+        execute!(
+            self,
+            DEFER,
+            [tenant, work.kind.as_str(), work.object_id, at]
+        )
+        .map(drop)
+        .during("defer work")
     }
 
     /// Has nothing more done; `false` when there was nothing to do.
