@@ -37,12 +37,20 @@ scenarios!(
     a_set_that_was_cut_off_is_repeated_as_the_same_set,
     a_cancel_that_was_cut_off_is_settled_by_reading,
     a_cancel_after_a_crash_does_not_forget_the_one_that_was_cut_off,
+    a_paypal_payment_that_was_cut_off_is_found_and_followed,
+    a_razorpay_payment_that_was_cut_off_is_found_and_followed,
+    a_paypal_capture_that_was_cut_off_is_made_once,
+    a_razorpay_capture_that_was_cut_off_is_made_once,
+    a_paypal_refund_that_was_cut_off_is_made_once,
+    a_razorpay_refund_that_was_cut_off_is_made_once,
     a_request_that_is_dropped_at_any_moment_leaves_nothing_half_done,
     a_killed_program_sends_nothing_twice,
 );
 
 /// Until the claim that a crash left behind has ended.
 const CLAIM: TimeDelta = TimeDelta::seconds(46);
+/// As much as a test moves the clock of the gateway that is torn away.
+const MOMENT: TimeDelta = TimeDelta::seconds(3);
 
 /// A path and a body; `{id}` in the path is the id that the call before gave.
 type Call = (&'static str, Value);
@@ -311,6 +319,180 @@ async fn cut_off_email(ground: Ground, fault: &str) {
     let last = attempts.last().unwrap();
     assert_eq!(last.outcome.as_deref(), Some("accepted"));
     assert_eq!(last.provider_key, attempts[0].provider_key);
+}
+
+async fn a_paypal_payment_that_was_cut_off_is_found_and_followed(ground: Ground) {
+    follow_cut_off_payment(ground, "paypal").await;
+}
+
+async fn a_razorpay_payment_that_was_cut_off_is_found_and_followed(ground: Ground) {
+    follow_cut_off_payment(ground, "razorpay").await;
+}
+
+async fn a_paypal_capture_that_was_cut_off_is_made_once(ground: Ground) {
+    settle_cut_off_capture(ground, "paypal").await;
+}
+
+async fn a_razorpay_capture_that_was_cut_off_is_made_once(ground: Ground) {
+    settle_cut_off_capture(ground, "razorpay").await;
+}
+
+async fn a_paypal_refund_that_was_cut_off_is_made_once(ground: Ground) {
+    settle_cut_off_refund(ground, "paypal").await;
+}
+
+async fn a_razorpay_refund_that_was_cut_off_is_made_once(ground: Ground) {
+    settle_cut_off_refund(ground, "razorpay").await;
+}
+
+fn payment(provider: &str) -> Value {
+    let currency = if provider == "paypal" { "USD" } else { "INR" };
+    json!({"amount": 50, "currency": currency, "provider": provider})
+}
+
+impl World {
+    async fn buyer_approves(&self, order: &str) {
+        let url = format!("{}/_sandbox/checkouts/{order}", self.sandbox.url());
+        let approve = json!({"action": "approve"});
+        let sent = self.http.post(url).json(&approve).send().await.unwrap();
+        assert!(sent.status().is_success(), "{sent:?}");
+    }
+
+    async fn made(&self, provider: &str, kind: &str) -> usize {
+        let path = format!("/_sandbox/ledger?provider={provider}&kind={kind}");
+        let ledger = self.control(&path).await;
+        ledger["data"].as_array().unwrap().len()
+    }
+
+    /// Moves both clocks on, and has the background work.
+    async fn pass(&self, host: &Harness, by: TimeDelta) {
+        host.clock.advance(by);
+        host.sweep().await;
+    }
+}
+
+async fn follow_cut_off_payment(ground: Ground, provider: &str) {
+    let world = World::new(ground).await;
+    let slow = json!({"fault": "latency_after", "delay_ms": 1_000, "provider": provider,
+        "method": "POST", "path_contains": "/orders"});
+    world.fault(slow).await;
+    let call = ("/v1/payments", payment(provider));
+    let key = world.crash(&[call], || world.fault_was_met()).await;
+    let (host, acme) = world.restarted(&key).await;
+    eventually("the order is made", || async {
+        world.made(provider, "order").await == 1
+    })
+    .await;
+    world.pass(&host, CLAIM + MOMENT).await;
+    eventually("it is settled", || async {
+        world.pass(&host, TimeDelta::seconds(10)).await;
+        world.ground.open_ends().await == 0
+    })
+    .await;
+    let settled = once(&acme, "/v1/payments")
+        .post("/v1/payments", payment(provider))
+        .await;
+    assert_eq!(settled.status, 201, "{settled:?}");
+    world
+        .buyer_approves(settled.text("provider_order_id"))
+        .await;
+    // Nobody reads it.
+    world.pass(&host, TimeDelta::seconds(15)).await;
+    let path = format!("/v1/payments/{}?refresh=false", settled.text("id"));
+    let paid = acme.get(&path).await;
+    assert_eq!(paid.text("status"), "succeeded", "{paid:?}");
+    assert_eq!(world.made(provider, "order").await, 1);
+    assert_eq!(world.made(provider, "capture").await, 1);
+}
+
+/// A payment that its buyer has agreed to, of a gateway that is gone while it asks for the money.
+async fn cut_off_capture(world: &World, provider: &str) -> (String, String) {
+    let runtime_setup = world.setup();
+    let (runtime, host, key) = tokio::task::spawn_blocking(move || doomed(runtime_setup))
+        .await
+        .unwrap();
+    let mut body = payment(provider);
+    body["capture"] = json!("manual");
+    let created = key.post("/v1/payments", body).await;
+    world
+        .buyer_approves(created.text("provider_order_id"))
+        .await;
+    host.clock.advance(MOMENT);
+    let path = format!("/v1/payments/{}", created.text("id"));
+    let authorized = key.get(&path).await;
+    assert_eq!(authorized.text("status"), "authorized", "{authorized:?}");
+    let slow = json!({"fault": "latency_after", "delay_ms": 1_000, "provider": provider,
+        "method": "POST", "path_contains": "/capture"});
+    world.fault(slow).await;
+    let capture = format!("{path}/capture");
+    let once = once(&key, "capture");
+    tokio::select! {
+        reply = once.post(&capture, json!({})) => panic!("too late: {reply:?}"),
+        () = eventually("the call is on its way", || world.fault_was_met()) => {}
+    }
+    runtime.shutdown_background();
+    drop(host);
+    (key.token, path)
+}
+
+async fn settle_cut_off_capture(ground: Ground, provider: &str) {
+    let world = World::new(ground).await;
+    let (key, path) = cut_off_capture(&world, provider).await;
+    let (host, acme) = world.restarted(&key).await;
+    eventually("the money is taken", || async {
+        world.made(provider, "capture").await == 1
+    })
+    .await;
+    world.pass(&host, CLAIM + MOMENT).await;
+    let capture = format!("{path}/capture");
+    let taken = once(&acme, "capture").post(&capture, json!({})).await;
+    assert_eq!(
+        (taken.status, taken.text("status")),
+        (200, "succeeded"),
+        "{taken:?}"
+    );
+    assert_eq!(world.made(provider, "capture").await, 1);
+}
+
+async fn settle_cut_off_refund(ground: Ground, provider: &str) {
+    let world = World::new(ground).await;
+    let setup = world.setup();
+    let (runtime, host, key) = tokio::task::spawn_blocking(move || doomed(setup))
+        .await
+        .unwrap();
+    let created = key.post("/v1/payments", payment(provider)).await;
+    world
+        .buyer_approves(created.text("provider_order_id"))
+        .await;
+    host.clock.advance(MOMENT);
+    let path = format!("/v1/payments/{}", created.text("id"));
+    assert_eq!(key.get(&path).await.text("status"), "succeeded");
+    let slow = json!({"fault": "latency_after", "delay_ms": 1_000, "provider": provider,
+        "method": "POST", "path_contains": "/refund"});
+    world.fault(slow).await;
+    let body = json!({"payment_id": created.text("id"), "amount": "20.50"});
+    let refund = once(&key, "refund");
+    tokio::select! {
+        reply = refund.post("/v1/refunds", body.clone()) => panic!("too late: {reply:?}"),
+        () = eventually("the call is on its way", || world.fault_was_met()) => {}
+    }
+    runtime.shutdown_background();
+    drop(host);
+    let (host, acme) = world.restarted(&key.token).await;
+    eventually("the money goes back", || async {
+        world.made(provider, "refund").await == 1
+    })
+    .await;
+    world.pass(&host, CLAIM + MOMENT).await;
+    eventually("it is settled", || async {
+        world.pass(&host, TimeDelta::seconds(10)).await;
+        world.ground.open_ends().await == 0
+    })
+    .await;
+    let settled = once(&acme, "refund").post("/v1/refunds", body).await;
+    assert_eq!(settled.status, 201, "{settled:?}");
+    assert_eq!(settled.header("idempotent-replayed"), Some("true"));
+    assert_eq!(world.made(provider, "refund").await, 1);
 }
 
 async fn a_set_that_was_cut_off_is_repeated_as_the_same_set(ground: Ground) {

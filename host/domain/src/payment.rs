@@ -7,7 +7,8 @@ use crate::money::Money;
 use crate::status::statuses;
 
 statuses! {
-    /// What became of a payment. What was captured and refunded are counters beside it.
+    /// What became of a payment. What was captured and refunded are counters beside it. Reports are
+    /// merged as [`PaymentProgress`].
     PaymentStatus {
         /// The provider may have it; nobody knows yet.
         Unknown = "unknown",
@@ -41,6 +42,72 @@ impl PaymentStatus {
             | Self::Processing
             | Self::Authorized => false,
             Self::Failed | Self::Expired | Self::Canceled | Self::Succeeded => true,
+        }
+    }
+}
+
+statuses! {
+    /// How far a payment has come, whatever the order in which that was reported. Two statuses stand
+    /// for two things each: until the money moves they are about the buyer's agreement, which a later
+    /// authorization overtakes; afterwards they are about the money.
+    PaymentProgress {
+        /// Nothing was heard.
+        Unknown = "unknown",
+        /// Made, and not yet to be paid.
+        Created = "created",
+        /// The buyer has to act.
+        RequiresAction = "requires_action",
+        /// The provider is about to reserve the money: `processing`.
+        Reserving = "reserving",
+        /// The provider did not reserve it, and may yet: `failed`.
+        NotReserved = "not_reserved",
+        /// The money is reserved.
+        Authorized = "authorized",
+        /// The money is on its way.
+        Processing = "processing",
+        /// The money did not come.
+        Failed = "failed",
+        /// The reservation or the offer has run out.
+        Expired = "expired",
+        /// Given up before any money was taken.
+        Canceled = "canceled",
+        /// The money is taken.
+        Succeeded = "succeeded",
+    }
+}
+
+impl PaymentProgress {
+    /// What a report means. `moves`: it names the movement of the money.
+    #[must_use]
+    pub const fn of(status: PaymentStatus, moves: bool) -> Self {
+        match (status, moves) {
+            (PaymentStatus::Unknown, _) => Self::Unknown,
+            (PaymentStatus::Created, _) => Self::Created,
+            (PaymentStatus::RequiresAction, _) => Self::RequiresAction,
+            (PaymentStatus::Processing, false) => Self::Reserving,
+            (PaymentStatus::Processing, true) => Self::Processing,
+            (PaymentStatus::Failed, false) => Self::NotReserved,
+            (PaymentStatus::Failed, true) => Self::Failed,
+            (PaymentStatus::Authorized, _) => Self::Authorized,
+            (PaymentStatus::Expired, _) => Self::Expired,
+            (PaymentStatus::Canceled, _) => Self::Canceled,
+            (PaymentStatus::Succeeded, _) => Self::Succeeded,
+        }
+    }
+
+    /// The status that users see.
+    #[must_use]
+    pub const fn status(self) -> PaymentStatus {
+        match self {
+            Self::Unknown => PaymentStatus::Unknown,
+            Self::Created => PaymentStatus::Created,
+            Self::RequiresAction => PaymentStatus::RequiresAction,
+            Self::Reserving | Self::Processing => PaymentStatus::Processing,
+            Self::NotReserved | Self::Failed => PaymentStatus::Failed,
+            Self::Authorized => PaymentStatus::Authorized,
+            Self::Expired => PaymentStatus::Expired,
+            Self::Canceled => PaymentStatus::Canceled,
+            Self::Succeeded => PaymentStatus::Succeeded,
         }
     }
 }
@@ -288,7 +355,7 @@ mod tests {
     }
 
     any_order_ends_alike! {
-        any_order_of_payment_reports_ends_alike: PaymentStatus from Created;
+        any_order_of_payment_reports_ends_alike: PaymentProgress from Created;
         any_order_of_refund_reports_ends_alike: RefundStatus from Pending;
         any_order_of_plan_reports_ends_alike: PlanStatus from Pending;
         any_order_of_link_reports_ends_alike: PaymentLinkStatus from Created;
@@ -296,9 +363,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn money_that_was_taken_stays_taken(reports in prop::collection::vec(prop::sample::select(PaymentStatus::ALL), 0..12)) {
-            let end = reports.iter().fold(PaymentStatus::Succeeded, |status, report| status.merge(*report));
-            prop_assert_eq!(end, PaymentStatus::Succeeded);
+        fn money_that_was_taken_stays_taken(reports in prop::collection::vec(prop::sample::select(PaymentProgress::ALL), 0..12)) {
+            let end = reports.iter().fold(PaymentProgress::Succeeded, |progress, report| progress.merge(*report));
+            prop_assert_eq!(end.status(), PaymentStatus::Succeeded);
+        }
+
+        #[test]
+        fn a_report_is_shown_as_what_it_says(status in prop::sample::select(PaymentStatus::ALL), moves in any::<bool>()) {
+            prop_assert_eq!(PaymentProgress::of(status, moves).status(), status);
         }
 
         #[test]
@@ -336,9 +408,24 @@ mod tests {
 
     #[test]
     fn a_failed_payment_may_be_authorized_late() {
-        let late = PaymentStatus::Failed.merge(PaymentStatus::Authorized);
-        assert_eq!(late, PaymentStatus::Authorized);
-        assert_eq!(late.merge(PaymentStatus::Failed), PaymentStatus::Authorized);
+        let failed = PaymentProgress::of(PaymentStatus::Failed, false);
+        let late = failed.merge(PaymentProgress::Authorized);
+        assert_eq!(late, PaymentProgress::Authorized);
+        assert_eq!(late.merge(failed), PaymentProgress::Authorized);
+    }
+
+    #[test]
+    fn what_happens_to_reserved_money_is_told() {
+        let moving = |status| PaymentProgress::of(status, true);
+        let pending = PaymentProgress::Authorized.merge(moving(PaymentStatus::Processing));
+        assert_eq!(pending.status(), PaymentStatus::Processing);
+        let declined = pending.merge(moving(PaymentStatus::Failed));
+        assert_eq!(declined.status(), PaymentStatus::Failed);
+        // A late word about the beginning changes nothing.
+        let late = declined.merge(PaymentProgress::of(PaymentStatus::Failed, false));
+        assert_eq!(late, declined);
+        let paid = declined.merge(PaymentProgress::Succeeded);
+        assert_eq!(paid.status(), PaymentStatus::Succeeded);
     }
 
     #[test]

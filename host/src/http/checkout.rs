@@ -4,13 +4,13 @@ use std::fmt::Write as _;
 
 use axum::Router;
 use axum::extract::{RawQuery, State};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
+use onerouter_domain::code::ErrorCode;
 
 use super::paths::Path;
-use super::problem::Problem;
 use super::state::AppState;
 use crate::service::pages::{Over, Page, RESPONSE_FIELDS_MAX};
 use crate::service::payment::CheckoutForm;
@@ -29,10 +29,33 @@ pub(crate) fn routes() -> Router<AppState> {
         .route("/checkout/{token}/cancel", get(given_up).post(given_up))
 }
 
+/// What a buyer sees where there is no page: no JSON in a browser.
+struct NoPage(Refusal);
+
+impl From<Refusal> for NoPage {
+    fn from(refusal: Refusal) -> Self {
+        Self(refusal)
+    }
+}
+
+impl IntoResponse for NoPage {
+    fn into_response(self) -> Response {
+        let (title, text) = match self.0.code {
+            ErrorCode::NotFound => ("Not found", "There is no such page."),
+            ErrorCode::BodyTooLarge => ("Too large", "This form is too large."),
+            _ => ("Try again", "Something went wrong here. Please try again."),
+        };
+        let mut response = html(&word_page(title, text), None);
+        *response.status_mut() =
+            StatusCode::from_u16(self.0.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        response
+    }
+}
+
 async fn start(
     State(state): State<AppState>,
     Path(token): Path<String>,
-) -> Result<Response, Problem> {
+) -> Result<Response, NoPage> {
     Ok(shown(&state, state.checkouts.start(&token).await?))
 }
 
@@ -40,7 +63,7 @@ async fn back(
     State(state): State<AppState>,
     Path(token): Path<String>,
     RawQuery(query): RawQuery,
-) -> Result<Response, Problem> {
+) -> Result<Response, NoPage> {
     let response = response(query.unwrap_or_default().as_bytes());
     Ok(shown(&state, state.checkouts.back(&token, response).await?))
 }
@@ -49,10 +72,10 @@ async fn back_with_form(
     State(state): State<AppState>,
     Path(token): Path<String>,
     body: Bytes,
-) -> Result<Response, Problem> {
+) -> Result<Response, NoPage> {
     if body.len() > RESPONSE_BYTES_MAX {
         return Err(Refusal::new(
-            onerouter_domain::code::ErrorCode::BodyTooLarge,
+            ErrorCode::BodyTooLarge,
             format!("The form may have at most {RESPONSE_BYTES_MAX} bytes."),
         )
         .into());
@@ -64,7 +87,7 @@ async fn back_with_form(
 async fn given_up(
     State(state): State<AppState>,
     Path(token): Path<String>,
-) -> Result<Response, Problem> {
+) -> Result<Response, NoPage> {
     Ok(shown(&state, state.checkouts.given_up(&token).await?))
 }
 
@@ -196,6 +219,10 @@ fn over_page(over: Over) -> String {
         ),
         Over::NotPaid => ("Not paid", "Nothing was paid. You can close this page."),
     };
+    word_page(title, text)
+}
+
+fn word_page(title: &str, text: &str) -> String {
     document(title, &format!("<h1>{title}</h1><p>{text}</p>"))
 }
 

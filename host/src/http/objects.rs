@@ -162,20 +162,33 @@ pub(crate) fn future_time(
     Some(time)
 }
 
-/// `send_at`, and the mistake where it does not lie ahead: that is one for a new request only, a
+/// A time, and the mistake where it does not lie ahead: that is one for a new request only, a
 /// repetition may come when the time is over.
-pub(crate) fn send_at(
+pub(crate) fn time_ahead(
     fields: &mut Fields<'_>,
+    name: &str,
     now: DateTime<Utc>,
 ) -> (Option<DateTime<Utc>>, Option<FieldMistake>) {
-    let pointer = fields.pointer("send_at");
-    let time = fields.time("send_at");
-    let late = time.filter(|time| *time <= now);
-    let mistake = late.map(|_| FieldMistake::new(pointer, "out_of_range", NOT_AHEAD));
-    (time, mistake)
+    let time = fields.time(name);
+    (time, not_ahead(fields, name, time, now))
 }
 
-/// Ends the reading of a message. Beside other mistakes, a late time is named too.
+/// The mistake of a time that does not lie ahead.
+pub(crate) fn not_ahead(
+    fields: &Fields<'_>,
+    name: &str,
+    time: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> Option<FieldMistake> {
+    time.filter(|time| *time <= now)?;
+    Some(FieldMistake::new(
+        fields.pointer(name),
+        "out_of_range",
+        NOT_AHEAD,
+    ))
+}
+
+/// Ends the reading of a request. Beside other mistakes, a late time is named too.
 pub(crate) fn finish<T>(
     fields: Fields<'_>,
     value: Option<T>,

@@ -97,7 +97,7 @@ fn parse(
     let description = fields.required_text_of("description", 1, DESCRIPTION_LENGTH_MAX);
     let customer = customer(&mut fields);
     let callback_url = objects::page(&mut fields, "callback_url");
-    let expires_at = objects::future_time(&mut fields, "expires_at", now);
+    let (expires_at, late) = objects::time_ahead(&mut fields, "expires_at", now);
     let environment: Option<Environment> = fields.parsed("environment");
     let provider = objects::provider(&mut fields);
     let metadata = fields.metadata();
@@ -111,7 +111,7 @@ fn parse(
             expires_at,
             pages: None,
         });
-    let request = fields.finish(request)?;
+    let request = objects::finish(fields, request, late.as_ref())?;
     if environment.is_some_and(|environment| environment != caller.environment) {
         return Err(Refusal::new(
             ErrorCode::EnvironmentMismatch,
@@ -126,7 +126,7 @@ fn parse(
         content: NoContent {},
         metadata,
         provider,
-        late: None,
+        late,
     })
 }
 

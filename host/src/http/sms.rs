@@ -80,7 +80,7 @@ fn parse(mut fields: Fields<'_>, state: &AppState) -> Result<Parsed, Refusal> {
     let media: Vec<WebAddress> = fields
         .parsed_list("media_urls", MEDIA_MAX)
         .unwrap_or_default();
-    let (send_at, late) = objects::send_at(&mut fields, state.clock.now());
+    let (send_at, late) = objects::time_ahead(&mut fields, "send_at", state.clock.now());
     let provider = objects::provider(&mut fields);
     let metadata = fields.metadata();
     let key = objects::body_key(&mut fields);

@@ -120,6 +120,8 @@ pub(crate) struct ChangePlan {
     prorate: Option<bool>,
 }
 
+const START_DATE: &str = "start_date";
+
 fn parse(mut fields: Fields<'_>, now: DateTime<Utc>) -> Result<Draft<Subscription>, Refusal> {
     let plan = fields.required_text_of("plan_id", 1, PLAN_LENGTH_MAX);
     let customer = objects::customer(&mut fields);
@@ -127,8 +129,9 @@ fn parse(mut fields: Fields<'_>, now: DateTime<Utc>) -> Result<Draft<Subscriptio
     let total_count = count(fields.integer("total_count", 1, TOTAL_COUNT_MAX));
     let quantity = count(fields.integer("quantity", 1, QUANTITY_MAX));
     let trial_days = count(fields.integer("trial_days", 1, TRIAL_DAYS_MAX));
-    let start_date = start_date(&mut fields, now);
-    if trial_days.is_some() && start_date.is_some() {
+    let start_date = start_date(&mut fields);
+    let late = objects::not_ahead(&fields, START_DATE, start_date, now);
+    if trial_days.is_some() && start_date.is_some() && late.is_none() {
         let detail = "says when the first charge is, and so does start_date; give one of them";
         fields.mistake("trial_days", "conflict", detail);
     }
@@ -154,35 +157,27 @@ fn parse(mut fields: Fields<'_>, now: DateTime<Utc>) -> Result<Draft<Subscriptio
         cancel_url,
     });
     Ok(Draft {
-        request: fields.finish(request)?,
+        request: objects::finish(fields, request, late.as_ref())?,
         content: NoContent {},
         metadata,
         provider,
-        late: None,
+        late,
     })
 }
 
 /// A time in RFC 3339, or a day of UTC.
-fn start_date(fields: &mut Fields<'_>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    const NAME: &str = "start_date";
-    let text = fields.text(NAME)?;
+fn start_date(fields: &mut Fields<'_>) -> Option<DateTime<Utc>> {
+    let text = fields.text(START_DATE)?;
     let day = || {
         let day = NaiveDate::parse_from_str(&text, "%Y-%m-%d").ok()?;
         Some(day.and_time(NaiveTime::MIN).and_utc())
     };
-    match parse_time(&text).or_else(day) {
-        Some(time) if time > now => Some(time),
-        Some(_) => {
-            fields.mistake(NAME, "out_of_range", "must lie in the future");
-            None
-        }
-        None => {
-            let detail =
-                "must be a time in RFC 3339 form with an offset, or a day such as 2027-01-31";
-            fields.mistake(NAME, "invalid", detail);
-            None
-        }
+    let time = parse_time(&text).or_else(day);
+    if time.is_none() {
+        let detail = "must be a time in RFC 3339 form with an offset, or a day such as 2027-01-31";
+        fields.mistake(START_DATE, "invalid", detail);
     }
+    time
 }
 
 /// Create a subscription

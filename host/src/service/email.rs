@@ -126,8 +126,8 @@ impl Kind for Email {
         status.is_terminal()
     }
 
-    fn merge(status: EmailStatus, _facts: &MessageFacts, reported: EmailStatus) -> EmailStatus {
-        status.merge(reported)
+    fn merge(status: EmailStatus, _facts: &MessageFacts, reported: &Reported<Self>) -> EmailStatus {
+        status.merge(reported.status)
     }
 
     fn is_settled_by_age(object: &Object<Self>, now: DateTime<Utc>) -> bool {
@@ -144,8 +144,8 @@ impl Kind for Email {
         request.from_email.as_deref()
     }
 
-    fn send_at(request: &EmailRequest) -> Option<DateTime<Utc>> {
-        request.send_at
+    fn latest(object: &Object<Self>) -> Option<DateTime<Utc>> {
+        object.request.send_at
     }
 
     fn same_recipient(one: &EmailRequest, other: &EmailRequest) -> bool {

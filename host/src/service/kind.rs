@@ -50,12 +50,27 @@ pub trait Facts:
     Clone + fmt::Debug + Default + PartialEq + Serialize + DeserializeOwned + Send + Sync
 {
     /// Takes over what a report says. What it leaves out stays: an answer to a create knows less than a
-    /// read does. `moved`: the report's status is the object's now, and why it failed and the raw
-    /// answer belong to that.
-    fn merge(&mut self, reported: Self, moved: bool);
+    /// read does.
+    fn merge(&mut self, reported: Self, weight: Weight);
 
     /// Notes why it failed.
     fn set_failure(&mut self, failure: Failure);
+
+    /// Notes why the last action came to nothing; none once the object has moved on.
+    fn set_refusal(&mut self, refusal: Option<Failure>) {
+        if let Some(refusal) = refusal {
+            self.set_failure(refusal);
+        }
+    }
+}
+
+/// What a report counts for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Weight {
+    /// Its status is the object's now: why it failed and the raw answer belong to that.
+    pub moved: bool,
+    /// Nothing has changed here since it was asked for.
+    pub is_latest: bool,
 }
 
 /// Something that is done with an object that exists.
@@ -107,6 +122,10 @@ pub trait Kind: Send + Sync + fmt::Debug + Clone + 'static {
     /// Whether the end is the same in whatever order reports come. If not, one that was asked for
     /// before another change says nothing.
     const REPORTS_COMMUTE: bool = true;
+    /// Whether some of its actions can be done later by the gateway: see [`Kind::can_wait`].
+    const CAN_WAIT: bool = false;
+    /// Whether [`Kind::admit`] looks at anything.
+    const IS_ADMITTED: bool = false;
 
     /// An id from its UUID.
     fn id(uuid: Uuid) -> Self::Id;
@@ -121,7 +140,11 @@ pub trait Kind: Send + Sync + fmt::Debug + Clone + 'static {
     /// Whether the gateway stops asking.
     fn is_terminal(status: Self::Status) -> bool;
     /// The status after a report.
-    fn merge(status: Self::Status, facts: &Self::Facts, reported: Self::Status) -> Self::Status;
+    fn merge(status: Self::Status, facts: &Self::Facts, reported: &Reported<Self>) -> Self::Status;
+    /// What it means that the provider does not have it any more; none where that says nothing.
+    fn when_gone(_object: &Object<Self>, _now: DateTime<Utc>) -> Option<Reported<Self>> {
+        None
+    }
     /// Whether an object that is not terminal is too old to ask about.
     fn is_settled_by_age(_object: &Object<Self>, _now: DateTime<Utc>) -> bool {
         false
@@ -132,8 +155,8 @@ pub trait Kind: Send + Sync + fmt::Debug + Clone + 'static {
     }
     /// Writes the sender into the request.
     fn set_sender(_request: &mut Self::Request, _sender: Option<String>) {}
-    /// When it is to be sent.
-    fn send_at(_request: &Self::Request) -> Option<DateTime<Utc>> {
+    /// Until when it can be asked for.
+    fn latest(_object: &Object<Self>) -> Option<DateTime<Utc>> {
         None
     }
     /// Whether two requests go to the same recipient.
@@ -227,17 +250,31 @@ pub trait Kind: Send + Sync + fmt::Debug + Clone + 'static {
     fn refusal_is_state(_action: &Self::Action) -> bool {
         false
     }
-    /// Notes that an action is to be done later, where the provider cannot. Tells when.
-    fn postpone(_object: &mut Object<Self>, _action: &Self::Action) -> Option<DateTime<Utc>> {
-        None
+    /// Whether an action that the provider accepted has moved nothing: it is no better than refused.
+    fn came_to_nothing(_object: &Object<Self>, _action: &Self::Action) -> bool {
+        false
+    }
+    /// Notes, before the provider is asked, what an action is to make of the object.
+    fn begin(_object: &mut Object<Self>, _action: &Self::Action) {}
+    /// Whether an action can be done later, where the provider cannot.
+    fn can_wait(_action: &Self::Action) -> bool {
+        false
+    }
+    /// Notes that an action is to be done later. Tells whether it is known when.
+    fn postpone(_object: &mut Object<Self>, _action: &Self::Action) -> bool {
+        false
     }
     /// The action that is to be done later, and when.
     fn postponed(_object: &Object<Self>) -> Option<(Self::Action, DateTime<Utc>)> {
         None
     }
-    /// The action was done: what was noted for later may be void.
-    fn acted(_object: &mut Object<Self>, _action: &Self::Action) {}
-    /// What the provider waits for from the seller's side.
+    /// The provider has answered an action, and it was done or not: what was noted before may be void.
+    fn acted(_object: &mut Object<Self>, _action: &Self::Action, _is_done: bool) {}
+    /// Notes that the buyer has opened the object's page; `false` where that was noted lately.
+    fn open_page(_object: &mut Object<Self>, _now: DateTime<Utc>) -> bool {
+        false
+    }
+    /// What the provider waits for from the seller's side, whoever finds out.
     fn due(_object: &Object<Self>) -> Option<Self::Action> {
         None
     }

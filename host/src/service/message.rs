@@ -4,7 +4,7 @@ use onerouter_domain::cost::Cost;
 use onerouter_domain::failure::Failure;
 use serde::{Deserialize, Serialize};
 
-use super::kind::{self, Action, Facts};
+use super::kind::{self, Action, Facts, Weight};
 
 /// What is known of a message besides its status.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,14 +28,14 @@ pub struct MessageFacts {
 
 impl Facts for MessageFacts {
     /// A cost that the provider named once is not replaced by an estimate.
-    fn merge(&mut self, new: Self, moved: bool) {
+    fn merge(&mut self, new: Self, weight: Weight) {
         self.segments = new.segments.or(self.segments);
         self.sender = new.sender.or(self.sender.take());
         self.cost = match (new.cost, self.cost.take()) {
             (Some(new), Some(old)) => Some(kind::better_cost(new, old)),
             (new, old) => new.or(old),
         };
-        if moved {
+        if weight.moved {
             self.failure = new.failure;
             self.provider_data = new.provider_data.or(self.provider_data.take());
         }

@@ -5,7 +5,7 @@ use onerouter_domain::environment::Environment;
 use onerouter_domain::id::ConnectionId;
 use onerouter_domain::metadata::Metadata;
 
-use super::kind::{Facts as _, Kind};
+use super::kind::{Facts as _, Kind, Weight};
 use crate::store::ObjectRow;
 use crate::store::StoreError;
 
@@ -82,16 +82,23 @@ impl<K: Kind> Object<K> {
         })
     }
 
-    /// Merges what the provider reports. Tells whether anything changed.
-    pub fn merge(&mut self, reported: Reported<K>) -> bool {
+    /// Merges what the provider reports. `is_latest`: nothing has changed here since it was asked.
+    /// Tells whether anything changed.
+    pub fn merge(&mut self, reported: Reported<K>, is_latest: bool) -> bool {
         let before = (self.status, self.facts.clone(), self.provider_ref.clone());
-        let status = K::merge(self.status, &self.facts, reported.status);
-        let moved = status == reported.status;
+        let status = K::merge(self.status, &self.facts, &reported);
+        let weight = Weight {
+            moved: status == reported.status,
+            is_latest,
+        };
+        if status != self.status {
+            self.facts.set_refusal(None);
+        }
         self.status = status;
         if self.provider_ref.is_none() {
             self.provider_ref = Some(reported.provider_ref);
         }
-        self.facts.merge(reported.facts, moved);
+        self.facts.merge(reported.facts, weight);
         before != (self.status, self.facts.clone(), self.provider_ref.clone())
     }
 }

@@ -118,7 +118,7 @@ pub struct Draft<K: Kind> {
     pub metadata: Metadata,
     /// The provider that the caller named.
     pub provider: Option<PluginId>,
-    /// It was to be sent at a time that is over. Only a repetition of an earlier request may be.
+    /// It names a time that is over. Only a repetition of an earlier request may.
     pub late: Option<FieldMistake>,
 }
 
@@ -272,6 +272,9 @@ impl<K: Kind> Objects<K> {
         }
         Self::count_up(object, now);
         K::written(tx, object, now).await?;
+        if K::IS_ALONE && object.claimed_until.is_none() {
+            Self::plan_ahead(tx, object, now).await?;
+        }
         if status_before != Some(object.status) {
             let data = shown(K::present(object, None));
             tx.insert_event(&Self::event(object, data)).await?;

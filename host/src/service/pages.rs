@@ -38,6 +38,31 @@ pub(super) fn look_again(
     (age < watched_for).then(|| now + wait)
 }
 
+/// A provider that does not have an unpaid order after this time has let it go: before, it may not
+/// have been everywhere yet.
+const OLD_AFTER: TimeDelta = TimeDelta::hours(6);
+/// A page's opening is noted this often at most.
+const OPENED_EVERY: TimeDelta = TimeDelta::minutes(5);
+
+/// Whether an object of this age that its provider does not know is gone.
+pub(super) fn is_old(created_at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+    now.signed_duration_since(created_at) > OLD_AFTER
+}
+
+/// Notes that a page was opened; `false` where it was made or opened just before.
+pub(super) fn note_opened(
+    opened_at: &mut Option<DateTime<Utc>>,
+    created_at: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> bool {
+    let last = opened_at.unwrap_or(created_at);
+    if now.signed_duration_since(last) < OPENED_EVERY {
+        return false;
+    }
+    *opened_at = Some(now);
+    true
+}
+
 /// The pages of a new object.
 #[must_use]
 pub fn open(base: &str) -> Pages {
@@ -101,12 +126,19 @@ impl Checkouts {
     /// # Errors
     /// `not_found`.
     pub async fn start(&self, token: &str) -> Result<Page, Refusal> {
-        Ok(match self.find(token).await?.1 {
-            Found::Payment(payment) => first_page(&payment),
-            Found::Link(link) => match &link.facts.short_url {
-                Some(url) if !link.status.is_terminal() => Page::Elsewhere(url.clone()),
-                Some(_) | None => Page::Over(over_link(&link)),
-            },
+        let (tenant, found) = self.find(token).await?;
+        Ok(match found {
+            Found::Payment(payment) => {
+                let payment = self.payments.opened(tenant, *payment).await;
+                first_page(&payment)
+            }
+            Found::Link(link) => {
+                let link = self.links.opened(tenant, *link).await;
+                match &link.facts.short_url {
+                    Some(url) if !link.status.is_terminal() => Page::Elsewhere(url.clone()),
+                    Some(_) | None => Page::Over(over_link(&link)),
+                }
+            }
         })
     }
 

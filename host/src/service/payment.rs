@@ -7,7 +7,7 @@ use onerouter_domain::cost::Cost;
 use onerouter_domain::failure::Failure;
 use onerouter_domain::id::PaymentId;
 use onerouter_domain::money::{Currency, Money};
-use onerouter_domain::payment::PaymentStatus;
+use onerouter_domain::payment::{PaymentProgress, PaymentStatus};
 use onerouter_engine::wit::payments as wit;
 use onerouter_engine::{Adapter, CallContext, CallReport};
 use onerouter_manifest::{Capability, Category};
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::kind::{
-    self, Action, CallIds, Facts, Kind, NoContent, Window, invalid_state, still_open,
+    self, Action, CallIds, Facts, Kind, NoContent, Weight, Window, invalid_state, still_open,
 };
 use super::object::{Object, Reported};
 use super::pages;
@@ -25,8 +25,10 @@ use super::view::payment::PaymentView;
 use crate::store::ObjectKind;
 use crate::store::{StoreError, TenantTx};
 
-/// Nobody asks for an unpaid payment any more after this.
+/// Nobody asks for an unpaid payment any more this long after its page was made or opened.
 const WATCHED_FOR: TimeDelta = TimeDelta::days(3);
+/// No provider holds money for longer without having taken it.
+const RESERVED_FOR: TimeDelta = TimeDelta::days(35);
 /// A payment that failed may still be authorized, for the most part soon.
 const LATE_AUTHORIZATION: TimeDelta = TimeDelta::hours(6);
 
@@ -93,9 +95,9 @@ pub struct CheckoutForm {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PaymentFacts {
-    /// The furthest status that was ever reported.
+    /// The furthest that was ever reported.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub reached: Option<PaymentStatus>,
+    pub reached: Option<PaymentProgress>,
     /// The provider's id of the money's movement.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub payment_ref: Option<String>,
@@ -127,6 +129,12 @@ pub struct PaymentFacts {
     /// Why it failed, or why the buyer's last try did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
+    /// Why the money was not reserved or taken when it was last asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<Failure>,
+    /// When the buyer last opened the page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub opened_at: Option<DateTime<Utc>>,
     /// What the adapter wants to be told again.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub state: State,
@@ -136,7 +144,7 @@ pub struct PaymentFacts {
 }
 
 impl Facts for PaymentFacts {
-    fn merge(&mut self, new: Self, moved: bool) {
+    fn merge(&mut self, new: Self, weight: Weight) {
         self.reached = self.reached.max(new.reached);
         self.payment_ref = new.payment_ref.or(self.payment_ref.take());
         self.amount_captured = self.amount_captured.max(new.amount_captured);
@@ -151,21 +159,25 @@ impl Facts for PaymentFacts {
             self.method_details = new.method_details;
         }
         self.cost = new.cost.or(self.cost.take());
-        if moved {
+        if weight.moved || weight.is_latest {
             self.due = new.due;
-            if !new.state.is_empty() {
-                self.state = new.state;
-            }
+        }
+        if weight.moved && !new.state.is_empty() {
+            self.state = new.state;
         }
         paying::keep_story(
             (&mut self.failure, &mut self.provider_data),
             (new.failure, new.provider_data),
-            moved,
+            weight.moved,
         );
     }
 
     fn set_failure(&mut self, failure: Failure) {
         self.failure = Some(failure);
+    }
+
+    fn set_refusal(&mut self, refusal: Option<Failure>) {
+        self.refusal = refusal;
     }
 }
 
@@ -260,13 +272,29 @@ impl Kind for Payment {
     fn merge(
         status: PaymentStatus,
         facts: &PaymentFacts,
-        reported: PaymentStatus,
+        reported: &Reported<Self>,
     ) -> PaymentStatus {
-        match facts.reached {
-            // What stood there until now was ours: nothing was heard of it yet.
-            None => reported,
-            Some(reached) => status.max(reached).merge(reported),
+        let reached = facts.reached.max(reported.facts.reached);
+        // What stands there before anything was heard is ours.
+        reached.map_or(status, PaymentProgress::status)
+    }
+
+    fn when_gone(object: &Object<Self>, now: DateTime<Utc>) -> Option<Reported<Self>> {
+        let is_unpaid = matches!(
+            object.status,
+            PaymentStatus::Created | PaymentStatus::RequiresAction
+        );
+        if !is_unpaid || !pages::is_old(object.created_at, now) {
+            return None;
         }
+        Some(Reported {
+            provider_ref: object.provider_ref.clone()?,
+            status: PaymentStatus::Expired,
+            facts: PaymentFacts {
+                reached: Some(PaymentProgress::Expired),
+                ..PaymentFacts::default()
+            },
+        })
     }
 
     fn currency(request: &PaymentRequest) -> Option<Currency> {
@@ -345,7 +373,10 @@ impl Kind for Payment {
     fn allow(object: &Object<Self>, action: &PaymentAction) -> Result<(), Refusal> {
         match action {
             PaymentAction::Cancel => still_open(object, "canceled any more"),
-            PaymentAction::Authorize => still_open(object, "authorized any more"),
+            PaymentAction::Authorize if object.facts.due == Some(Step::Authorize) => {
+                still_open(object, "authorized any more")
+            }
+            PaymentAction::Authorize => Err(invalid_state(object, "authorized now")),
             PaymentAction::Capture(amount) => {
                 let whole = object.request.amount;
                 if amount.is_some_and(|amount| amount.minor_units() > whole.minor_units()) {
@@ -411,6 +442,23 @@ impl Kind for Payment {
         matches!(action, PaymentAction::Capture(_) | PaymentAction::Authorize)
     }
 
+    fn came_to_nothing(object: &Object<Self>, action: &PaymentAction) -> bool {
+        match action {
+            PaymentAction::Authorize | PaymentAction::Capture(_) => matches!(
+                object.status,
+                PaymentStatus::Created | PaymentStatus::RequiresAction
+            ),
+            PaymentAction::Cancel => false,
+        }
+    }
+
+    fn acted(object: &mut Object<Self>, _action: &PaymentAction, is_done: bool) {
+        if !is_done && object.facts.refusal.is_none() {
+            // Else the next read would forget it.
+            object.facts.refusal = object.facts.failure.take();
+        }
+    }
+
     fn due(object: &Object<Self>) -> Option<PaymentAction> {
         if object.status.is_terminal() || object.status == PaymentStatus::Unknown {
             return None;
@@ -422,6 +470,10 @@ impl Kind for Payment {
         }
     }
 
+    fn open_page(object: &mut Object<Self>, now: DateTime<Utc>) -> bool {
+        pages::note_opened(&mut object.facts.opened_at, object.created_at, now)
+    }
+
     fn watch_again(object: &Object<Self>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let is_late = object.status == PaymentStatus::Failed
             && object.provider_ref.is_some()
@@ -429,7 +481,18 @@ impl Kind for Payment {
         if object.status.is_terminal() && !is_late {
             return None;
         }
-        pages::look_again(object.created_at, now, WATCHED_FOR)
+        let (since, watched_for) = match object.status {
+            // Until it is taken, given up, or goes back by itself.
+            PaymentStatus::Authorized | PaymentStatus::Processing => {
+                (object.updated_at, RESERVED_FOR)
+            }
+            _ => (object.created_at, WATCHED_FOR),
+        };
+        pages::look_again(
+            since.max(object.facts.opened_at.unwrap_or(since)),
+            now,
+            watched_for,
+        )
     }
 
     fn no_content() -> Option<NoContent> {
@@ -472,7 +535,10 @@ pub(super) fn from_wit(payment: wit::Payment) -> Reported<Payment> {
         provider_ref: payment.provider_id,
         status,
         facts: PaymentFacts {
-            reached: Some(status),
+            reached: Some(PaymentProgress::of(
+                status,
+                payment.provider_payment_id.is_some(),
+            )),
             payment_ref: payment.provider_payment_id,
             amount_captured: paying::units(payment.amount_captured),
             amount_refunded: paying::units(payment.amount_refunded.unwrap_or_default()),
@@ -490,6 +556,8 @@ pub(super) fn from_wit(payment: wit::Payment) -> Reported<Payment> {
             method_details: payment.method_details.into_iter().collect(),
             cost: payment.cost.as_ref().and_then(kind::cost),
             failure: payment.failure.map(kind::failure),
+            refusal: None,
+            opened_at: None,
             state: payment.state,
             provider_data: payment.raw,
         },

@@ -14,7 +14,9 @@ use onerouter_manifest::{Capability, Category};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::kind::{self, Action, CallIds, Facts, Kind, NoContent, Window, still_open};
+use super::kind::{
+    self, Action, CallIds, Facts, Kind, NoContent, Weight, Window, invalid_state, still_open,
+};
 use super::object::{Object, Reported};
 use super::pages;
 use super::paying::{self, Customer, Pages, State};
@@ -74,6 +76,12 @@ pub struct PaymentLinkFacts {
     /// Why it failed, or why the buyer's last try did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
+    /// Why the money was not taken when it was last asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<Failure>,
+    /// When the buyer last opened the link over the gateway's page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub opened_at: Option<DateTime<Utc>>,
     /// What the adapter wants to be told again.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub state: State,
@@ -83,28 +91,32 @@ pub struct PaymentLinkFacts {
 }
 
 impl Facts for PaymentLinkFacts {
-    fn merge(&mut self, new: Self, moved: bool) {
+    fn merge(&mut self, new: Self, weight: Weight) {
         self.reached = self.reached.max(new.reached);
         self.payment_ref = new.payment_ref.or(self.payment_ref.take());
         self.amount_paid = self.amount_paid.max(new.amount_paid);
         self.short_url = new.short_url.or(self.short_url.take());
         self.expires_at = new.expires_at.or(self.expires_at);
         self.cost = new.cost.or(self.cost.take());
-        if moved {
+        if weight.moved || weight.is_latest {
             self.is_capture_due = new.is_capture_due;
-            if !new.state.is_empty() {
-                self.state = new.state;
-            }
+        }
+        if weight.moved && !new.state.is_empty() {
+            self.state = new.state;
         }
         paying::keep_story(
             (&mut self.failure, &mut self.provider_data),
             (new.failure, new.provider_data),
-            moved,
+            weight.moved,
         );
     }
 
     fn set_failure(&mut self, failure: Failure) {
         self.failure = Some(failure);
+    }
+
+    fn set_refusal(&mut self, refusal: Option<Failure>) {
+        self.refusal = refusal;
     }
 }
 
@@ -188,16 +200,35 @@ impl Kind for PaymentLink {
     fn merge(
         status: PaymentLinkStatus,
         facts: &PaymentLinkFacts,
-        reported: PaymentLinkStatus,
+        reported: &Reported<Self>,
     ) -> PaymentLinkStatus {
         match facts.reached {
-            None => status.merge(reported),
-            Some(reached) => status.max(reached).merge(reported),
+            None => status.merge(reported.status),
+            Some(reached) => status.max(reached).merge(reported.status),
         }
+    }
+
+    fn when_gone(object: &Object<Self>, now: DateTime<Utc>) -> Option<Reported<Self>> {
+        let is_unpaid = object.status == PaymentLinkStatus::Created;
+        if !is_unpaid || !pages::is_old(object.created_at, now) {
+            return None;
+        }
+        Some(Reported {
+            provider_ref: object.provider_ref.clone()?,
+            status: PaymentLinkStatus::Expired,
+            facts: PaymentLinkFacts {
+                reached: Some(PaymentLinkStatus::Expired),
+                ..PaymentLinkFacts::default()
+            },
+        })
     }
 
     fn currency(request: &PaymentLinkRequest) -> Option<Currency> {
         Some(request.amount.currency())
+    }
+
+    fn latest(object: &Object<Self>) -> Option<DateTime<Utc>> {
+        object.request.expires_at
     }
 
     fn is_word_on_the_first(code: &str) -> bool {
@@ -267,7 +298,10 @@ impl Kind for PaymentLink {
 
     fn allow(object: &Object<Self>, action: &PaymentLinkAction) -> Result<(), Refusal> {
         match action {
-            PaymentLinkAction::Capture => still_open(object, "captured"),
+            PaymentLinkAction::Capture if object.facts.is_capture_due => {
+                still_open(object, "captured")
+            }
+            PaymentLinkAction::Capture => Err(invalid_state(object, "captured now")),
             PaymentLinkAction::Cancel => still_open(object, "canceled any more"),
         }
     }
@@ -305,16 +339,33 @@ impl Kind for PaymentLink {
         *action == PaymentLinkAction::Capture
     }
 
+    fn came_to_nothing(object: &Object<Self>, action: &PaymentLinkAction) -> bool {
+        let is_unpaid = object.status == PaymentLinkStatus::Created;
+        *action == PaymentLinkAction::Capture && is_unpaid && object.facts.failure.is_some()
+    }
+
+    fn acted(object: &mut Object<Self>, _action: &PaymentLinkAction, is_done: bool) {
+        if !is_done && object.facts.refusal.is_none() {
+            // Else the next read would forget it.
+            object.facts.refusal = object.facts.failure.take();
+        }
+    }
+
     fn due(object: &Object<Self>) -> Option<PaymentLinkAction> {
         let is_open = !object.status.is_terminal() && object.status != PaymentLinkStatus::Unknown;
         (is_open && object.facts.is_capture_due).then_some(PaymentLinkAction::Capture)
+    }
+
+    fn open_page(object: &mut Object<Self>, now: DateTime<Utc>) -> bool {
+        pages::note_opened(&mut object.facts.opened_at, object.created_at, now)
     }
 
     fn watch_again(object: &Object<Self>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         if object.status.is_terminal() {
             return None;
         }
-        pages::look_again(object.created_at, now, WATCHED_FOR)
+        let opened_at = object.facts.opened_at.unwrap_or(object.created_at);
+        pages::look_again(opened_at, now, WATCHED_FOR)
     }
 
     fn no_content() -> Option<NoContent> {
@@ -360,6 +411,8 @@ fn from_wit(link: wit::PaymentLink) -> Reported<PaymentLink> {
                 .and_then(|millis| DateTime::from_timestamp_millis(i64::try_from(millis).ok()?)),
             cost: link.cost.as_ref().and_then(kind::cost),
             failure: link.failure.map(kind::failure),
+            refusal: None,
+            opened_at: None,
             state: link.state,
             provider_data: link.raw,
         },

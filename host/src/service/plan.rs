@@ -12,7 +12,7 @@ use onerouter_manifest::{Capability, Category};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::kind::{self, CallIds, Facts, Kind, NoContent, Window};
+use super::kind::{self, CallIds, Facts, Kind, NoContent, Weight, Window};
 use super::object::{Object, Reported};
 use super::pages;
 use super::paying::{self, NoAction, PlanRef, State};
@@ -85,14 +85,14 @@ pub struct PlanFacts {
 }
 
 impl Facts for PlanFacts {
-    fn merge(&mut self, new: Self, moved: bool) {
+    fn merge(&mut self, new: Self, weight: Weight) {
         if !new.state.is_empty() {
             self.state = new.state;
         }
         paying::keep_story(
             (&mut self.failure, &mut self.provider_data),
             (new.failure, new.provider_data),
-            moved,
+            weight.moved,
         );
     }
 
@@ -156,8 +156,8 @@ impl Kind for Plan {
         status.is_terminal()
     }
 
-    fn merge(status: PlanStatus, _facts: &PlanFacts, reported: PlanStatus) -> PlanStatus {
-        status.merge(reported)
+    fn merge(status: PlanStatus, _facts: &PlanFacts, reported: &Reported<Self>) -> PlanStatus {
+        status.merge(reported.status)
     }
 
     fn currency(request: &PlanRequest) -> Option<Currency> {

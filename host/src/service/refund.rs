@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::caller::{Caller, Origin};
-use super::kind::{self, CallIds, Facts, Kind, NoContent};
+use super::kind::{self, CallIds, Facts, Kind, NoContent, Weight};
 use super::object::{Object, Reported};
 use super::objects::{Answer, Draft, Intent, Objects};
 use super::paying::{self, NoAction, State};
@@ -103,12 +103,12 @@ pub struct RefundFacts {
 }
 
 impl Facts for RefundFacts {
-    fn merge(&mut self, new: Self, moved: bool) {
+    fn merge(&mut self, new: Self, weight: Weight) {
         self.cost = new.cost.or(self.cost.take());
         paying::keep_story(
             (&mut self.failure, &mut self.provider_data),
             (new.failure, new.provider_data),
-            moved,
+            weight.moved,
         );
     }
 
@@ -208,6 +208,7 @@ impl Kind for Refund {
     const CREATE_NAME: &'static str = "create";
     const CREATE_OPERATION: &'static str = "refunds.create";
     const IS_ALONE: bool = true;
+    const IS_ADMITTED: bool = true;
 
     fn id(uuid: Uuid) -> RefundId {
         RefundId::from_uuid(uuid)
@@ -233,8 +234,12 @@ impl Kind for Refund {
         status.is_terminal()
     }
 
-    fn merge(status: RefundStatus, _facts: &RefundFacts, reported: RefundStatus) -> RefundStatus {
-        status.merge(reported)
+    fn merge(
+        status: RefundStatus,
+        _facts: &RefundFacts,
+        reported: &Reported<Self>,
+    ) -> RefundStatus {
+        status.merge(reported.status)
     }
 
     fn connection(request: &RefundRequest) -> Option<ConnectionId> {

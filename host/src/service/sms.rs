@@ -85,8 +85,8 @@ impl Kind for Sms {
         status.is_terminal()
     }
 
-    fn merge(status: SmsStatus, _facts: &MessageFacts, reported: SmsStatus) -> SmsStatus {
-        status.merge(reported)
+    fn merge(status: SmsStatus, _facts: &MessageFacts, reported: &Reported<Self>) -> SmsStatus {
+        status.merge(reported.status)
     }
 
     fn is_settled_by_age(object: &Object<Self>, now: DateTime<Utc>) -> bool {
@@ -102,8 +102,8 @@ impl Kind for Sms {
         request.from_number.as_deref()
     }
 
-    fn send_at(request: &SmsRequest) -> Option<DateTime<Utc>> {
-        request.send_at
+    fn latest(object: &Object<Self>) -> Option<DateTime<Utc>> {
+        object.request.send_at
     }
 
     fn same_recipient(one: &SmsRequest, other: &SmsRequest) -> bool {

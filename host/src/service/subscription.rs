@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::caller::{Caller, Origin};
 use super::kind::{
-    self, Action, CallIds, Facts, Kind, NoContent, Window, invalid_state, still_open,
+    self, Action, CallIds, Facts, Kind, NoContent, Weight, Window, invalid_state, still_open,
 };
 use super::object::{Object, Reported};
 use super::objects::{Answer, Draft, Intent, Objects};
@@ -58,12 +58,15 @@ pub struct SubscriptionRequest {
     pub cancel_url: Option<String>,
 }
 
+/// A provider charges at the end of a cycle, and what is to come before that must not come too late.
+const BEFORE_CHARGE: TimeDelta = TimeDelta::hours(1);
+
 /// An action that the gateway does later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Postponed {
     /// Which one.
     pub action: PostponedAction,
-    /// When.
+    /// At the end of this cycle.
     pub at: DateTime<Utc>,
 }
 
@@ -95,6 +98,9 @@ pub struct SubscriptionFacts {
     /// The plan that it follows now, where it is another than the first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<PlanRef>,
+    /// The plan to which it is being changed, until it is known whether it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_plan: Option<PlanRef>,
     /// The provider's id of the plan that it follows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan_provider_ref: Option<String>,
@@ -122,18 +128,27 @@ pub struct SubscriptionFacts {
 }
 
 impl Facts for SubscriptionFacts {
-    fn merge(&mut self, new: Self, moved: bool) {
+    fn merge(&mut self, new: Self, weight: Weight) {
         self.plan_provider_ref = new.plan_provider_ref.or(self.plan_provider_ref.take());
+        let is_next =
+            |plan: &mut PlanRef| Some(&plan.provider_ref) == self.plan_provider_ref.as_ref();
+        if let Some(plan) = self.next_plan.take_if(is_next) {
+            self.plan = Some(plan);
+        }
         self.checkout_url = new.checkout_url.or(self.checkout_url.take());
+        if let (Some(postponed), Some(end)) = (&mut self.postponed, new.current_period_end) {
+            // Another cycle is paid for, or another plan has other cycles.
+            postponed.at = end;
+        }
         self.current_period_end = new.current_period_end.or(self.current_period_end);
         self.paid_count = self.paid_count.max(new.paid_count);
-        if moved && !new.state.is_empty() {
+        if weight.moved && !new.state.is_empty() {
             self.state = new.state;
         }
         paying::keep_story(
             (&mut self.failure, &mut self.provider_data),
             (new.failure, new.provider_data),
-            moved,
+            weight.moved,
         );
     }
 
@@ -279,13 +294,14 @@ impl Object<Subscription> {
     #[must_use]
     pub fn plan_shown(&self) -> &str {
         let facts = &self.facts;
-        let changed = facts.plan.as_ref().filter(|plan| {
-            facts
-                .plan_provider_ref
-                .as_ref()
-                .is_none_or(|now| *now == plan.provider_ref)
-        });
-        changed.unwrap_or(&self.request.plan).shown()
+        let last = facts.plan.as_ref().unwrap_or(&self.request.plan);
+        let Some(now) = &facts.plan_provider_ref else {
+            return last.shown();
+        };
+        let known = [last, &self.request.plan];
+        let found = known.into_iter().find(|plan| plan.provider_ref == *now);
+        // It may have been changed elsewhere.
+        found.map_or(now, PlanRef::shown)
     }
 
     /// Whether there is something for the buyer to agree to: the subscription, other means of payment, or
@@ -341,6 +357,7 @@ impl Kind for Subscription {
     const IS_ALONE: bool = true;
     const IS_FOUND_EXACTLY: bool = true;
     const REPORTS_COMMUTE: bool = false;
+    const CAN_WAIT: bool = true;
 
     fn id(uuid: Uuid) -> SubscriptionId {
         SubscriptionId::from_uuid(uuid)
@@ -369,13 +386,17 @@ impl Kind for Subscription {
     fn merge(
         status: SubscriptionStatus,
         _facts: &SubscriptionFacts,
-        reported: SubscriptionStatus,
+        reported: &Reported<Self>,
     ) -> SubscriptionStatus {
-        status.follow(reported)
+        status.follow(reported.status)
     }
 
     fn connection(request: &SubscriptionRequest) -> Option<ConnectionId> {
         request.connection_id
+    }
+
+    fn latest(object: &Object<Self>) -> Option<DateTime<Utc>> {
+        first_charge(object)
     }
 
     fn is_word_on_the_first(code: &str) -> bool {
@@ -434,12 +455,23 @@ impl Kind for Subscription {
 
     fn allow(object: &Object<Self>, action: &SubscriptionAction) -> Result<(), Refusal> {
         let is_paused = object.status == SubscriptionStatus::Paused;
+        let is_to = |action| {
+            let postponed = object.facts.postponed;
+            postponed.is_some_and(|postponed| postponed.action == action)
+        };
         match action {
             SubscriptionAction::Cancel(_) => still_open(object, "canceled any more"),
             SubscriptionAction::Pause(_) if is_paused => Err(invalid_state(object, "paused again")),
+            SubscriptionAction::Pause(Moment::CycleEnd) if is_to(PostponedAction::Cancel) => {
+                Err(Refusal::new(
+                    ErrorCode::InvalidState,
+                    "This subscription ends with its cycle and cannot be paused then.",
+                )
+                .about(object.id))
+            }
             SubscriptionAction::Pause(_) => still_open(object, "paused any more"),
             // A pause that is still to come is taken back.
-            SubscriptionAction::Resume if is_paused || object.facts.postponed.is_some() => Ok(()),
+            SubscriptionAction::Resume if is_paused || is_to(PostponedAction::Pause) => Ok(()),
             SubscriptionAction::Resume => Err(invalid_state(object, "resumed")),
             SubscriptionAction::ChangePlan(..) => still_open(object, "changed any more"),
         }
@@ -493,22 +525,27 @@ impl Kind for Subscription {
             CANCEL => object.status == SubscriptionStatus::Canceled,
             PAUSE => object.status == SubscriptionStatus::Paused,
             RESUME => object.status == SubscriptionStatus::Active,
+            CHANGE_PLAN => object.facts.next_plan.is_none(),
             _ => false,
         }
     }
 
-    fn postpone(object: &mut Object<Self>, action: &SubscriptionAction) -> Option<DateTime<Utc>> {
-        let action = match action {
-            SubscriptionAction::Cancel(Moment::CycleEnd) => PostponedAction::Cancel,
-            SubscriptionAction::Pause(Moment::CycleEnd) => PostponedAction::Pause,
-            SubscriptionAction::Cancel(Moment::Now)
-            | SubscriptionAction::Pause(Moment::Now)
-            | SubscriptionAction::Resume
-            | SubscriptionAction::ChangePlan(..) => return None,
+    fn begin(object: &mut Object<Self>, action: &SubscriptionAction) {
+        if let SubscriptionAction::ChangePlan(plan, _) = action {
+            object.facts.next_plan = Some(plan.clone());
+        }
+    }
+
+    fn can_wait(action: &SubscriptionAction) -> bool {
+        to_wait(action).is_some()
+    }
+
+    fn postpone(object: &mut Object<Self>, action: &SubscriptionAction) -> bool {
+        let Some((action, at)) = to_wait(action).zip(object.facts.current_period_end) else {
+            return false;
         };
-        let at = object.facts.current_period_end?;
         object.facts.postponed = Some(Postponed { action, at });
-        Some(at)
+        true
     }
 
     fn postponed(object: &Object<Self>) -> Option<(SubscriptionAction, DateTime<Utc>)> {
@@ -517,15 +554,28 @@ impl Kind for Subscription {
             PostponedAction::Cancel => SubscriptionAction::Cancel(Moment::Now),
             PostponedAction::Pause => SubscriptionAction::Pause(Moment::Now),
         };
-        Some((action, at))
+        Some((action, at - BEFORE_CHARGE))
     }
 
-    fn acted(object: &mut Object<Self>, action: &SubscriptionAction) {
+    fn acted(object: &mut Object<Self>, action: &SubscriptionAction, is_done: bool) {
+        let facts = &mut object.facts;
         match action {
-            SubscriptionAction::ChangePlan(plan, _) => object.facts.plan = Some(plan.clone()),
+            SubscriptionAction::ChangePlan(plan, _) => {
+                facts.next_plan = None;
+                if is_done {
+                    facts.plan = Some(plan.clone());
+                }
+            }
+            SubscriptionAction::Cancel(_) if is_done => facts.postponed = None,
+            // An end that is asked for stays asked for.
+            SubscriptionAction::Pause(_) | SubscriptionAction::Resume if is_done => {
+                facts.postponed = facts
+                    .postponed
+                    .filter(|postponed| postponed.action == PostponedAction::Cancel);
+            }
             SubscriptionAction::Cancel(_)
             | SubscriptionAction::Pause(_)
-            | SubscriptionAction::Resume => object.facts.postponed = None,
+            | SubscriptionAction::Resume => {}
         }
     }
 
@@ -552,13 +602,31 @@ impl Kind for Subscription {
     }
 }
 
-fn to_wit(ids: CallIds, object: &Object<Subscription>) -> wit::CreateRequest {
+/// When the first charge is to be, where the caller says so. A trial is counted from when it was claimed,
+/// so that a repetition says the same.
+fn first_charge(object: &Object<Subscription>) -> Option<DateTime<Utc>> {
     let request = &object.request;
-    let attempt = paying::attempt(&ids);
-    // From when it was claimed, so that a repetition says the same.
     let after_trial = request
         .trial_days
         .map(|days| object.created_at + TimeDelta::days(days.into()));
+    request.start_date.or(after_trial)
+}
+
+/// What of an action the gateway can do at the end of the cycle.
+const fn to_wait(action: &SubscriptionAction) -> Option<PostponedAction> {
+    match action {
+        SubscriptionAction::Cancel(Moment::CycleEnd) => Some(PostponedAction::Cancel),
+        SubscriptionAction::Pause(Moment::CycleEnd) => Some(PostponedAction::Pause),
+        SubscriptionAction::Cancel(Moment::Now)
+        | SubscriptionAction::Pause(Moment::Now)
+        | SubscriptionAction::Resume
+        | SubscriptionAction::ChangePlan(..) => None,
+    }
+}
+
+fn to_wit(ids: CallIds, object: &Object<Subscription>) -> wit::CreateRequest {
+    let request = &object.request;
+    let attempt = paying::attempt(&ids);
     wit::CreateRequest {
         object_id: ids.object_id,
         attempt,
@@ -566,7 +634,7 @@ fn to_wit(ids: CallIds, object: &Object<Subscription>) -> wit::CreateRequest {
         customer: request.customer.as_ref().map(Customer::to_wit),
         total_count: request.total_count,
         quantity: request.quantity,
-        start_at: request.start_date.or(after_trial).map(time::to_millis),
+        start_at: first_charge(object).map(time::to_millis),
         customer_notify: request.customer_notify,
         return_url: request.return_url.clone(),
         cancel_url: request.cancel_url.clone(),
@@ -587,6 +655,7 @@ fn from_wit(subscription: wit::Subscription) -> Reported<Subscription> {
             .unwrap_or(SubscriptionStatus::Unknown),
         facts: SubscriptionFacts {
             plan: None,
+            next_plan: None,
             plan_provider_ref: subscription.plan_provider_id,
             checkout_url: subscription.checkout_url,
             current_period_end: end,

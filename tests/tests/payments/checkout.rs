@@ -16,6 +16,8 @@ with_each_provider!(
     addresses_that_nobody_gave_out_lead_nowhere,
     what_a_widget_hands_to_the_browser_is_checked,
     a_forged_return_changes_nothing,
+    returns_without_end_do_not_reach_the_provider_as_often,
+    a_buyers_browser_gets_a_page_and_no_json,
 );
 
 scenarios!(buyers_are_sent_to_the_public_address);
@@ -328,4 +330,38 @@ async fn a_forged_return_changes_nothing(shop: Shop) {
         .await
         .unwrap();
     assert_eq!(reply(huge).await.status, 413);
+}
+
+async fn returns_without_end_do_not_reach_the_provider_as_often(shop: Shop) {
+    let mut body = with_pages(&shop);
+    body["capture"] = json!("manual");
+    let created = shop.create("/v1/payments", body).await;
+    open(&shop, &created).await;
+    let sent_back = shop.approve(created.text("provider_order_id")).await;
+    shop.host.clock.advance(chrono::TimeDelta::seconds(3));
+    let before = shop.requests("GET", "/").await.len();
+    for _ in 0..20 {
+        assert_eq!(follow(&sent_back).await.status, 303);
+    }
+    let stored = shop.stored(&path_of(&created)).await;
+    assert_eq!(stored.text("status"), "authorized", "{stored:?}");
+    let asked = shop.requests("GET", "/").await.len() - before;
+    assert!(asked <= 2, "{asked}");
+}
+
+async fn a_buyers_browser_gets_a_page_and_no_json(shop: Shop) {
+    let base = shop.host.gateway.url();
+    let nowhere = format!("{base}/checkout/{}", "0".repeat(48));
+    let page = reply(browser().get(nowhere).send().await.unwrap()).await;
+    assert_eq!(page.status, 404);
+    assert!(
+        page.header("content-type")
+            .unwrap()
+            .starts_with("text/html")
+    );
+    let page = String::from_utf8(page.bytes).unwrap();
+    assert!(
+        page.contains("<!doctype html>") && !page.contains("\"code\""),
+        "{page}"
+    );
 }

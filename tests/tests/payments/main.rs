@@ -9,4 +9,5 @@ mod paying;
 mod refunds;
 mod rig;
 mod subscriptions;
+mod unattended;
 mod wrong;

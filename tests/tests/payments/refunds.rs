@@ -14,6 +14,7 @@ with_each_provider!(
     two_refunds_without_a_key_are_two_and_with_one_key_one,
     of_fifty_refunds_at_once_no_more_than_the_payment_goes_back,
     a_refund_whose_answer_was_lost_is_made_once,
+    of_two_hundred_twins_of_a_refund_one_is_made,
     a_refund_that_the_provider_refuses_gives_its_part_back,
     what_cannot_be_refunded_is_refused,
 );
@@ -145,6 +146,29 @@ async fn of_fifty_refunds_at_once_no_more_than_the_payment_goes_back(shop: Shop)
         (201, "2.00".to_owned()),
         "{rest:?}"
     );
+}
+
+async fn of_two_hundred_twins_of_a_refund_one_is_made(shop: Shop) {
+    let paid = shop.paid().await;
+    let once = shop.caller.with("Idempotency-Key", "one");
+    let body = json!({"payment_id": paid.text("id"), "amount": "20.50"});
+    let mut twins = JoinSet::new();
+    for _ in 0..200 {
+        let (once, body) = (once.clone(), body.clone());
+        twins.spawn(async move { once.post("/v1/refunds", body).await });
+    }
+    let mut made = Vec::new();
+    while let Some(reply) = twins.join_next().await {
+        let reply = reply.unwrap();
+        match reply.status {
+            201 => made.push(reply.bytes),
+            409 => assert_eq!(reply.code(), "idempotency_in_progress"),
+            _ => panic!("{reply:?}"),
+        }
+    }
+    made.dedup();
+    assert_eq!(made.len(), 1);
+    assert_eq!(shop.effects("refund").await.len(), 1);
 }
 
 async fn a_refund_whose_answer_was_lost_is_made_once(shop: Shop) {

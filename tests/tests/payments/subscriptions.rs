@@ -2,14 +2,19 @@
 
 use chrono::TimeDelta;
 use onerouter_tests::harness::Reply;
+use onerouter_tests::write_path::advance;
 use serde_json::{Value, json};
 
-use crate::rig::{Shop, digits, path_of, provider_id, with_each_provider};
+use crate::rig::{Shop, assert_unknown, digits, path_of, provider_id, with_each_provider};
 
 with_each_provider!(
     a_plan_is_made_and_read,
     a_subscription_lives_through_all_it_can,
     a_subscription_ends_with_its_cycle,
+    an_end_that_is_asked_for_outlives_a_pause,
+    an_end_is_of_the_cycle_that_runs_now,
+    a_change_of_plan_whose_answer_was_lost_is_told,
+    a_late_repetition_gets_its_answer,
     a_charge_that_fails_shows,
     a_plan_may_be_named_as_the_provider_names_it,
     a_trial_puts_the_first_charge_off,
@@ -131,9 +136,131 @@ async fn a_subscription_ends_with_its_cycle(shop: Shop) {
     assert!(left > TimeDelta::days(27), "{left}");
     shop.background(left - TimeDelta::hours(2)).await;
     assert_eq!(shop.stored(&path).await.text("status"), "active");
-    shop.background(TimeDelta::hours(4)).await;
+    shop.background(TimeDelta::minutes(100)).await;
+    shop.background(TimeDelta::minutes(100)).await;
     let ended = shop.read(&path).await;
     assert_eq!(ended.text("status"), "canceled", "{ended:?}");
+    // Nothing was charged for another cycle.
+    assert_eq!(ended.json["paid_count"], asked.json["paid_count"]);
+}
+
+async fn an_end_that_is_asked_for_outlives_a_pause(shop: Shop) {
+    let subscription = active(&shop).await;
+    let path = path_of(&subscription);
+    let at_end = json!({"cancel_at_cycle_end": true});
+    let asked = shop.act(&format!("{path}/cancel"), at_end).await;
+    assert_eq!(asked.text("status"), "active", "{asked:?}");
+    // It ends then; it cannot be paused then as well.
+    let both = json!({"pause_at": "cycle_end"});
+    let both = shop.caller.post(&format!("{path}/pause"), both).await;
+    if shop.provider.name == "paypal" {
+        assert_eq!(
+            (both.status, both.code()),
+            (409, "invalid_state"),
+            "{both:?}"
+        );
+    }
+    let end = end_of(&asked);
+    shop.act(&format!("{path}/pause"), json!({})).await;
+    let resumed = shop.act(&format!("{path}/resume"), json!({})).await;
+    assert_eq!(resumed.text("status"), "active", "{resumed:?}");
+    shop.background(end - shop.host.clock.now() - TimeDelta::minutes(20))
+        .await;
+    shop.background(TimeDelta::minutes(40)).await;
+    let ended = shop.read(&path).await;
+    assert_eq!(ended.text("status"), "canceled", "{ended:?}");
+}
+
+fn end_of(subscription: &Reply) -> chrono::DateTime<chrono::Utc> {
+    subscription.text("current_period_end").parse().unwrap()
+}
+
+/// The gateway may have slept through a charge.
+async fn an_end_is_of_the_cycle_that_runs_now(shop: Shop) {
+    let subscription = active(&shop).await;
+    let path = path_of(&subscription);
+    let first_end = end_of(&subscription);
+    advance(
+        &shop.host,
+        first_end - shop.host.clock.now() + TimeDelta::hours(3),
+    );
+    shop.bill(&subscription, "succeed").await;
+    let at_end = json!({"cancel_at_cycle_end": true});
+    let asked = shop.act(&format!("{path}/cancel"), at_end).await;
+    assert_eq!(asked.text("status"), "active", "{asked:?}");
+    let end = end_of(&asked);
+    assert!(end > first_end + TimeDelta::days(20), "{end}");
+    shop.background(TimeDelta::hours(1)).await;
+    assert_eq!(shop.stored(&path).await.text("status"), "active");
+    shop.background(end - shop.host.clock.now() - TimeDelta::hours(4))
+        .await;
+    assert_eq!(shop.stored(&path).await.text("status"), "active");
+    shop.background(TimeDelta::minutes(220)).await;
+    shop.background(TimeDelta::minutes(40)).await;
+    let ended = shop.read(&path).await;
+    assert_eq!(ended.text("status"), "canceled", "{ended:?}");
+}
+
+async fn a_change_of_plan_whose_answer_was_lost_is_told(shop: Shop) {
+    let subscription = active(&shop).await;
+    let path = path_of(&subscription);
+    let other = shop.create("/v1/plans", plan(&shop, 30)).await;
+    let (method, at) = match shop.provider.name {
+        "paypal" => ("POST", "/revise"),
+        _ => ("PATCH", "/v1/subscriptions"),
+    };
+    shop.fault(json!({"fault": "reset_after"}), method, at)
+        .await;
+    let once = shop.caller.with("Idempotency-Key", "change");
+    let body = json!({"new_plan_id": other.text("id"), "prorate": true});
+    let change = format!("{path}/change_plan");
+    let lost = once.post(&change, body.clone()).await;
+    assert_unknown(&lost);
+    if shop.provider.name == "paypal" {
+        // Nothing tells before the buyer has agreed.
+        shop.approve(&provider_id(&subscription)).await;
+    }
+    shop.background(TimeDelta::seconds(5)).await;
+    let changed = shop.stored(&path).await;
+    assert_eq!(changed.text("plan_id"), other.text("id"), "{changed:?}");
+    let again = once.post(&change, body).await;
+    assert_eq!(
+        (again.status, again.text("plan_id")),
+        (200, other.text("id")),
+        "{again:?}"
+    );
+    assert_eq!(again.header("idempotent-replayed"), Some("true"));
+    assert_eq!(shop.requests(method, at).await.len(), 1);
+}
+
+/// What was in time when it was asked for is answered as then.
+async fn a_late_repetition_gets_its_answer(shop: Shop) {
+    let made = shop.create("/v1/plans", plan(&shop, 20)).await;
+    let soon = shop.host.clock.now() + TimeDelta::hours(2);
+    let soon = soon.to_rfc3339();
+    let subscription = json!({"plan_id": made.text("id"), "total_count": 12, "start_date": soon});
+    let link = json!({"amount": 10, "currency": shop.provider.currency, "description": "Chairs",
+        "provider": shop.provider.name, "expires_at": soon});
+    for (path, body) in [
+        ("/v1/subscriptions", subscription),
+        ("/v1/payment-links", link),
+    ] {
+        let once = shop.caller.with("Idempotency-Key", path);
+        let first = once.post(path, body.clone()).await;
+        let answer = (first.status, first.bytes.clone());
+        advance(&shop.host, TimeDelta::hours(3));
+        let again = once.post(path, body.clone()).await;
+        if first.status == 201 {
+            assert_eq!((again.status, again.bytes), answer, "{path}");
+        }
+        let fresh = shop.caller.post(path, body).await;
+        assert_eq!(
+            (fresh.status, fresh.code()),
+            (422, "validation_failed"),
+            "{path}"
+        );
+        shop.host.clock.advance(-TimeDelta::hours(3));
+    }
 }
 
 async fn a_charge_that_fails_shows(shop: Shop) {

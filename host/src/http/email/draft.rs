@@ -157,7 +157,7 @@ pub(super) fn parse(mut fields: Fields<'_>, state: &AppState) -> Result<Parsed, 
     let (attachments, contents) = attachment::parse(&mut fields);
     let headers = headers(&mut fields);
     let tags = tags(&mut fields);
-    let (send_at, late) = objects::send_at(&mut fields, state.clock.now());
+    let (send_at, late) = objects::time_ahead(&mut fields, "send_at", state.clock.now());
     let provider = objects::provider(&mut fields);
     let metadata = fields.metadata();
     let key = objects::body_key(&mut fields);

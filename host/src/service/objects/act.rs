@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
 use onerouter_domain::code::ErrorCode;
 use onerouter_domain::environment::Environment;
 use onerouter_domain::id::{AttemptId, TenantId};
@@ -27,14 +28,56 @@ use crate::store::{StoreError, TenantTx};
 
 /// The answer to an action that worked.
 pub(super) const DONE: u16 = 200;
-/// What an object's own state asks for is not asked for again after so many refusals.
-const REFUSALS_MAX: usize = 5;
+/// What nobody asks for is tried again this long after its first refusal; then four times as long
+/// after each, so that a dozen tries, about as many as providers take, last for days.
+const AGAIN_AFTER: TimeDelta = TimeDelta::seconds(2);
+/// And this long at most.
+const AGAIN_AFTER_MAX: TimeDelta = TimeDelta::hours(6);
 
 /// Who asks for an action, and by what the request is known.
 #[derive(Debug, Clone)]
 struct Asked {
     origin: Origin,
     intent: Intent,
+}
+
+/// What is to be done with an object.
+enum Wanted<K: Kind> {
+    /// What a caller asks for.
+    Asked(Asked, K::Action),
+    /// What its provider waits for.
+    Due,
+    /// What was put off until now.
+    Postponed,
+}
+
+impl<K: Kind> Wanted<K> {
+    const fn asked(&self) -> Option<&Asked> {
+        match self {
+            Self::Asked(asked, _) => Some(asked),
+            Self::Due | Self::Postponed => None,
+        }
+    }
+
+    /// The action, as the object stands now; none where somebody else has done it meanwhile.
+    fn action(&self, object: &Object<K>, now: DateTime<Utc>) -> Option<K::Action> {
+        match self {
+            Self::Asked(_, action) => Some(action.clone()),
+            Self::Due => K::due(object),
+            Self::Postponed => K::postponed(object)
+                .filter(|(_, at)| *at <= now)
+                .map(|(action, _)| action),
+        }
+    }
+}
+
+/// What an object asks for by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unasked {
+    /// What its provider waits for.
+    Due,
+    /// What was put off until now.
+    Postponed,
 }
 
 /// For whom and on what.
@@ -54,6 +97,14 @@ struct ActClaim<K: Kind> {
     action: K::Action,
     attempt: AttemptId,
     provider_key: String,
+}
+
+/// What a call has come to.
+struct Called<K: Kind> {
+    outcome: Outcome<Reported<K>>,
+    /// The object as it is at the provider, where it was read because the action has to wait.
+    fresh: Option<Reported<K>>,
+    end: AttemptEnd,
 }
 
 enum Claimed<K: Kind> {
@@ -88,7 +139,7 @@ impl<K: Kind> Objects<K> {
         // On a tracked task, as a create is.
         let this = self.clone();
         self.finish(async move {
-            match this.claim_act(place, Some(asked), action).await? {
+            match this.claim_act(place, Wanted::Asked(asked, action)).await? {
                 Claimed::Answered(answer) => Ok(answer),
                 Claimed::Mine(claim, chosen) => this.call_act(*claim, chosen).await.0,
             }
@@ -101,16 +152,21 @@ impl<K: Kind> Objects<K> {
         &self,
         tenant: TenantId,
         object: &Object<K>,
-        action: K::Action,
+        what: Unasked,
     ) -> Option<Object<K>> {
         let place = Place {
             tenant,
             environment: object.environment,
             id: object.id,
         };
-        let (id, name) = (place.id, action.name());
-        match self.claim_act(place, None, action).await {
+        let id = place.id;
+        let wanted = match what {
+            Unasked::Due => Wanted::Due,
+            Unasked::Postponed => Wanted::Postponed,
+        };
+        match self.claim_act(place, wanted).await {
             Ok(Claimed::Mine(claim, chosen)) => {
+                let name = claim.action.name();
                 let (answer, object) = self.call_act(*claim, chosen).await;
                 if let Err(refusal) = answer {
                     tracing::warn!(object.id = %id, action = name, reason = refusal.detail, "what was due was not done");
@@ -120,18 +176,13 @@ impl<K: Kind> Objects<K> {
             Ok(Claimed::Answered(_)) => None,
             Err(refusal) => {
                 // Somebody else is at it, for the most part.
-                tracing::debug!(object.id = %id, action = name, reason = refusal.detail, "what is due is not done now");
+                tracing::debug!(object.id = %id, ?what, reason = refusal.detail, "what is due is not done now");
                 None
             }
         }
     }
 
-    async fn claim_act(
-        &self,
-        place: Place<K>,
-        asked: Option<Asked>,
-        action: K::Action,
-    ) -> Result<Claimed<K>, Refusal> {
+    async fn claim_act(&self, place: Place<K>, wanted: Wanted<K>) -> Result<Claimed<K>, Refusal> {
         let failed = Self::store_failed("cannot claim a change of an object");
         let now = self.parts.clock.now();
         let Place {
@@ -151,7 +202,7 @@ impl<K: Kind> Objects<K> {
         let connections = &self.parts.connections;
         let chosen = connections.of_object(tenant, before.connection_id).await;
         let mut tx = self.parts.store.begin(tenant).await.map_err(&failed)?;
-        if let Some(Asked { intent, .. }) = &asked
+        if let Some(Asked { intent, .. }) = wanted.asked()
             && let Some(key) = &intent.key
         {
             let claim = NewKeyClaim {
@@ -174,13 +225,16 @@ impl<K: Kind> Objects<K> {
             .map_err(&failed)?
             .ok_or_else(|| Refusal::not_found(K::NOUN))?;
         let mut object = Object::<K>::from_row(row).map_err(&failed)?;
+        let action = wanted.action(&object, now).ok_or_else(done_meanwhile)?;
         let provider_ref = Self::ready_for(&object, &action, &chosen)?;
         let attempts = tx.list_attempts(K::uuid(id)).await.map_err(&failed)?;
-        if asked.is_none() && refusals(&attempts, action.name()) >= REFUSALS_MAX {
-            return Err(too_often());
+        let is_soon = not_before(&attempts, action.name()).is_some_and(|at| at > now);
+        if wanted.asked().is_none() && is_soon {
+            return Err(refused_lately());
         }
         let provider_key = ProviderKey::derive(id, action.name(), step(&attempts, action.name()));
         object.claimed_until = Some(now + CLAIM_MAX);
+        K::begin(&mut object, &action);
         let status = object.status;
         if !Self::write(&mut tx, &mut object, Some(status), now)
             .await
@@ -205,6 +259,10 @@ impl<K: Kind> Objects<K> {
             .await
             .map_err(&failed)?;
         tx.commit().await.map_err(&failed)?;
+        let asked = match wanted {
+            Wanted::Asked(asked, _) => Some(asked),
+            Wanted::Due | Wanted::Postponed => None,
+        };
         let claim = ActClaim {
             place,
             asked,
@@ -273,7 +331,23 @@ impl<K: Kind> Objects<K> {
         };
         let provider = &connection.provider;
         let id = claim.object.id;
-        match self.settle_act(claim, provider, report.outcome, &end).await {
+        let mut fresh = None;
+        if let Outcome::NotSent(NotSent::Unsupported(_)) = &report.outcome
+            && K::can_wait(&claim.action)
+        {
+            // Until when it can wait may have changed since it was last read.
+            let read = K::get(&adapter, &context, object, &claim.provider_ref).await;
+            outcome::log(provider, "get", &read);
+            if let Outcome::Accepted(reported) = read.outcome {
+                fresh = Some(reported);
+            }
+        }
+        let called = Called {
+            outcome: report.outcome,
+            fresh,
+            end,
+        };
+        match self.settle_act(claim, provider, called).await {
             Ok((answer, object)) => (answer, Some(object)),
             Err(error) => {
                 tracing::error!(%error, object.id = %id, "cannot settle a change of an object");
@@ -286,17 +360,21 @@ impl<K: Kind> Objects<K> {
         &self,
         claim: ActClaim<K>,
         provider: &onerouter_manifest::PluginId,
-        outcome: Outcome<Reported<K>>,
-        end: &AttemptEnd,
+        called: Called<K>,
     ) -> Result<(Result<Answer, Refusal>, Object<K>), StoreError> {
         let now = self.parts.clock.now();
         let (mut object, action) = (claim.object, claim.action);
         let before = object.status;
-        let mut later = None;
-        let refusal = match outcome {
+        let mut end = called.end;
+        let refusal = match called.outcome {
             Outcome::Accepted(reported) => {
-                object.merge(reported);
-                K::acted(&mut object, &action);
+                object.facts.set_refusal(None);
+                object.merge(reported, true);
+                let is_done = !K::came_to_nothing(&object, &action);
+                if !is_done {
+                    DECLINED.clone_into(&mut end.outcome);
+                }
+                K::acted(&mut object, &action, is_done);
                 None
             }
             Outcome::Declined(refusal)
@@ -305,15 +383,27 @@ impl<K: Kind> Objects<K> {
                 let said = refusal.failure.clone();
                 let refusal = outcome::declined(provider, refusal);
                 let failure = outcome::as_failure(&refusal, Some(said));
-                object.facts.set_failure(failure);
+                object.facts.set_refusal(Some(failure));
+                K::acted(&mut object, &action, false);
                 None
             }
-            Outcome::Declined(refusal) => Some(outcome::declined(provider, refusal)),
-            Outcome::NotSent(reason) => {
-                if matches!(reason, NotSent::Unsupported(_)) {
-                    later = K::postpone(&mut object, &action);
+            Outcome::Declined(refusal) => {
+                K::acted(&mut object, &action, false);
+                Some(outcome::declined(provider, refusal))
+            }
+            Outcome::NotSent(NotSent::Unsupported(why)) if K::can_wait(&action) => {
+                if let Some(fresh) = called.fresh {
+                    object.merge(fresh, true);
                 }
-                (later.is_none()).then(|| outcome::not_sent(provider, reason))
+                match K::allow(&object, &action) {
+                    Err(refusal) => Some(refusal),
+                    Ok(()) if K::postpone(&mut object, &action) => None,
+                    Ok(()) => Some(outcome::not_sent(provider, NotSent::Unsupported(why))),
+                }
+            }
+            Outcome::NotSent(reason) => {
+                K::acted(&mut object, &action, false);
+                Some(outcome::not_sent(provider, reason))
             }
             Outcome::Unknown(_) => {
                 object.status = K::unknown();
@@ -328,7 +418,7 @@ impl<K: Kind> Objects<K> {
             ));
         }
         let id = K::uuid(object.id);
-        tx.finish_attempt(end).await?;
+        tx.finish_attempt(&end).await?;
         let (answer, key_end) = self
             .answer_to_act(&mut tx, &object, claim.asked.as_ref(), refusal)
             .await?;
@@ -336,12 +426,6 @@ impl<K: Kind> Objects<K> {
             let key = asked.intent.key.as_deref();
             Self::end_key(&mut tx, object.environment, key, &key_end, now).await?;
         }
-        if let Some(at) = later {
-            tx.schedule(WorkKind::Postponed, id, at).await?;
-        } else if K::postponed(&object).is_none() {
-            tx.finish_work(WorkKind::Postponed, id).await?;
-        }
-        self.watch(&mut tx, &object, now).await?;
         if needs_settling(&object) {
             // This call's end is not known, or an earlier one's still is not.
             tx.schedule(WorkKind::Settle, id, now + FIRST_TRY_AFTER)
@@ -383,23 +467,32 @@ impl<K: Kind> Objects<K> {
 /// Which of an object's calls of this name the next one is, for the key toward the provider. One
 /// whose end is not known is repeated under its own key, until something else has come after it.
 fn step(attempts: &[AttemptRow], action: &str) -> u32 {
-    let last_done = attempts.iter().rposition(|attempt| is(attempt, "accepted"));
+    let last_done = attempts.iter().rposition(|attempt| is(attempt, ACCEPTED));
     let closed = attempts.iter().enumerate().filter(|(place, attempt)| {
-        let is_over = is(attempt, "accepted") || is(attempt, "declined");
+        let is_over = is(attempt, ACCEPTED) || is(attempt, DECLINED);
         let is_overtaken = last_done.is_some_and(|done| *place < done) && !is(attempt, "not_sent");
         attempt.operation == action && (is_over || is_overtaken)
     });
     u32::try_from(closed.count().saturating_add(1)).unwrap_or(u32::MAX)
 }
 
-fn refusals(attempts: &[AttemptRow], action: &str) -> usize {
-    attempts
-        .iter()
-        .filter(|attempt| attempt.operation == action && is(attempt, "declined"))
-        .count()
+/// When an action that was refused may be tried again without anybody's asking.
+fn not_before(attempts: &[AttemptRow], action: &str) -> Option<DateTime<Utc>> {
+    let mut pause = AGAIN_AFTER;
+    let mut until = None;
+    for attempt in attempts {
+        if attempt.operation == action && is(attempt, DECLINED) {
+            until = Some(attempt.ended_at.unwrap_or(attempt.started_at) + pause);
+            pause = pause.checked_mul(4).unwrap_or(pause).min(AGAIN_AFTER_MAX);
+        }
+    }
+    until
 }
 
-/// As [`outcome::name`] has it.
+/// As [`outcome::name`] has them.
+const ACCEPTED: &str = "accepted";
+const DECLINED: &str = "declined";
+
 fn is(attempt: &AttemptRow, outcome: &str) -> bool {
     attempt.outcome.as_deref() == Some(outcome)
 }
@@ -415,9 +508,13 @@ fn busy() -> Refusal {
     }
 }
 
-fn too_often() -> Refusal {
+fn refused_lately() -> Refusal {
     Refusal::new(
         ErrorCode::InvalidState,
-        "The provider has refused this too often.",
+        "The provider has refused this a moment ago.",
     )
+}
+
+fn done_meanwhile() -> Refusal {
+    Refusal::new(ErrorCode::InvalidState, "Nothing is due any more.")
 }

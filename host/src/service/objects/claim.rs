@@ -128,11 +128,19 @@ impl<K: Kind> Objects<K> {
         let failed = Self::store_failed(CLAIMING);
         let begun = self.parts.store.begin(claim.caller.tenant).await;
         let mut tx = begun.map_err(&failed)?;
-        let admitted = K::admit(&mut tx, &mut claim.object).await;
-        if let Err(refusal) = admitted.map_err(&failed)? {
-            return self
-                .refuse(&mut tx, written.key, &claim.intent, refusal)
-                .await;
+        if K::IS_ADMITTED {
+            // The key comes before everything that others may lock: whoever waits for it holds
+            // nothing that its owner needs to settle.
+            if let Some(key) = written.key.take()
+                && let KeyClaim::Existing(row) = tx.claim_key(&key).await.map_err(&failed)?
+            {
+                return Ok(self.claimed_before(row, &claim.intent));
+            }
+            let admitted = K::admit(&mut tx, &mut claim.object).await;
+            if let Err(refusal) = admitted.map_err(&failed)? {
+                // The key is free again with the transaction.
+                return Ok(Claimed::Refused(refusal));
+            }
         }
         written.object.request = to_json(&claim.object.request);
         let claimed = tx.claim_message(&written).await.map_err(&failed)?;

@@ -4,6 +4,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Objects;
+use super::act::Unasked;
 use super::settlement::{backoff, needs_settling};
 use crate::service::kind::Kind;
 use crate::service::object::Object;
@@ -26,46 +27,65 @@ impl<K: Kind> Objects<K> {
         }
     }
 
-    /// Has an open object asked about later, or no more.
-    pub(super) async fn watch(
-        &self,
+    /// Has an open object asked about later, and what was put off done at its time; or no more.
+    pub(super) async fn plan_ahead(
         tx: &mut TenantTx,
         object: &Object<K>,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         let id = K::uuid(object.id);
         match K::watch_again(object, now) {
-            Some(at) => tx.schedule(WorkKind::Watch, id, at).await,
-            None => tx.finish_work(WorkKind::Watch, id).await.map(drop),
+            Some(at) => tx.schedule(WorkKind::Watch, id, at).await?,
+            None => drop(tx.finish_work(WorkKind::Watch, id).await?),
         }
+        if !K::CAN_WAIT {
+            return Ok(());
+        }
+        match Self::put_off(object) {
+            // What is late has its own pauses.
+            Some((_, at)) if at <= now => {}
+            Some((_, at)) => tx.schedule(WorkKind::Postponed, id, at).await?,
+            None => drop(tx.finish_work(WorkKind::Postponed, id).await?),
+        }
+        Ok(())
+    }
+
+    /// What is to be done later with an object that has not ended.
+    fn put_off(object: &Object<K>) -> Option<(K::Action, DateTime<Utc>)> {
+        K::postponed(object).filter(|_| !K::is_terminal(object.status))
     }
 
     /// Asks about an object whose time has come.
     async fn watch_due(&self, work: &DueWork, row: ObjectRow) -> Result<(), StoreError> {
         let object = Object::<K>::from_row(row)?;
-        let now = self.parts.clock.now();
-        // What is not known has its own work.
-        let asked = if needs_settling(&object) {
-            None
-        } else {
-            self.ask(work.tenant_id, object.clone()).await
-        };
-        let object = asked.unwrap_or(object);
+        let object = self.asked(work, object).await;
         let mut tx = self.parts.store.begin(work.tenant_id).await?;
-        self.watch(&mut tx, &object, now).await?;
+        Self::plan_ahead(&mut tx, &object, self.parts.clock.now()).await?;
         tx.commit().await
+    }
+
+    /// The object as the provider has it now, as far as that is to be found out. What is not known has
+    /// its own work.
+    async fn asked(&self, work: &DueWork, object: Object<K>) -> Object<K> {
+        if needs_settling(&object) {
+            return object;
+        }
+        let asked = self.ask(work.tenant_id, object.clone()).await;
+        asked.unwrap_or(object)
     }
 
     /// Does what was put off until now.
     async fn postponed_due(&self, work: &DueWork, row: ObjectRow) -> Result<(), StoreError> {
         let object = Object::<K>::from_row(row)?;
-        let now = self.parts.clock.now();
         let id = K::uuid(object.id);
-        let due = K::postponed(&object).filter(|_| !K::is_terminal(object.status));
-        let done = match due {
-            Some((action, at)) if at <= now => {
-                let done = self.act_unasked(work.tenant_id, &object, action).await;
-                let is_done = done.is_some_and(|object| K::postponed(&object).is_none());
+        // A charge may have come before its time, or the cycles may be others now.
+        let object = self.asked(work, object).await;
+        let now = self.parts.clock.now();
+        let done = match Self::put_off(&object) {
+            Some((_, at)) if at <= now => {
+                let done =
+                    Box::pin(self.act_unasked(work.tenant_id, &object, Unasked::Postponed)).await;
+                let is_done = done.is_some_and(|object| Self::put_off(&object).is_none());
                 let is_hopeless = now.signed_duration_since(at) > POSTPONED_TRIED_FOR;
                 if is_hopeless && !is_done {
                     tracing::error!(object.id = %object.id, "what was put off cannot be done; giving up");

@@ -5,6 +5,7 @@ use onerouter_domain::code::ErrorCode;
 use onerouter_domain::environment::Environment;
 use onerouter_domain::id::{PaymentId, TenantId};
 use onerouter_domain::money::Currency;
+use onerouter_domain::payment::PaymentStatus;
 use onerouter_engine::Outcome;
 use onerouter_manifest::Capability;
 
@@ -229,20 +230,29 @@ impl Objects<Payment> {
         payment: Object<Payment>,
         response: Vec<(String, String)>,
     ) -> Object<Payment> {
+        if response.is_empty() {
+            return self.refreshed(tenant, payment).await;
+        }
+        if matches!(
+            payment.status,
+            PaymentStatus::Succeeded | PaymentStatus::Canceled
+        ) {
+            return payment;
+        }
         let (this, asked) = (self.clone(), payment.clone());
         let work = async move {
-            if response.is_empty() {
-                return Ok(None);
+            // Whoever has the address may come back as often as they like.
+            let is_mine = this.may_ask_now(tenant, &asked).await;
+            if !is_mine.map_err(Self::store_failed("cannot begin a refresh"))? {
+                return Ok(asked);
             }
-            this.confirmed(tenant, asked, &response).await.map(Some)
+            let refusal = match this.confirmed(tenant, asked.clone(), &response).await {
+                Ok(payment) => return Ok(payment),
+                Err(refusal) => refusal,
+            };
+            tracing::info!(payment.id = %asked.id, reason = refusal.detail, "a buyer came back without a word of the provider's");
+            Ok(this.ask(tenant, asked.clone()).await.unwrap_or(asked))
         };
-        match self.finish(Box::pin(work)).await {
-            Ok(Some(payment)) => payment,
-            Ok(None) => self.refreshed(tenant, payment).await,
-            Err(refusal) => {
-                tracing::info!(payment.id = %payment.id, reason = refusal.detail, "a buyer came back without a word of the provider's");
-                self.refreshed(tenant, payment).await
-            }
-        }
+        self.finish(Box::pin(work)).await.unwrap_or(payment)
     }
 }

@@ -1,4 +1,4 @@
-//! Reads messages: one, refreshed from its provider while it is open, or a page of them.
+//! Reads objects: one, refreshed from its provider while it is open, or a page of them.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ const REFRESH_AGAIN_EVERY: TimeDelta = TimeDelta::milliseconds(500);
 /// A reader waits for the provider this long; then the stored object is the answer.
 const REFRESH_WAIT: Duration = Duration::from_secs(2);
 
-/// Which messages to list.
+/// Which objects to list.
 #[derive(Debug, Clone, Default)]
 pub struct ListQuery {
     /// How many at most.
@@ -51,12 +51,12 @@ pub struct Page {
 }
 
 impl<K: Kind> Objects<K> {
-    /// One message as users see it, refreshed from the provider while it is open.
+    /// One object as users see it, refreshed from the provider while it is open.
     ///
     /// # Errors
     /// `not_found`.
     pub async fn get(&self, caller: &Caller, id: K::Id, refresh: bool) -> Result<Vec<u8>, Refusal> {
-        let failed = Self::store_failed("cannot read a message");
+        let failed = Self::store_failed("cannot read an object");
         let mut tx = self
             .parts
             .store
@@ -145,6 +145,66 @@ impl<K: Kind> Objects<K> {
         }
     }
 
+    /// Whether the provider may be asked about an object that has just been touched: no call on it runs,
+    /// and nobody asked a moment ago.
+    pub(super) async fn may_ask_now(
+        &self,
+        tenant: TenantId,
+        object: &Object<K>,
+    ) -> Result<bool, StoreError> {
+        let now = self.parts.clock.now();
+        if object.claimed_until.is_some_and(|until| until > now) {
+            return Ok(false);
+        }
+        let id = K::uuid(object.id);
+        self.begin_refresh(tenant, id, REFRESH_AGAIN_EVERY).await
+    }
+
+    /// An object whose page the buyer has opened: from now on it is looked at often again.
+    pub(in crate::service) async fn opened(
+        &self,
+        tenant: TenantId,
+        object: Object<K>,
+    ) -> Object<K> {
+        let now = self.parts.clock.now();
+        if K::watch_again(&object, now).is_none() && K::is_terminal(object.status)
+            || !K::open_page(&mut object.clone(), now)
+        {
+            return object;
+        }
+        match self.note_opened(tenant, &object).await {
+            Ok(noted) => noted.unwrap_or(object),
+            Err(error) => {
+                tracing::warn!(%error, "cannot note that a page was opened");
+                object
+            }
+        }
+    }
+
+    async fn note_opened(
+        &self,
+        tenant: TenantId,
+        object: &Object<K>,
+    ) -> Result<Option<Object<K>>, StoreError> {
+        let now = self.parts.clock.now();
+        let mut tx = self.parts.store.begin(tenant).await?;
+        let row = tx
+            .lock_object(K::OBJECT, object.environment, K::uuid(object.id))
+            .await?;
+        let Some(mut object) = row.map(Object::<K>::from_row).transpose()? else {
+            return Ok(None);
+        };
+        if object.claimed_until.is_some() || !K::open_page(&mut object, now) {
+            return Ok(None);
+        }
+        let status = object.status;
+        if !Self::write(&mut tx, &mut object, Some(status), now).await? {
+            return Ok(None);
+        }
+        tx.commit().await?;
+        Ok(Some(object))
+    }
+
     async fn begin_refresh(
         &self,
         tenant: TenantId,
@@ -159,14 +219,14 @@ impl<K: Kind> Objects<K> {
         Ok(is_mine)
     }
 
-    /// A message in its typed form.
+    /// An object in its typed form.
     pub(in crate::service) async fn find(
         &self,
         tenant: TenantId,
         environment: Environment,
         id: K::Id,
     ) -> Result<Object<K>, Refusal> {
-        let failed = Self::store_failed("cannot read a message");
+        let failed = Self::store_failed("cannot read an object");
         let mut tx = self.parts.store.begin_read(tenant).await.map_err(&failed)?;
         let row = tx
             .find_object(K::OBJECT, environment, K::uuid(id))
@@ -176,7 +236,7 @@ impl<K: Kind> Objects<K> {
         Object::from_row(row).map_err(&failed)
     }
 
-    /// The large part of a message, for kinds that have one.
+    /// The large part of an object, for kinds that have one.
     pub(in crate::service) async fn content(
         tx: &mut TenantTx,
         id: Uuid,
@@ -192,12 +252,12 @@ impl<K: Kind> Objects<K> {
             .map_err(|_damaged| StoreError::unreadable("content"))
     }
 
-    /// A page of messages, newest first.
+    /// A page of objects, newest first.
     ///
     /// # Errors
     /// The database cannot be reached.
     pub async fn list(&self, caller: &Caller, query: ListQuery) -> Result<Page, Refusal> {
-        let failed = Self::store_failed("cannot list messages");
+        let failed = Self::store_failed("cannot list objects");
         let limit = usize::from(query.limit);
         let filter = ObjectFilter {
             before: query.before,

@@ -1,4 +1,4 @@
-//! Settles what a call made of its messages, in one transaction.
+//! Settles what a call made of its objects, in one transaction.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +26,7 @@ pub(super) const AGAIN_AFTER: [Duration; 2] =
     [Duration::from_millis(50), Duration::from_millis(400)];
 
 impl<K: Kind> Objects<K> {
-    /// Settles what one call made of its messages, in one transaction.
+    /// Settles what one call made of its objects, in one transaction.
     pub(in crate::service) async fn settle(
         &self,
         outcomes: Vec<(Claim<K>, Outcome<Reported<K>>)>,
@@ -44,7 +44,7 @@ impl<K: Kind> Objects<K> {
         match self.write_settlement_surely(&mut settled, end).await {
             Ok(answers) => answers,
             Err(error) if is_taken(&error) => {
-                // One provider id for two messages: the others of the call are still what they are.
+                // One provider id for two objects: the others of the call are still what they are.
                 let mut answers = Vec::with_capacity(settled.len());
                 restore(&mut settled, &fences);
                 for one in settled {
@@ -59,7 +59,7 @@ impl<K: Kind> Objects<K> {
         }
     }
 
-    /// Settles a message by itself. One whose provider id belongs to another message is unknown:
+    /// Settles an object by itself. One whose provider id belongs to another object is unknown:
     /// what the adapter says of it cannot be true.
     async fn settle_alone(
         &self,
@@ -76,7 +76,7 @@ impl<K: Kind> Objects<K> {
         if written.as_ref().is_err_and(|error| is_taken(error))
             && let [(claim, concluded)] = settled.as_mut_slice()
         {
-            tracing::error!(object.id = %claim.object.id, "the provider's id belongs to another message");
+            tracing::error!(object.id = %claim.object.id, "the provider's id belongs to another object");
             let object = &mut claim.object;
             object.provider_ref = None;
             object.facts = K::first_facts();
@@ -153,7 +153,7 @@ impl<K: Kind> Objects<K> {
             let Some(pause) = pauses.next() else {
                 return Err(error);
             };
-            tracing::warn!(%error, "cannot settle a message yet; trying again");
+            tracing::warn!(%error, "cannot settle an object yet; trying again");
             restore(settled, &fences);
             is_repeated = true;
             tokio::time::sleep(pause).await;
@@ -200,13 +200,13 @@ impl<K: Kind> Objects<K> {
         }
         for (claim, _) in settled.iter().filter(|_| K::IS_ALONE) {
             K::written(&mut tx, &claim.object, now).await?;
-            self.watch(&mut tx, &claim.object, now).await?;
+            Self::plan_ahead(&mut tx, &claim.object, now).await?;
         }
         tx.commit().await?;
         Ok(Written::All(answers))
     }
 
-    /// What is written of one message, what its client is told, and until when it was claimed.
+    /// What is written of one object, what its client is told, and until when it was claimed.
     fn settlement(
         &self,
         (claim, concluded): &mut Settled<K>,
@@ -297,9 +297,9 @@ fn restore<K: Kind>(settled: &mut [Settled<K>], fences: &[(u64, Option<DateTime<
     }
 }
 
-/// One message gives one answer; there is nothing else to say.
+/// One object gives one answer; there is nothing else to say.
 pub(super) fn lost() -> Refusal {
-    Refusal::new(ErrorCode::InternalError, "The message was not settled.")
+    Refusal::new(ErrorCode::InternalError, "The request was not settled.")
 }
 
 /// The provider's id is bound to another object.
@@ -316,7 +316,7 @@ fn is_taken(error: &StoreError) -> bool {
 /// The provider has answered and we could not write it down: for everybody else the outcome is
 /// unknown until the claim is found dead and settled.
 fn unsettled<K: Kind>(claim: &Claim<K>, provider: &PluginId, error: &StoreError) -> Refusal {
-    tracing::error!(%error, object.id = %claim.object.id, "cannot settle a message");
+    tracing::error!(%error, object.id = %claim.object.id, "cannot settle an object");
     outcome::unknown(provider, &claim.object.id.to_string())
 }
 
@@ -370,7 +370,7 @@ pub(in crate::service) fn conclude<K: Kind>(
 ) -> Concluded {
     let (refusal, said) = match outcome {
         Outcome::Accepted(reported) => {
-            object.merge(reported);
+            object.merge(reported, true);
             return Concluded::Created;
         }
         Outcome::Unknown(_) => {

@@ -21,7 +21,7 @@ use onerouter_engine::{CallContext, Outcome, Refusal, RefusalKind};
 use onerouter_manifest::Manifest;
 use tokio::time::Instant;
 
-use super::act::DONE;
+use super::act::{DONE, Unasked};
 use super::claim::{ids_with_key, send_ids};
 use super::create::CREATED;
 use super::settle::conclude;
@@ -64,7 +64,7 @@ const NOT_SENT: &str = "not_sent";
 fn settles<K: Kind>(object: &Object<K>, refusal: &Refusal, now: DateTime<Utc>) -> bool {
     let failure = &refusal.failure;
     // What was right when it was asked for may be wrong now: a time that has passed.
-    let is_late = K::send_at(&object.request).is_some_and(|at| at <= now);
+    let is_late = K::latest(object).is_some_and(|at| at <= now);
     refusal.kind == RefusalKind::Declined
         && K::is_word_on_the_first(&failure.code)
         && match failure.http_status {
@@ -212,13 +212,12 @@ impl<K: Kind> Objects<K> {
 
     /// Does what the provider waits for from our side. The object as it is then.
     pub(super) async fn follow_up(&self, tenant: TenantId, object: Object<K>) -> Object<K> {
-        match K::due(&object) {
-            Some(action) => self
-                .act_unasked(tenant, &object, action)
-                .await
-                .unwrap_or(object),
-            None => object,
+        if K::due(&object).is_none() {
+            return object;
         }
+        // Rare beside the reads that it follows.
+        let done = Box::pin(self.act_unasked(tenant, &object, Unasked::Due));
+        done.await.unwrap_or(object)
     }
 
     pub(in crate::service) fn context(
@@ -245,8 +244,30 @@ impl<K: Kind> Objects<K> {
         outcome::log(&connection.provider, "get", &report);
         match report.outcome {
             Outcome::Accepted(reported) => self.apply(tenant, object, reported).await,
+            Outcome::Declined(refusal) if refusal.kind == RefusalKind::NotFound => {
+                self.gone(tenant, object).await
+            }
             Outcome::Declined(_) | Outcome::NotSent(_) | Outcome::Unknown(_) => Ok(None),
         }
+    }
+
+    /// The provider does not have the object any more, unless it was asked with another account's
+    /// credentials than made it.
+    async fn gone(
+        &self,
+        tenant: TenantId,
+        object: &Object<K>,
+    ) -> Result<Option<Object<K>>, StoreError> {
+        let Some(reported) = K::when_gone(object, self.parts.clock.now()) else {
+            return Ok(None);
+        };
+        let mut tx = self.parts.store.begin_read(tenant).await?;
+        let connection = tx.find_connection(object.connection_id).await?;
+        drop(tx);
+        if !connection.is_some_and(|row| was_unchanged_since(&row, object.created_at)) {
+            return Ok(None);
+        }
+        self.apply(tenant, object, reported).await
     }
 
     /// Stores what a provider reports, on top of whatever the object has become meanwhile.
@@ -273,7 +294,8 @@ impl<K: Kind> Objects<K> {
         let before = object.status;
         let was_unknown = needs_settling(&object);
         let was_claimed = object.claimed_until.take().is_some();
-        let changed = object.merge(reported) || was_claimed;
+        let is_latest = object.version == version;
+        let changed = object.merge(reported, is_latest) || was_claimed;
         if changed && !Self::write(&mut tx, &mut object, Some(before), now).await? {
             return Ok(None);
         }

@@ -176,6 +176,7 @@ impl<'a> From<&'a Object<Payment>> for PaymentView<'a> {
         let amount = request.amount;
         let units = |units| ExactNumber::of(paying::money(units, amount.currency()));
         let cost = facts.cost.as_ref();
+        let failure = facts.refusal.as_ref().or(facts.failure.as_ref());
         Self {
             id: payment.id.to_string(),
             transaction_id: payment.id.to_string(),
@@ -211,7 +212,7 @@ impl<'a> From<&'a Object<Payment>> for PaymentView<'a> {
             cost: cost.map(|cost| ExactNumber(cost.amount())),
             cost_currency: cost.map(onerouter_domain::cost::Cost::currency),
             cost_source: cost.map(|cost| source(cost.source())),
-            failure: facts.failure.as_ref().map(Into::into),
+            failure: failure.map(Into::into),
             provider_data: raw(facts.provider_data.as_deref()),
             metadata: payment.metadata.pairs(),
             version: payment.version,
@@ -477,6 +478,8 @@ pub struct SubscriptionView<'a> {
 impl<'a> From<&'a Object<Subscription>> for SubscriptionView<'a> {
     fn from(subscription: &'a Object<Subscription>) -> Self {
         let (request, facts) = (&subscription.request, &subscription.facts);
+        let is_over = subscription.status.is_terminal();
+        let postponed = facts.postponed.filter(|_| !is_over);
         Self {
             id: subscription.id.to_string(),
             object: "subscription",
@@ -497,7 +500,7 @@ impl<'a> From<&'a Object<Subscription>> for SubscriptionView<'a> {
                 .as_deref()
                 .filter(|_| subscription.waits_for_buyer()),
             current_period_end: facts.current_period_end.map(time::to_text),
-            scheduled_change: facts.postponed.map(|postponed| ScheduledChangeView {
+            scheduled_change: postponed.map(|postponed| ScheduledChangeView {
                 action: postponed.action.as_str(),
                 at: time::to_text(postponed.at),
             }),
@@ -588,6 +591,7 @@ impl<'a> From<&'a Object<PaymentLink>> for PaymentLinkView<'a> {
         let amount = request.amount;
         let cost = facts.cost.as_ref();
         let paid: Money = paying::money(facts.amount_paid, amount.currency());
+        let failure = facts.refusal.as_ref().or(facts.failure.as_ref());
         Self {
             id: link.id.to_string(),
             object: "payment_link",
@@ -610,7 +614,7 @@ impl<'a> From<&'a Object<PaymentLink>> for PaymentLinkView<'a> {
             cost: cost.map(|cost| ExactNumber(cost.amount())),
             cost_currency: cost.map(onerouter_domain::cost::Cost::currency),
             cost_source: cost.map(|cost| source(cost.source())),
-            failure: facts.failure.as_ref().map(Into::into),
+            failure: failure.map(Into::into),
             provider_data: raw(facts.provider_data.as_deref()),
             metadata: link.metadata.pairs(),
             version: link.version,
