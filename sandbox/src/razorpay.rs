@@ -31,6 +31,7 @@ mod route;
 mod signature;
 mod subscription;
 mod subscription_change;
+mod terms;
 mod view;
 
 use std::{

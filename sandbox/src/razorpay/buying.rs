@@ -95,7 +95,7 @@ impl Visit<'_> {
         if verdict == Verdict::Failed {
             return Ok(self.failed(books, callback, &payment_id));
         }
-        if self.cause.core.settings().razorpay_auto_capture {
+        if books.captures_alone(self.cause, &payment_id) {
             books.capture(self.cause, &payment_id);
         }
         let fields = [

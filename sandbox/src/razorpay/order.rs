@@ -17,6 +17,7 @@ use super::{
     news::News,
     notes::Notes,
     payment::Payer,
+    terms::CaptureTerms,
     view::set,
 };
 use crate::{call::Call, reply::Reply};
@@ -36,6 +37,8 @@ pub(super) struct Order {
     pub(super) notes: Notes,
     /// The least first part, where the buyer may pay in parts.
     pub(super) parts: Option<i64>,
+    /// When its payments are captured; none is as the account is set. No answer shows them.
+    pub(super) terms: Option<CaptureTerms>,
     pub(super) created_at: DateTime<Utc>,
     /// Ids of all attempts, oldest first.
     pub(super) payments: Vec<String>,
@@ -70,6 +73,7 @@ impl Order {
             attempts: 0,
             notes: Notes::default(),
             parts: None,
+            terms: None,
             created_at,
             payments: Vec::new(),
             callback: None,
@@ -132,6 +136,7 @@ fn parse(fields: &Fields<'_>, now: DateTime<Utc>) -> Result<Order, RazorpayError
         "notes",
         "partial_payment",
         "first_payment_min_amount",
+        "payment",
     ])?;
     // A fraction is refused whatever the currency is.
     fields
@@ -150,6 +155,7 @@ fn parse(fields: &Fields<'_>, now: DateTime<Utc>) -> Result<Order, RazorpayError
         receipt: fields.text("receipt", RECEIPT_CHARACTERS_MAX)?,
         notes: fields.notes()?.unwrap_or_default(),
         parts,
+        terms: CaptureTerms::parse(fields)?,
         ..Order::new(amount, currency, now)
     })
 }

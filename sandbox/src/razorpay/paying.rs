@@ -8,7 +8,7 @@ use super::{
     news::News,
     notes::Notes,
     order::{Order, OrderStatus},
-    payment::{Method, Payer, Payment, PaymentStatus},
+    payment::{CAPTURE_WINDOW, Method, Payer, Payment, PaymentStatus},
     refund::NewRefund,
 };
 
@@ -85,6 +85,19 @@ impl Books {
         order.is_none_or(|order| order.status != OrderStatus::Paid && order.due() >= payment.amount)
     }
 
+    /// Whether an authorized payment is captured without being asked for: as its order says, else as the
+    /// account is set.
+    pub(super) fn captures_alone(&self, cause: &Cause<'_>, payment_id: &str) -> bool {
+        let Some(payment) = self.payments.find(payment_id) else {
+            return false;
+        };
+        let order = self.orders.find(&payment.order_id);
+        match order.and_then(|order| order.terms) {
+            Some(terms) => terms.captures_at(cause.at.signed_duration_since(payment.created_at)),
+            None => cause.core.settings().razorpay_auto_capture,
+        }
+    }
+
     /// Takes the money of an authorized payment.
     pub(super) fn capture(&mut self, cause: &Cause<'_>, payment_id: &str) {
         let Some(payment) = self.payments.find_mut(payment_id) else {
@@ -119,7 +132,7 @@ impl Books {
         let is_of_link = payment.link_id.is_some();
         let capture_until = payment.capture_until();
         self.announce(cause, News::PaymentAuthorized, payment_id);
-        let captures = is_of_link || cause.core.settings().razorpay_auto_capture;
+        let captures = is_of_link || self.captures_alone(cause, payment_id);
         if captures && self.has_room_for(payment_id) {
             self.capture(cause, payment_id);
         } else if let Some(until) = capture_until {
@@ -159,6 +172,7 @@ fn payment(order: &Order, attempt: Attempt, verdict: Verdict, cause: &Cause<'_>)
         method: attempt.method,
         amount_refunded: 0,
         captured: false,
+        window: order.terms.map_or(CAPTURE_WINDOW, |terms| terms.window),
         description: attempt.description,
         payer: attempt.payer,
         notes: Notes::default(),

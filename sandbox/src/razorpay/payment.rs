@@ -20,8 +20,9 @@ use super::{
 use crate::{call::Call, clock::later, reply::Reply};
 
 const SHAPE: Shape = Shape::Input;
-/// Who does not capture within this time of the payment's creation never wanted to.
-const CAPTURE_WINDOW: TimeDelta = TimeDelta::days(3);
+/// Who does not capture within this time of the payment's creation never wanted to, unless the order says
+/// otherwise.
+pub(super) const CAPTURE_WINDOW: TimeDelta = TimeDelta::days(3);
 /// Of the amount, in hundredths of a percent, and the tax on it in percent: what Razorpay asks of a
 /// domestic card.
 const FEE_BASIS_POINTS: i64 = 200;
@@ -41,6 +42,8 @@ pub(super) struct Payment {
     pub(super) method: Method,
     pub(super) amount_refunded: i64,
     pub(super) captured: bool,
+    /// How long after its creation it waits to be captured.
+    pub(super) window: TimeDelta,
     pub(super) description: Option<String>,
     pub(super) payer: Payer,
     pub(super) notes: Notes,
@@ -108,7 +111,7 @@ impl Payment {
 
     /// Until when it waits to be captured, if it does.
     pub(super) fn capture_until(&self) -> Option<DateTime<Utc>> {
-        (self.status == PaymentStatus::Authorized).then(|| later(self.created_at, CAPTURE_WINDOW))
+        (self.status == PaymentStatus::Authorized).then(|| later(self.created_at, self.window))
     }
 
     pub(super) fn refundable(&self) -> i64 {

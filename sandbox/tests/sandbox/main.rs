@@ -38,6 +38,7 @@ mod razorpay_requests;
 mod razorpay_rig;
 mod razorpay_subscription_changes;
 mod razorpay_subscriptions;
+mod razorpay_terms;
 mod resend_changes;
 mod resend_keys;
 mod resend_refusals;
