@@ -1,4 +1,9 @@
 //! Payments: orders, and what their buyers paid.
+//!
+//! Razorpay captures by itself what is authorized, unless the account is set otherwise; an order can ask
+//! for manual capture and goes before the account. Two kinds of payments it captures in any case: all of
+//! accounts with Direct Settlement, and bank transfers. Their captures are found when the order is read.
+//! <https://razorpay.com/docs/payments/payments/capture-settings/>
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -10,7 +15,9 @@ use onerouter_plugin::json::{Object, Writer};
 use onerouter_plugin::payments::{Money, Reference};
 
 use crate::attempts::{self, Seen};
-use crate::bindings::exports::onerouter::payments::payments::{CreateRequest, Payment};
+use crate::bindings::exports::onerouter::payments::payments::{
+    CaptureMode, CreateRequest, Payment,
+};
 use crate::refusal::{self, Meaning};
 use crate::{api, money, notes, shown};
 
@@ -94,11 +101,28 @@ fn body(request: &CreateRequest) -> Result<String, FieldError> {
     let mut body = Writer::new();
     money::write(&mut body, &request.amount)?;
     body.text("receipt", &request.object_id);
+    match request.capture {
+        // As the account is set. The gateway captures what stays authorized.
+        CaptureMode::Automatic => {}
+        CaptureMode::Manual => reserve_only(&mut body),
+    }
     // The receipt is ours, so the caller's travels beside it.
     let receipt = request.receipt.as_ref();
     let own = receipt.map(|receipt| (RECEIPT, receipt));
     notes::write(&mut body, &request.object_id, own, &request.metadata);
     Ok(body.finish())
+}
+
+/// <https://razorpay.com/docs/payments/payments/capture-settings/api/>
+fn reserve_only(body: &mut Writer) {
+    body.object("payment", |payment| {
+        payment
+            .text("capture", "manual")
+            .object("capture_options", |options| {
+                // Of what nobody captures; it has to be there.
+                options.text("refund_speed", "normal");
+            });
+    });
 }
 
 /// A new order. Its payments are not read: there are none.
@@ -141,7 +165,6 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::api::tests::answer;
-    use crate::bindings::exports::onerouter::payments::payments::CaptureMode;
     use crate::money::tests::money;
 
     pub(crate) fn reference(payment: Option<&str>) -> Reference {
@@ -194,6 +217,18 @@ pub(crate) mod tests {
             body(&request(money(99, "INR"))).unwrap_err().pointer,
             "/amount"
         );
+    }
+
+    #[test]
+    fn manual_capture_is_said_to_razorpay() {
+        let manual = CreateRequest {
+            capture: CaptureMode::Manual,
+            ..request(money(50_000, "INR"))
+        };
+        let body = body(&manual).unwrap();
+        let terms =
+            r#""payment":{"capture":"manual","capture_options":{"refund_speed":"normal"}},"notes""#;
+        assert!(body.contains(terms), "{body}");
     }
 
     #[test]
