@@ -9,6 +9,7 @@ use onerouter_plugin::common::{CallError, Cost, Failure};
 use onerouter_plugin::failure::{self, failure};
 use onerouter_plugin::http::Answer;
 use onerouter_plugin::json::Object;
+use onerouter_plugin::payments::{Money, Reference};
 
 use crate::{api, money};
 
@@ -21,6 +22,14 @@ enum Status {
     /// Not captured in time: the money went back.
     Returned,
     Failed,
+}
+
+/// The order whose payments are read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Order<'a> {
+    pub(crate) id: &'a str,
+    /// The whole of it, where that is known.
+    pub(crate) amount: Option<&'a Money>,
 }
 
 /// One try.
@@ -58,11 +67,30 @@ pub(crate) struct Seen {
 }
 
 /// `GET /v1/orders/{id}/payments`
-pub(crate) fn look(order_id: &str) -> Result<Seen, CallError> {
-    let answer = api::read(api::url("orders").segment(order_id).segment("payments"))?;
-    Seen::of(&answer)
-        .map(Seen::with_card)
+pub(crate) fn look(order: Order<'_>) -> Result<Seen, CallError> {
+    let answer = api::read(api::url("orders").segment(order.id).segment("payments"))?;
+    Seen::of(&answer, order)
+        .map(|seen| seen.with_card(order))
         .ok_or_else(|| failure::unreadable_after_read(answer.status))
+}
+
+impl<'a> Order<'a> {
+    pub(crate) fn of(payment: &'a Reference) -> Self {
+        Self {
+            id: &payment.provider_id,
+            amount: payment.amount.as_ref(),
+        }
+    }
+
+    /// Whether a payment can be one of this order's: what is in another currency, or names another order,
+    /// is about something else.
+    fn takes(self, payment: &Object<'_>, paid: &Money) -> bool {
+        let order_id = payment.text("order_id").filter(|id| !id.is_empty());
+        order_id.is_none_or(|id| id == self.id)
+            && self
+                .amount
+                .is_none_or(|whole| whole.currency == paid.currency)
+    }
 }
 
 impl Seen {
@@ -77,27 +105,28 @@ impl Seen {
     }
 
     /// Of the list of an order's payments.
-    fn of(answer: &Answer) -> Option<Self> {
+    fn of(answer: &Answer, order: Order<'_>) -> Option<Self> {
         let list = answer.object()?;
-        let attempts: Option<Vec<_>> = list.objects("items")?.iter().map(Attempt::read).collect();
-        Self::of_attempts(attempts?, answer.raw())
+        let payments = list.objects("items")?;
+        let attempts = payments.iter().map(|payment| Attempt::read(payment, order));
+        Self::of_attempts(attempts.collect::<Option<_>>()?, order, answer.raw())
     }
 
-    /// Of one payment.
-    pub(crate) fn of_one(answer: &Answer) -> Option<Self> {
-        let attempt = Attempt::read(&answer.object()?)?;
-        Self::of_attempts(alloc::vec![attempt], answer.raw())
+    /// Of the payment that was asked for.
+    pub(crate) fn of_one(answer: &Answer, order: Order<'_>, payment_id: &str) -> Option<Self> {
+        let attempt = Attempt::of_answer(answer, order, payment_id)?;
+        Self::of_attempts(alloc::vec![attempt], order, answer.raw())
     }
 
     /// The same with what is known of the card, where one paid: lists and captures say nothing but its id.
     /// Not worth failing for.
-    pub(crate) fn with_card(mut self) -> Self {
+    pub(crate) fn with_card(mut self, order: Order<'_>) -> Self {
         if let Standing::Paid(attempt) = &mut self.standing
             && attempt.method.as_deref() == Some("card")
         {
             let url = api::url("payments").segment(&attempt.id);
             if let Some(answer) = api::glance(url.query("expand[]", "card"))
-                && let Some(expanded) = answer.object().as_ref().and_then(Attempt::read)
+                && let Some(expanded) = Attempt::of_answer(&answer, order, &attempt.id)
             {
                 attempt.details = expanded.details;
             }
@@ -105,25 +134,36 @@ impl Seen {
         self
     }
 
-    fn of_attempts(attempts: Vec<Attempt>, raw: Option<String>) -> Option<Self> {
+    fn of_attempts(attempts: Vec<Attempt>, order: Order<'_>, raw: Option<String>) -> Option<Self> {
         let captured = || attempts.iter().filter(|one| one.status == Status::Captured);
         let sum = |of: fn(&Attempt) -> u64| {
             captured().try_fold(0_u64, |sum, attempt| sum.checked_add(of(attempt)))
         };
+        let taken = sum(|attempt| attempt.amount)?;
         let first = |status| attempts.iter().find(|one| one.status == status).cloned();
         let last_failure = || {
             let mut newest_first = attempts.iter();
             newest_first.find_map(|attempt| attempt.failure.clone())
         };
-        let standing = match (first(Status::Captured), first(Status::Authorized)) {
+        // Not the one that Razorpay gave back.
+        let kept = captured().find(|attempt| attempt.refunded < attempt.amount);
+        let paid = kept.cloned().or_else(|| first(Status::Captured));
+        // What a buyer pays a second time comes back from Razorpay: neither the one nor the other counts.
+        // Nor does a fee that the buyer paid on top.
+        let whole = order.amount.map_or(taken, |whole| whole.minor_units);
+        let others = taken.saturating_sub(paid.as_ref().map_or(0, |attempt| attempt.amount));
+        let excess = taken.saturating_sub(whole).min(others);
+        let captured = taken.saturating_sub(excess).min(whole);
+        let refunded = sum(|attempt| attempt.refunded)?.saturating_sub(excess);
+        let standing = match (paid, first(Status::Authorized)) {
             (Some(attempt), _) => Standing::Paid(attempt),
             (None, Some(attempt)) => Standing::Authorized(attempt),
             (None, None) if first(Status::Returned).is_some() => Standing::Returned,
             (None, None) => Standing::Waiting(last_failure()),
         };
         Some(Self {
-            captured: sum(|attempt| attempt.amount)?,
-            refunded: sum(|attempt| attempt.refunded)?,
+            captured,
+            refunded: refunded.min(captured),
             standing,
             raw,
         })
@@ -131,7 +171,17 @@ impl Seen {
 }
 
 impl Attempt {
-    fn read(payment: &Object<'_>) -> Option<Self> {
+    /// Of the payment that was asked for; none where the answer is about another.
+    fn of_answer(answer: &Answer, order: Order<'_>, payment_id: &str) -> Option<Self> {
+        let attempt = Self::read(&answer.object()?, order)?;
+        (attempt.id == payment_id).then_some(attempt)
+    }
+
+    fn read(payment: &Object<'_>, order: Order<'_>) -> Option<Self> {
+        let paid = money::read(payment)?;
+        if !order.takes(payment, &paid) {
+            return None;
+        }
         let status = payment.text("status")?;
         let was_captured = match payment.raw("captured") {
             Some("false") => false,
@@ -150,7 +200,7 @@ impl Attempt {
         Some(Self {
             id: api::id(payment)?,
             status,
-            amount: money::read(payment)?.minor_units,
+            amount: paid.minor_units,
             refunded: api::count(payment, "amount_refunded").unwrap_or(0),
             method: payment.text("method").filter(|method| !method.is_empty()),
             details: details(payment),
@@ -228,6 +278,7 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::api::tests::answer;
+    use crate::money::tests::money;
 
     pub(crate) fn payment(id: &str, status: &str, more: &str) -> String {
         format!(
@@ -235,13 +286,24 @@ pub(crate) mod tests {
         )
     }
 
+    pub(crate) fn order(amount: Option<&Money>) -> Order<'_> {
+        Order {
+            id: "order_1",
+            amount,
+        }
+    }
+
     pub(crate) fn seen(payments: &[String]) -> Option<Seen> {
+        seen_of(order(None), payments)
+    }
+
+    fn seen_of(order: Order<'_>, payments: &[String]) -> Option<Seen> {
         let body = format!(
             r#"{{"entity":"collection","count":{},"items":[{}]}}"#,
             payments.len(),
             payments.join(",")
         );
-        Seen::of(&answer(200, &body))
+        Seen::of(&answer(200, &body), order)
     }
 
     fn name(seen: &Seen) -> &'static str {
@@ -301,6 +363,54 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn an_answer_about_another_order_or_currency_is_none() {
+        let whole = money(50_000, "INR");
+        let of = |payment: String| seen_of(order(Some(&whole)), &[payment]);
+        let captured = payment("pay_1", "captured", "");
+        assert!(of(captured.clone()).is_some());
+        for nothing in ["null", "\"\""] {
+            let unnamed = captured.replace("\"order_1\"", nothing);
+            assert!(of(unnamed).is_some(), "{nothing}");
+        }
+        assert!(of(captured.replace("order_1", "order_2")).is_none());
+        assert!(of(captured.replace("INR", "USD")).is_none());
+        assert!(seen(&[captured.replace("INR", "USD")]).is_some());
+    }
+
+    #[test]
+    fn an_answer_about_another_payment_is_none() {
+        let whole = money(50_000, "INR");
+        let body = answer(200, &payment("pay_1", "captured", ""));
+        let of = |id: &str| Seen::of_one(&body, order(Some(&whole)), id);
+        assert_eq!(of("pay_1").unwrap().captured, 50_000);
+        assert!(of("pay_2").is_none());
+    }
+
+    #[test]
+    fn a_buyer_who_paid_twice_has_paid_the_order() {
+        let whole = money(50_000, "INR");
+        let paid = |id: &str, refunded: u64| {
+            let refunded = format!("\"amount_refunded\":{refunded}");
+            payment(id, "captured", "").replace("\"amount_refunded\":0", &refunded)
+        };
+        for (first, second, captured, refunded, kept) in [
+            (0, 0, 50_000, 0, "pay_1"),
+            (0, 50_000, 50_000, 0, "pay_1"),
+            (50_000, 0, 50_000, 0, "pay_2"),
+            (20_000, 50_000, 50_000, 20_000, "pay_1"),
+            (50_000, 50_000, 50_000, 50_000, "pay_1"),
+        ] {
+            let payments = [paid("pay_1", first), paid("pay_2", second)];
+            let seen = seen_of(order(Some(&whole)), &payments).unwrap();
+            assert_eq!((seen.captured, seen.refunded), (captured, refunded));
+            let Standing::Paid(attempt) = seen.standing else {
+                panic!("{seen:?}");
+            };
+            assert_eq!(attempt.id, kept, "{first} {second}");
+        }
+    }
+
+    #[test]
     fn why_the_last_one_failed() {
         let reason = |reason: &str| {
             let more = format!(r#","error_description":"theirs","error_reason":"{reason}""#);
@@ -352,7 +462,10 @@ pub(crate) mod tests {
             r#"{"items":[7]}"#,
             r#"{"items":[{"id":"p"}]}"#,
         ] {
-            assert!(Seen::of(&answer(200, body)).is_none(), "{body}");
+            assert!(
+                Seen::of(&answer(200, body), order(None)).is_none(),
+                "{body}"
+            );
         }
         let odd = payment("p", "captured", "").replace("50000", "-1");
         assert!(seen(&[odd]).is_none());

@@ -11,10 +11,10 @@ use alloc::vec::Vec;
 use onerouter_plugin::common::{CallError, FieldError};
 use onerouter_plugin::failure::{self, failure, field_error};
 use onerouter_plugin::http::Answer;
-use onerouter_plugin::json::{Object, Writer};
+use onerouter_plugin::json::Writer;
 use onerouter_plugin::payments::{Money, Reference};
 
-use crate::attempts::{self, Seen};
+use crate::attempts::{self, Order, Seen};
 use crate::bindings::exports::onerouter::payments::payments::{
     CaptureMode, CreateRequest, Payment,
 };
@@ -40,8 +40,8 @@ pub(crate) fn create(request: &CreateRequest) -> Result<Payment, CallError> {
 
 /// `GET /v1/orders/{id}/payments`
 pub(crate) fn get(payment: &Reference) -> Result<Payment, CallError> {
-    let order = &payment.provider_id;
-    attempts::look(order).map(|seen| shown::payment(order, seen))
+    let order = Order::of(payment);
+    attempts::look(order).map(|seen| shown::payment(order.id, seen))
 }
 
 /// `POST /v1/payments/{id}/capture`
@@ -58,16 +58,16 @@ pub(crate) fn capture(payment: &Reference, amount: &Money) -> Result<Payment, Ca
     };
     let url = api::url("payments").segment(attempt).segment("capture");
     let answer = api::write(url, body)?;
-    let order = &payment.provider_id;
+    let order = Order::of(payment);
     if answer.is_success() {
-        return Seen::of_one(&answer)
-            .map(|seen| shown::payment(order, seen.with_card()))
+        return Seen::of_one(&answer, order, attempt)
+            .map(|seen| shown::payment(order.id, seen.with_card(order)))
             .ok_or_else(|| failure::unreadable_after_write(answer.status));
     }
     match refusal::meaning(&answer) {
         // The refusal is an answer in full; what it says of the money, the order tells.
         Meaning::Done => attempts::look(order)
-            .map(|seen| shown::payment(order, seen))
+            .map(|seen| shown::payment(order.id, seen))
             .map_err(|_unread| CallError::Unknown(refusal::failure(&answer))),
         Meaning::Refused => Err(refusal::after_change(&answer)),
     }
@@ -77,23 +77,58 @@ pub(crate) fn capture(payment: &Reference, amount: &Money) -> Result<Payment, Ca
 pub(crate) fn find(request: &CreateRequest) -> Result<Vec<Payment>, CallError> {
     let url = api::url("orders").query("receipt", &request.object_id);
     let answer = api::read(url)?;
-    let unreadable = || failure::unreadable_after_read(answer.status);
-    let list = answer.object().ok_or_else(unreadable)?;
-    let orders = list.objects("items").ok_or_else(unreadable)?;
-    let mut found = Vec::new();
-    for order in orders {
-        if order.text("receipt").as_deref() != Some(&request.object_id) {
-            continue;
-        }
-        let id = api::id(&order).ok_or_else(unreadable)?;
-        let seen = if is_untried(&order) {
+    let found = ours(&answer, &request.object_id)
+        .ok_or_else(|| failure::unreadable_after_read(answer.status))?;
+    let payments = found.into_iter().map(|found| {
+        let seen = if found.is_untried {
             Seen::untried(None)
         } else {
-            attempts::look(&id)?
+            attempts::look(found.order())?
         };
-        found.push(shown::payable(request, shown::payment(&id, seen)));
+        Ok(shown::payable(request, found.payment(seen)))
+    });
+    payments.collect()
+}
+
+/// An order that was found again.
+struct Found {
+    id: String,
+    amount: Money,
+    is_untried: bool,
+}
+
+impl Found {
+    fn order(&self) -> Order<'_> {
+        Order {
+            id: &self.id,
+            amount: Some(&self.amount),
+        }
     }
-    Ok(found)
+
+    /// With what is to be paid for it: only by that the host knows the order for the one that was lost.
+    fn payment(self, seen: Seen) -> Payment {
+        Payment {
+            amount: Some(self.amount),
+            ..shown::payment(&self.id, seen)
+        }
+    }
+}
+
+/// The orders in a list that have our id for their receipt.
+fn ours(answer: &Answer, object_id: &str) -> Option<Vec<Found>> {
+    let list = answer.object()?;
+    let orders = list.objects("items")?;
+    let ours = orders
+        .iter()
+        .filter(|order| order.text("receipt").as_deref() == Some(object_id));
+    ours.map(|order| {
+        Some(Found {
+            id: api::id(order)?,
+            amount: money::read(order)?,
+            is_untried: order.text("status").as_deref() == Some("created"),
+        })
+    })
+    .collect()
 }
 
 fn body(request: &CreateRequest) -> Result<String, FieldError> {
@@ -134,10 +169,6 @@ fn created(answer: &Answer) -> Option<Payment> {
         amount: Some(money::read(&order)?),
         ..shown::payment(&id, Seen::untried(answer.raw()))
     })
-}
-
-fn is_untried(order: &Object<'_>) -> bool {
-    order.text("status").as_deref() == Some("created")
 }
 
 fn capture_body(payment: &Reference, amount: &Money) -> Result<String, FieldError> {
@@ -247,6 +278,42 @@ pub(crate) mod tests {
             r#"{"status":"created","amount":1,"currency":"INR"}"#,
         ] {
             assert!(created(&answer(200, odd)).is_none(), "{odd}");
+        }
+    }
+
+    #[test]
+    fn an_order_that_is_found_again_says_its_amount() {
+        let list = r#"{"entity":"collection","count":3,"items":[
+            {"id":"order_1","amount":50000,"currency":"INR","receipt":"pay_1","status":"created"},
+            {"id":"order_2","amount":60000,"currency":"INR","receipt":"pay_1","status":"attempted"},
+            {"id":"order_3","amount":70000,"currency":"INR","receipt":"pay_10","status":"created"}
+        ]}"#;
+        let found = ours(&answer(200, list), "pay_1").unwrap();
+        let seen: Vec<_> = found
+            .iter()
+            .map(|found| {
+                (
+                    found.id.as_str(),
+                    found.amount.minor_units,
+                    found.is_untried,
+                )
+            })
+            .collect();
+        assert_eq!(
+            seen,
+            [("order_1", 50_000, true), ("order_2", 60_000, false)]
+        );
+        let payments = found
+            .into_iter()
+            .map(|found| found.payment(Seen::untried(None)));
+        let amounts: Vec<_> = payments.map(|payment| payment.amount.unwrap()).collect();
+        assert_eq!(amounts[1].minor_units, 60_000);
+        assert_eq!(amounts[1].currency, "INR");
+        for odd in [
+            "{}",
+            r#"{"items":[{"id":"order_1","receipt":"pay_1","status":"created"}]}"#,
+        ] {
+            assert!(ours(&answer(200, odd), "pay_1").is_none(), "{odd}");
         }
     }
 
