@@ -31,7 +31,7 @@ const WITH_TWO_DECIMALS: [&str; 106] = [
     "ZAR", "ZMW",
 ];
 
-/// One rupee. What is least in other currencies is not documented.
+/// One rupee for a buyer to pay. What is least in other currencies is not documented.
 const LEAST_IN_INR: u64 = 100;
 
 fn decimals(code: &str) -> Option<usize> {
@@ -62,9 +62,6 @@ pub(crate) fn units(money: &Money) -> Result<String, FieldError> {
     if money.minor_units == 0 {
         return wrong("out_of_range", "Razorpay takes amounts above zero only.");
     }
-    if money.currency == "INR" && money.minor_units < LEAST_IN_INR {
-        return wrong("out_of_range", "Razorpay takes at least INR 1.00.");
-    }
     if i64::try_from(money.minor_units).is_err() {
         return wrong("out_of_range", "Razorpay does not take as much.");
     }
@@ -77,12 +74,28 @@ pub(crate) fn units(money: &Money) -> Result<String, FieldError> {
     Ok(money.minor_units.to_string())
 }
 
-/// Writes `amount` and `currency`.
+/// As [`units`], of what a buyer is to pay.
 ///
 /// # Errors
-/// As [`units`].
+/// As [`units`], and for less than Razorpay lets a buyer pay.
+pub(crate) fn payable(money: &Money) -> Result<String, FieldError> {
+    let units = units(money)?;
+    if money.currency == "INR" && money.minor_units < LEAST_IN_INR {
+        return Err(field_error(
+            "/amount",
+            "out_of_range",
+            "Razorpay takes at least INR 1.00.",
+        ));
+    }
+    Ok(units)
+}
+
+/// Writes `amount` and `currency` of what a buyer is to pay.
+///
+/// # Errors
+/// As [`payable`].
 pub(crate) fn write(body: &mut Writer, money: &Money) -> Result<(), FieldError> {
-    body.raw("amount", &units(money)?)
+    body.raw("amount", &payable(money)?)
         .text("currency", &money.currency);
     Ok(())
 }
@@ -154,13 +167,23 @@ pub(crate) mod tests {
             (100, "KPW", "/currency", "unsupported"),
             (100, "inr", "/currency", "unsupported"),
         ] {
-            let error = units(&money(minor_units, currency)).unwrap_err();
+            let error = payable(&money(minor_units, currency)).unwrap_err();
             let found = (error.pointer.as_str(), error.code.as_str());
             assert_eq!(found, (pointer, code), "{minor_units} {currency}");
         }
         for (minor_units, currency) in [(100, "INR"), (1, "JPY"), (99_990, "KWD"), (1, "HUF")] {
-            let units = units(&money(minor_units, currency)).unwrap();
+            let units = payable(&money(minor_units, currency)).unwrap();
             assert_eq!(units, minor_units.to_string());
+        }
+    }
+
+    #[test]
+    fn what_goes_back_may_be_less_than_what_is_paid() {
+        let rest = money(50, "INR");
+        assert_eq!(units(&rest).unwrap(), "50");
+        assert_eq!(payable(&rest).unwrap_err().pointer, "/amount");
+        for odd in [money(0, "INR"), money(5, "KWD"), money(50, "KPW")] {
+            assert!(units(&odd).is_err(), "{odd:?}");
         }
     }
 
@@ -209,7 +232,7 @@ pub(crate) mod tests {
         fn what_is_written_is_read_back(minor_units in any::<u64>(), place in 0..6_usize) {
             let code = ["INR", "USD", "JPY", "KWD", "HUF", "TWD"][place];
             let money = money(minor_units, code);
-            match units(&money) {
+            match payable(&money) {
                 Ok(units) => {
                     let back = back(&units, code).unwrap();
                     prop_assert_eq!((back.minor_units, back.currency), (minor_units, money.currency));

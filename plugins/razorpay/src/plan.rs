@@ -84,7 +84,7 @@ fn body(request: &CreateRequest) -> Result<String, FieldError> {
             "Razorpay charges every 7 days or more; take 7 days, or a week.",
         ));
     }
-    let units = money::units(&request.amount)?;
+    let units = money::payable(&request.amount)?;
     let mut body = Writer::new();
     body.text("period", period(request.interval))
         .raw("interval", &request.interval_count.to_string())
