@@ -43,19 +43,19 @@ pub(crate) struct Attempt {
     pub(crate) method: Option<String>,
     pub(crate) details: Vec<(String, String)>,
     pub(crate) fee: Option<Cost>,
+    /// Why nothing came of it.
     failure: Option<Failure>,
+    created_at: Option<u64>,
 }
 
 /// What all of them come to.
 #[derive(Debug, Clone)]
 pub(crate) enum Standing {
-    /// For a buyer; with why the last one failed.
+    /// For a buyer; with why nothing came of the last try. An order stays payable until it is paid.
     Waiting(Option<Failure>),
     /// For the capture.
     Authorized(Attempt),
     Paid(Attempt),
-    /// Nobody captured in time.
-    Returned,
 }
 
 #[derive(Debug, Clone)]
@@ -141,9 +141,11 @@ impl Seen {
         };
         let taken = sum(|attempt| attempt.amount)?;
         let first = |status| attempts.iter().find(|one| one.status == status).cloned();
+        // In which order a list comes is not documented.
         let last_failure = || {
-            let mut newest_first = attempts.iter();
-            newest_first.find_map(|attempt| attempt.failure.clone())
+            let failed = attempts.iter().filter(|one| one.failure.is_some());
+            let last = failed.max_by_key(|attempt| attempt.created_at);
+            last.and_then(|attempt| attempt.failure.clone())
         };
         // Not the one that Razorpay gave back.
         let kept = captured().find(|attempt| attempt.refunded < attempt.amount);
@@ -158,7 +160,6 @@ impl Seen {
         let standing = match (paid, first(Status::Authorized)) {
             (Some(attempt), _) => Standing::Paid(attempt),
             (None, Some(attempt)) => Standing::Authorized(attempt),
-            (None, None) if first(Status::Returned).is_some() => Standing::Returned,
             (None, None) => Standing::Waiting(last_failure()),
         };
         Some(Self {
@@ -205,7 +206,12 @@ impl Attempt {
             method: payment.text("method").filter(|method| !method.is_empty()),
             details: details(payment),
             fee: money::fee(payment),
-            failure: (status == Status::Failed).then(|| why(payment)),
+            failure: match status {
+                Status::Failed => Some(why(payment)),
+                Status::Returned => Some(returned()),
+                Status::Created | Status::Authorized | Status::Captured => None,
+            },
+            created_at: api::time(payment, "created_at"),
         })
     }
 }
@@ -243,9 +249,17 @@ fn masked(vpa: &str) -> String {
     masked
 }
 
+fn returned() -> Failure {
+    failure(
+        "expired",
+        "The money was reserved and not captured in time, so it went back to the buyer.",
+    )
+}
+
 /// Why a try failed: <https://razorpay.com/docs/errors/payments/>.
 fn why(payment: &Object<'_>) -> Failure {
     let reason = payment.text("error_reason");
+    let error_code = payment.text("error_code");
     let (code, message, retryable) = match reason.as_deref() {
         Some("payment_cancelled") => ("action_required", "The buyer gave up.", true),
         Some("insufficient_funds") => (
@@ -259,12 +273,19 @@ fn why(payment: &Object<'_>) -> Failure {
             "Razorpay's check of the risk stopped the payment.",
             false,
         ),
-        // The buyer may choose other means.
-        Some(_) | None => ("instrument_declined", "The buyer's payment failed.", true),
+        Some(_) | None => match error_code.as_deref() {
+            Some("GATEWAY_ERROR" | "SERVER_ERROR") => (
+                "provider_unavailable",
+                "Razorpay or a bank behind it failed.",
+                true,
+            ),
+            // The buyer may choose other means.
+            Some(_) | None => ("instrument_declined", "The buyer's payment failed.", true),
+        },
     };
     Failure {
         retryable,
-        provider_code: reason.or_else(|| payment.text("error_code")),
+        provider_code: reason.or(error_code),
         provider_message: payment.text("error_description"),
         ..failure(code, message)
     }
@@ -311,7 +332,6 @@ pub(crate) mod tests {
             Standing::Waiting(_) => "waiting",
             Standing::Authorized(_) => "authorized",
             Standing::Paid(_) => "paid",
-            Standing::Returned => "returned",
         }
     }
 
@@ -349,7 +369,11 @@ pub(crate) mod tests {
         let given_back =
             payment("p", "refunded", "").replace("\"captured\":true", "\"captured\":false");
         let seen_back = seen(&[given_back]).unwrap();
-        assert_eq!((name(&seen_back), seen_back.captured), ("returned", 0));
+        assert_eq!(seen_back.captured, 0);
+        let Standing::Waiting(Some(failure)) = seen_back.standing else {
+            panic!("{seen_back:?}");
+        };
+        assert_eq!(failure.code, "expired");
         for flag in ["true", "\"1\"", "null"] {
             let refunded = payment("p", "refunded", "")
                 .replace("\"captured\":true", &format!("\"captured\":{flag}"))
@@ -430,6 +454,54 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn what_failed_for_razorpay_or_a_bank_may_be_tried_again() {
+        for (code, reason, expected) in [
+            (
+                "GATEWAY_ERROR",
+                "\"payment_failed\"",
+                "provider_unavailable",
+            ),
+            ("SERVER_ERROR", "null", "provider_unavailable"),
+            (
+                "GATEWAY_ERROR",
+                "\"insufficient_funds\"",
+                "instrument_declined",
+            ),
+            ("BAD_REQUEST_ERROR", "null", "instrument_declined"),
+        ] {
+            let more = format!(r#","error_reason":{reason}"#);
+            let code_text = format!("\"error_code\":\"{code}\"");
+            let failed = payment("p", "failed", &more).replace("\"error_code\":null", &code_text);
+            let Standing::Waiting(Some(failure)) = seen(&[failed]).unwrap().standing else {
+                panic!("{code}");
+            };
+            assert_eq!((failure.code.as_str(), failure.retryable), (expected, true));
+        }
+    }
+
+    #[test]
+    fn the_newest_failure_counts_wherever_it_stands() {
+        let failed = |reason: &str, at: u32| {
+            let more = format!(r#","error_reason":"{reason}","created_at":{at}"#);
+            payment("p", "failed", &more)
+        };
+        let returned = payment("p", "refunded", r#","created_at":1700000020"#)
+            .replace("\"captured\":true", "\"captured\":false");
+        let [old, new] = [
+            failed("payment_cancelled", 1_700_000_000),
+            failed("payment_timed_out", 1_700_000_010),
+        ];
+        let last = |payments: &[String]| match seen(payments).unwrap().standing {
+            Standing::Waiting(Some(failure)) => failure.message,
+            other => panic!("{other:?}"),
+        };
+        for payments in [[old.clone(), new.clone()], [new.clone(), old]] {
+            assert_eq!(last(&payments), "The buyer took too long.");
+        }
+        assert!(last(&[returned, new]).contains("went back"));
+    }
+
+    #[test]
     fn no_whole_number_of_an_account_is_shown() {
         let upi = seen(&[payment("p", "captured", "")]).unwrap();
         let Standing::Paid(attempt) = upi.standing else {
@@ -486,7 +558,7 @@ pub(crate) mod tests {
             payments.push(payment("q", names[more], ""));
             let after = seen(&payments).unwrap();
             prop_assert!(after.captured >= before.captured);
-            let rank = |seen: &Seen| match name(seen) { "waiting" => 0, "returned" => 1, "authorized" => 2, _ => 3 };
+            let rank = |seen: &Seen| match name(seen) { "waiting" => 0, "authorized" => 1, _ => 2 };
             prop_assert!(rank(&after) >= rank(&before));
         }
     }

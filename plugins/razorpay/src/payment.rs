@@ -48,8 +48,8 @@ pub(crate) fn get(payment: &Reference) -> Result<Payment, CallError> {
 ///
 /// Razorpay knows no key here: a second capture is refused, and what was done before is read.
 pub(crate) fn capture(payment: &Reference, amount: &Money) -> Result<Payment, CallError> {
-    let body =
-        capture_body(payment, amount).map_err(|error| CallError::Invalid(alloc::vec![error]))?;
+    let (body, other_body) =
+        capture_bodies(payment, amount).map_err(|error| CallError::Invalid(alloc::vec![error]))?;
     let Some(attempt) = &payment.provider_payment_id else {
         return Err(CallError::InvalidState(failure(
             "invalid_state",
@@ -57,7 +57,12 @@ pub(crate) fn capture(payment: &Reference, amount: &Money) -> Result<Payment, Ca
         )));
     };
     let url = api::url("payments").segment(attempt).segment("capture");
-    let answer = api::write(url, body)?;
+    let mut answer = api::write(url.clone(), body)?;
+    if let Some(other_body) = other_body
+        && refusal::wants_another_amount(&answer)
+    {
+        answer = api::write(url, other_body)?;
+    }
     let order = Order::of(payment);
     if answer.is_success() {
         return Seen::of_one(&answer, order, attempt)
@@ -171,7 +176,15 @@ fn created(answer: &Answer) -> Option<Payment> {
     })
 }
 
-fn capture_body(payment: &Reference, amount: &Money) -> Result<String, FieldError> {
+/// What to ask for, and what else where that is refused for its amount.
+///
+/// An offer, or a fee that the buyer bears, makes a payment differ from its order. Razorpay documents that
+/// the amount is the order's, and that another than was authorized is refused; what is authorized comes
+/// first. <https://razorpay.com/docs/api/payments/capture/>
+fn capture_bodies(
+    payment: &Reference,
+    amount: &Money,
+) -> Result<(String, Option<String>), FieldError> {
     let is_whole = payment.amount.as_ref().is_none_or(|whole| {
         whole.minor_units == amount.minor_units && whole.currency == amount.currency
     });
@@ -182,8 +195,23 @@ fn capture_body(payment: &Reference, amount: &Money) -> Result<String, FieldErro
             "Razorpay takes the whole of what was reserved, not a part; refund the rest instead.",
         ));
     }
+    let whole = capture_body(amount)?;
+    let authorized = shown::authorized(&payment.state).map(|minor_units| Money {
+        minor_units,
+        currency: amount.currency.clone(),
+    });
+    match authorized {
+        Some(authorized) if authorized.minor_units != amount.minor_units => {
+            Ok((capture_body(&authorized)?, Some(whole)))
+        }
+        Some(_) | None => Ok((whole, None)),
+    }
+}
+
+fn capture_body(amount: &Money) -> Result<String, FieldError> {
     let mut body = Writer::new();
-    money::write(&mut body, amount)?;
+    body.raw("amount", &money::units(amount)?)
+        .text("currency", &amount.currency);
     Ok(body.finish())
 }
 
@@ -318,17 +346,41 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn the_whole_is_what_was_authorized() {
+        let with = |authorized: &str| Reference {
+            state: alloc::vec![("authorized".into(), authorized.into())],
+            ..reference(Some("pay_2"))
+        };
+        let whole = money(50_000, "INR");
+        for authorized in ["45000", "51180"] {
+            let (body, other) = capture_bodies(&with(authorized), &whole).unwrap();
+            assert_eq!(
+                body,
+                format!(r#"{{"amount":{authorized},"currency":"INR"}}"#)
+            );
+            assert_eq!(other.unwrap(), r#"{"amount":50000,"currency":"INR"}"#);
+        }
+        for state in ["50000", "many"] {
+            let (body, other) = capture_bodies(&with(state), &whole).unwrap();
+            assert_eq!(body, r#"{"amount":50000,"currency":"INR"}"#);
+            assert_eq!(other, None, "{state}");
+        }
+        // What is asked for is measured by the order.
+        let part = capture_bodies(&with("45000"), &money(45_000, "INR")).unwrap_err();
+        assert_eq!(part.pointer, "/amount");
+    }
+
+    #[test]
     fn only_the_whole_is_captured() {
-        let part = capture_body(&reference(Some("pay_2")), &money(20_000, "INR")).unwrap_err();
+        let part = capture_bodies(&reference(Some("pay_2")), &money(20_000, "INR")).unwrap_err();
         assert_eq!(
             (part.pointer.to_string(), part.code.to_string()),
             ("/amount".into(), "unsupported".into())
         );
-        assert!(capture_body(&reference(None), &money(50_000, "USD")).is_err());
-        assert_eq!(
-            capture_body(&reference(Some("pay_2")), &money(50_000, "INR")).unwrap(),
-            r#"{"amount":50000,"currency":"INR"}"#
-        );
+        assert!(capture_bodies(&reference(None), &money(50_000, "USD")).is_err());
+        let (body, other) = capture_bodies(&reference(None), &money(50_000, "INR")).unwrap();
+        assert_eq!(body, r#"{"amount":50000,"currency":"INR"}"#);
+        assert_eq!(other, None);
         let early = capture(&reference(None), &money(50_000, "INR"));
         assert!(
             matches!(early, Err(CallError::InvalidState(_))),

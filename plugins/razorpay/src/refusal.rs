@@ -97,6 +97,17 @@ pub(crate) fn meaning(answer: &Answer) -> Meaning {
     }
 }
 
+/// Whether a capture was refused for its amount alone.
+pub(crate) fn wants_another_amount(answer: &Answer) -> bool {
+    is_refused_by(answer, "must be equal to the amount authorized")
+}
+
+/// Whether a row of the table is why an answer is a refusal.
+fn is_refused_by(answer: &Answer, words: &str) -> bool {
+    let said = Said::by(answer);
+    answer.status == 400 && said.row().is_some_and(|row| row.code == words)
+}
+
 /// After a request that creates something.
 pub(crate) fn after_create(answer: &Answer) -> CallError {
     match understand(answer) {
@@ -408,6 +419,18 @@ mod tests {
         assert_eq!(of(400, reference), Meaning::Done);
         assert_eq!(of(500, reference), Meaning::Refused);
         assert_eq!(of(400, "The id provided does not exist"), Meaning::Refused);
+    }
+
+    #[test]
+    fn a_capture_is_refused_for_its_amount_or_for_something_else() {
+        let wants = |status, description: &str| {
+            wants_another_amount(&refused(status, "BAD_REQUEST_ERROR", description))
+        };
+        let amount = "Capture amount must be equal to the amount authorized";
+        assert!(wants(400, amount));
+        assert!(!wants(500, amount));
+        assert!(!wants(400, "This payment has already been captured"));
+        assert!(!wants_another_amount(&answer(200, "{}")));
     }
 
     #[test]

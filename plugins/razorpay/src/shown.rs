@@ -1,12 +1,12 @@
 //! Orders as payments, in our words.
 
 use alloc::borrow::ToOwned as _;
-use alloc::string::String;
+use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
-use onerouter_plugin::common::{Failure, FieldError};
+use onerouter_plugin::common::FieldError;
 use onerouter_plugin::context;
-use onerouter_plugin::failure::{failure, field_error};
+use onerouter_plugin::failure::field_error;
 use onerouter_plugin::payments::{CheckoutForm, Step};
 
 use crate::attempts::{Attempt, Seen, Standing};
@@ -18,6 +18,8 @@ const HOSTED_CHECKOUT: &str = "https://api.razorpay.com/v1/checkout/embedded";
 /// What the checkout may begin with.
 const METHODS: [&str; 5] = ["card", "netbanking", "wallet", "upi", "emi"];
 const TEXT_MAX: usize = 255;
+/// What waits for the capture, in `state`.
+const AUTHORIZED: &str = "authorized";
 
 /// An order as a payment.
 pub(crate) fn payment(order_id: &str, seen: Seen) -> Payment {
@@ -54,14 +56,18 @@ pub(crate) fn payment(order_id: &str, seen: Seen) -> Payment {
         },
         Standing::Authorized(attempt) => Payment {
             due: Some(Step::Capture),
+            state: alloc::vec![(AUTHORIZED.to_owned(), attempt.amount.to_string())],
             ..with(attempt, bare("authorized"))
         },
         Standing::Paid(attempt) => with(attempt, bare("succeeded")),
-        Standing::Returned => Payment {
-            failure: Some(returned()),
-            ..bare("expired")
-        },
     }
+}
+
+/// How much waits for the capture, as far as `state` says it.
+pub(crate) fn authorized(state: &[(String, String)]) -> Option<u64> {
+    let mut pairs = state.iter();
+    let (_, units) = pairs.find(|(name, _)| name == AUTHORIZED)?;
+    units.parse().ok()
 }
 
 fn with(attempt: Attempt, payment: Payment) -> Payment {
@@ -72,13 +78,6 @@ fn with(attempt: Attempt, payment: Payment) -> Payment {
         cost: attempt.fee,
         ..payment
     }
-}
-
-fn returned() -> Failure {
-    failure(
-        "expired",
-        "The money was reserved and not captured in time, so it went back to the buyer.",
-    )
 }
 
 /// The same with what a buyer needs to pay it.
@@ -158,8 +157,6 @@ pub(crate) fn check_method(method: Option<&str>) -> Result<(), FieldError> {
 
 #[cfg(test)]
 mod tests {
-    use alloc::string::ToString as _;
-
     use super::*;
     use crate::attempts::tests;
 
@@ -187,13 +184,28 @@ mod tests {
             assert_eq!(payment.provider_payment_id.is_some(), has_id, "{theirs}");
             assert_eq!(payment.failure.is_some(), fails, "{theirs}");
         }
-        let expired = shown(&[returned]);
+        // The order can be paid again.
+        let again = shown(&[returned]);
         assert_eq!(
-            (expired.status.as_str(), expired.amount_captured),
-            ("expired", 0)
+            (again.status.as_str(), again.amount_captured),
+            ("requires_action", 0)
         );
-        assert!(expired.failure.is_some());
+        assert_eq!(again.failure.unwrap().code, "expired");
         assert_eq!(shown(&[]).status, "requires_action");
+    }
+
+    #[test]
+    fn what_is_authorized_is_remembered_for_the_capture() {
+        let discounted = tests::payment("pay_1", "authorized", "").replace("50000", "45000");
+        let state = shown(&[discounted]).state;
+        assert_eq!(authorized(&state), Some(45_000));
+        assert_eq!(authorized(&[]), None);
+        assert_eq!(authorized(&[("authorized".into(), "-1".into())]), None);
+        assert!(
+            shown(&[tests::payment("pay_1", "captured", "")])
+                .state
+                .is_empty()
+        );
     }
 
     #[test]
