@@ -43,7 +43,7 @@ pub(crate) fn create(request: &CreateRequest) -> Result<PaymentLink, CallError> 
             Ok([link]) => Ok(link.clone()),
             Ok(_) | Err(_) => Err(CallError::Unknown(refusal::failure(&answer))),
         },
-        Meaning::Refused => Err(refusal::after_create(&answer)),
+        Meaning::PerhapsDone | Meaning::Refused => Err(refusal::after_create(&answer)),
     }
 }
 
@@ -58,9 +58,24 @@ pub(crate) fn cancel(id: &str) -> Result<PaymentLink, CallError> {
     let url = api::url("payment_links").segment(id).segment("cancel");
     let answer = api::write(url, "{}".to_owned())?;
     if !answer.is_success() {
-        return Err(refusal::after_change(&answer));
+        return canceled_before(refusal::after_change(&answer), || get(id));
     }
     of_answer(&answer).ok_or_else(|| failure::unreadable_after_write(answer.status))
+}
+
+/// Razorpay has the same words for a link that has expired and for one that was canceled. The latter is
+/// what was asked for.
+fn canceled_before(
+    refused: CallError,
+    read: impl FnOnce() -> Result<PaymentLink, CallError>,
+) -> Result<PaymentLink, CallError> {
+    match refused {
+        CallError::InvalidState(_) => {
+            let link = read().ok().filter(|link| link.status == "canceled");
+            link.ok_or(refused)
+        }
+        refused => Err(refused),
+    }
 }
 
 /// `GET /v1/payment_links?reference_id=`
@@ -203,6 +218,24 @@ mod tests {
         for at in [0, NOW, NOW + 15 * minute, NOW + MOST_MS + 1, u64::MAX] {
             assert_eq!(expiry(at, NOW).unwrap_err().pointer, "/expires_at", "{at}");
         }
+    }
+
+    #[test]
+    fn a_link_that_is_canceled_already_is_what_was_asked_for() {
+        let ended = || CallError::InvalidState(failure::failure("invalid_state", ""));
+        let canceled = canceled_before(ended(), || Ok(with("cancelled", "").unwrap())).unwrap();
+        assert_eq!(canceled.status, "canceled");
+        for read in [
+            Ok(with("expired", "").unwrap()),
+            Ok(with("paid", "").unwrap()),
+            Err(failure::unreadable_after_read(200)),
+        ] {
+            let refused = canceled_before(ended(), || read);
+            assert!(matches!(refused, Err(CallError::InvalidState(_))));
+        }
+        let other = CallError::NotFound(failure::failure("not_found", ""));
+        let refused = canceled_before(other, || panic!("nothing is to be read"));
+        assert!(matches!(refused, Err(CallError::NotFound(_))));
     }
 
     #[test]

@@ -21,7 +21,9 @@ pub(crate) fn create(request: &CreateRequest) -> Result<Subscription, CallError>
     if !answer.is_success() {
         return Err(refusal::after_create(&answer));
     }
-    subscription::of_answer(&answer).ok_or_else(|| failure::unreadable_after_write(answer.status))
+    let made = answer.object();
+    made.and_then(|made| subscription::made(&made, answer.raw()))
+        .ok_or_else(|| failure::unreadable_after_write(answer.status))
 }
 
 /// `GET /v1/subscriptions?plan_id=`
@@ -31,7 +33,7 @@ pub(crate) fn find(
 ) -> Result<Vec<Subscription>, CallError> {
     let url = api::url("subscriptions").query("plan_id", &request.plan.provider_id);
     search::by_notes(&url, window, &request.object_id, |found| {
-        subscription::read(found, None)
+        subscription::made(found, None)
     })
 }
 

@@ -74,7 +74,7 @@ pub(crate) fn capture(payment: &Reference, amount: &Money) -> Result<Payment, Ca
         Meaning::Done => attempts::look(order)
             .map(|seen| shown::payment(order.id, seen))
             .map_err(|_unread| CallError::Unknown(refusal::failure(&answer))),
-        Meaning::Refused => Err(refusal::after_change(&answer)),
+        Meaning::PerhapsDone | Meaning::Refused => Err(refusal::after_change(&answer)),
     }
 }
 

@@ -6,13 +6,16 @@ use alloc::string::String;
 use onerouter_plugin::common::{CallError, FieldError};
 use onerouter_plugin::failure::{self, failure};
 use onerouter_plugin::http::Answer;
-use onerouter_plugin::json::Writer;
+use onerouter_plugin::json::{Object, Writer};
 use onerouter_plugin::payments::Reference;
 
 use crate::bindings::exports::onerouter::payments::refunds::{CreateRequest, Refund, Speed};
-use crate::{api, money, notes, refusal};
+use crate::refusal::{self, Meaning};
+use crate::{api, money, notes};
 
 const REASON: &str = "reason";
+/// The most that a list gives at once.
+const PAGE: &str = "100";
 
 /// `POST /v1/payments/{id}/refund`
 pub(crate) fn create(request: &CreateRequest) -> Result<Refund, CallError> {
@@ -22,32 +25,71 @@ pub(crate) fn create(request: &CreateRequest) -> Result<Refund, CallError> {
             "Nothing was captured that could be refunded.",
         )));
     };
-    let body = body(request).map_err(|error| CallError::Invalid(alloc::vec![error]))?;
-    let url = api::url("payments").segment(payment).segment("refund");
-    let answer = api::write_once(url, &request.attempt.idempotency_key, body)?;
+    let url = api::url("payments").segment(payment);
+    let answer = ask(request, |key, body| {
+        api::write_once(url.clone().segment("refund"), key, body)
+    })?;
     if answer.is_success() {
-        read(&answer).ok_or_else(|| failure::unreadable_after_write(answer.status))
-    } else {
-        Err(refusal::after_create(&answer))
+        return of_answer(&answer).ok_or_else(|| failure::unreadable_after_write(answer.status));
     }
+    refused(&answer, || {
+        let list = api::read(url.segment("refunds").query("count", PAGE)).ok()?;
+        ours(&list, &request.object_id)
+    })
+}
+
+/// What a refusal comes to. A refund whose answer was lost longer ago than Razorpay remembers keys is
+/// among the payment's.
+fn refused(answer: &Answer, find: impl FnOnce() -> Option<Refund>) -> Result<Refund, CallError> {
+    let refusal = match refusal::meaning(answer) {
+        Meaning::Refused => return Err(refusal::after_create(answer)),
+        Meaning::PerhapsDone => refusal::after_create(answer),
+        Meaning::Done => CallError::Unknown(refusal::failure(answer)),
+    };
+    find().ok_or(refusal)
+}
+
+/// Sends the refund; at normal speed where it cannot be instant. Razorpay documents that it does so by
+/// itself, and an error for payments with which it does not.
+fn ask(
+    request: &CreateRequest,
+    send: impl Fn(&str, String) -> Result<Answer, CallError>,
+) -> Result<Answer, CallError> {
+    let body = |speed| body(request, speed).map_err(|error| CallError::Invalid(alloc::vec![error]));
+    let key = &request.attempt.idempotency_key;
+    let answer = send(key, body(request.speed)?)?;
+    if request.speed == Speed::Optimum && refusal::wants_normal_speed(&answer) {
+        return send(&[key, "-normal"].concat(), body(Speed::Normal)?);
+    }
+    Ok(answer)
+}
+
+/// Our refund in the list of a payment's.
+fn ours(list: &Answer, object_id: &str) -> Option<Refund> {
+    let list = list.object()?;
+    let refunds = list.objects("items")?;
+    let has_receipt = |refund: &&Object<'_>| refund.text("receipt").as_deref() == Some(object_id);
+    let has_notes = |refund: &&Object<'_>| notes::are_of(refund, object_id);
+    let ours = refunds.iter().find(has_receipt);
+    read(ours.or_else(|| refunds.iter().find(has_notes))?, None)
 }
 
 /// `GET /v1/refunds/{id}`
 pub(crate) fn get(refund: &Reference) -> Result<Refund, CallError> {
     let answer = api::read(api::url("refunds").segment(&refund.provider_id))?;
-    read(&answer).ok_or_else(|| failure::unreadable_after_read(answer.status))
+    of_answer(&answer).ok_or_else(|| failure::unreadable_after_read(answer.status))
 }
 
 /// The amount is always named, also where it is all that is left: what is left may have changed.
 ///
 /// How little may go back is Razorpay's to say: its page on normal refunds still has INR 1.00 for the
 /// least, that on instant ones takes less. <https://razorpay.com/docs/api/refunds/create-instant/>
-fn body(request: &CreateRequest) -> Result<String, FieldError> {
+fn body(request: &CreateRequest, speed: Speed) -> Result<String, FieldError> {
     let mut body = Writer::new();
     body.raw("amount", &money::units(&request.amount)?)
         .text(
             "speed",
-            match request.speed {
+            match speed {
                 Speed::Normal => "normal",
                 Speed::Optimum => "optimum",
             },
@@ -58,25 +100,28 @@ fn body(request: &CreateRequest) -> Result<String, FieldError> {
     Ok(body.finish())
 }
 
-fn read(answer: &Answer) -> Option<Refund> {
-    let object = answer.object()?;
-    let statuses = [
-        ("pending", "pending"),
-        ("processed", "succeeded"),
-        ("failed", "failed"),
-    ];
-    let status = api::named(&object, "status", &statuses)?;
-    let speed = object
+fn of_answer(answer: &Answer) -> Option<Refund> {
+    read(&answer.object()?, answer.raw())
+}
+
+fn read(refund: &Object<'_>, raw: Option<String>) -> Option<Refund> {
+    let status = match refund.text("status")?.as_str() {
+        "processed" => "succeeded",
+        "failed" => "failed",
+        // `pending`, and whatever comes next: it is made, and its id must not be lost.
+        _ => "pending",
+    };
+    let speed = refund
         .text("speed_processed")
         .filter(|speed| !speed.is_empty());
     Some(Refund {
-        provider_id: api::id(&object)?,
+        provider_id: api::id(refund)?,
         status: status.to_owned(),
-        amount: Some(money::read(&object)?),
+        amount: Some(money::read(refund)?),
         cost: None,
         failure: (status == "failed")
             .then(|| failure("refund_not_allowed", "The bank did not take the refund.")),
-        raw: answer.raw(),
+        raw,
         extra: speed
             .map(|speed| ("speed_processed".to_owned(), speed))
             .into_iter()
@@ -87,6 +132,9 @@ fn read(answer: &Answer) -> Option<Refund> {
 #[cfg(test)]
 mod tests {
     use alloc::format;
+    use alloc::vec::Vec;
+    use core::cell::RefCell;
+    use core::slice;
 
     use onerouter_plugin::payments::Money;
 
@@ -112,19 +160,94 @@ mod tests {
     #[test]
     fn the_amount_is_named_also_where_it_is_the_rest() {
         assert_eq!(
-            body(&request(money(1_000, "INR"), Speed::Normal)).unwrap(),
+            body(&request(money(1_000, "INR"), Speed::Normal), Speed::Normal).unwrap(),
             r#"{"amount":1000,"speed":"normal","receipt":"re_1","notes":{"onerouter_id":"re_1","reason":"Broken","case":"9"}}"#
         );
-        let rest = body(&request(money(50, "INR"), Speed::Normal)).unwrap();
+        let rest = body(&request(money(50, "INR"), Speed::Normal), Speed::Normal).unwrap();
         assert!(rest.contains(r#""amount":50,"#), "{rest}");
-        let fast = body(&request(money(1_000, "INR"), Speed::Optimum)).unwrap();
-        assert!(fast.contains(r#""speed":"optimum""#));
-        assert_eq!(
-            body(&request(money(0, "INR"), Speed::Normal))
-                .unwrap_err()
-                .pointer,
-            "/amount"
+        let nothing = body(&request(money(0, "INR"), Speed::Normal), Speed::Normal);
+        assert_eq!(nothing.unwrap_err().pointer, "/amount");
+    }
+
+    /// What is sent under which key, where each answer in turn is this one.
+    fn asked(speed: Speed, answers: &[Answer]) -> (Vec<(String, String)>, Answer) {
+        let sent = RefCell::new(Vec::new());
+        let last = ask(&request(money(1_000, "INR"), speed), |key, body| {
+            let at = sent.borrow().len();
+            let speed = Object::parse(&body).unwrap().text("speed").unwrap();
+            sent.borrow_mut().push((key.to_owned(), speed));
+            Ok(answers[at].clone())
+        });
+        (sent.into_inner(), last.unwrap())
+    }
+
+    fn refusal(description: &str) -> Answer {
+        let body =
+            format!(r#"{{"error":{{"code":"BAD_REQUEST_ERROR","description":"{description}"}}}}"#);
+        answer(400, &body)
+    }
+
+    #[test]
+    fn a_refund_that_was_made_before_is_looked_for() {
+        let body = r#"{"id":"rfnd_1","amount":1000,"currency":"INR","status":"processed"}"#;
+        let made = || of_answer(&answer(200, body));
+        let repeated = refusal("Duplicate receipt found for this refund request.");
+        let no_room = refusal("The payment has been fully refunded already");
+        for answer in [&repeated, &no_room] {
+            assert_eq!(refused(answer, made).unwrap().provider_id, "rfnd_1");
+        }
+        let lost = refused(&repeated, || None);
+        assert!(matches!(lost, Err(CallError::Unknown(_))), "{lost:?}");
+        let declined = refused(&no_room, || None);
+        assert!(matches!(declined, Err(CallError::Declined(_))));
+        let other = refusal("Refunds cannot be created on your account.");
+        let declined = refused(&other, || panic!("nothing is to be read"));
+        assert!(matches!(declined, Err(CallError::Declined(_))));
+    }
+
+    #[test]
+    fn what_cannot_be_instant_is_asked_for_at_normal_speed() {
+        let pair = |key: &str, speed: &str| (key.to_owned(), speed.to_owned());
+        let first = pair("pay_1-create", "optimum");
+        let (slow, made) = (
+            refusal("Instant refund not supported for the payment."),
+            answer(200, "{}"),
         );
+        let (sent, last) = asked(Speed::Optimum, &[slow.clone(), made.clone()]);
+        let second = pair("pay_1-create-normal", "normal");
+        assert_eq!(
+            (sent, last),
+            (alloc::vec![first.clone(), second], made.clone())
+        );
+        for once in [made, refusal("The payment has been fully refunded already")] {
+            let (sent, last) = asked(Speed::Optimum, slice::from_ref(&once));
+            assert_eq!((sent, last), (alloc::vec![first.clone()], once));
+        }
+        let (sent, last) = asked(Speed::Normal, slice::from_ref(&slow));
+        assert_eq!((sent.len(), last), (1, slow));
+    }
+
+    #[test]
+    fn a_lost_refund_is_found_by_its_receipt_or_its_notes() {
+        let list = |refunds: &[(&str, &str, &str)]| {
+            let items: Vec<_> = refunds
+                .iter()
+                .map(|(id, receipt, ours)| {
+                    format!(
+                        r#"{{"id":"{id}","amount":1000,"currency":"INR","receipt":{receipt},"notes":{{"onerouter_id":"{ours}"}},"status":"processed"}}"#
+                    )
+                })
+                .collect();
+            let body = format!(r#"{{"entity":"collection","items":[{}]}}"#, items.join(","));
+            ours(&answer(200, &body), "re_1").map(|refund| refund.provider_id)
+        };
+        let other = ("rfnd_1", "\"re_2\"", "re_2");
+        let noted = ("rfnd_2", "null", "re_1");
+        let ours = ("rfnd_3", "\"re_1\"", "re_1");
+        assert_eq!(list(&[other, noted, ours]).as_deref(), Some("rfnd_3"));
+        assert_eq!(list(&[other, noted]).as_deref(), Some("rfnd_2"));
+        assert_eq!(list(&[other]), None);
+        assert_eq!(list(&[]), None);
     }
 
     #[test]
@@ -139,12 +262,13 @@ mod tests {
             let body = format!(
                 r#"{{"id":"rfnd_1","entity":"refund","amount":1000,"currency":"INR","payment_id":"pay_2","notes":[],"status":"{status}","speed_processed":{speed}}}"#
             );
-            read(&answer(200, &body))
+            read(&Object::parse(&body).unwrap(), None)
         };
         for (theirs, ours, fails) in [
             ("pending", "pending", false),
             ("processed", "succeeded", false),
             ("failed", "failed", true),
+            ("teleported", "pending", false),
         ] {
             let refund = with(theirs, "null").unwrap();
             assert_eq!(
@@ -158,6 +282,6 @@ mod tests {
             with("processed", "\"instant\"").unwrap().extra[0].1,
             "instant"
         );
-        assert!(with("teleported", "null").is_none());
+        assert!(read(&Object::parse(r#"{"id":"rfnd_1"}"#).unwrap(), None).is_none());
     }
 }

@@ -19,10 +19,15 @@ const FAULTS: [Refusal; 2] = [
     passing("SERVER_ERROR", Unclear, "provider_error", "Razorpay failed to answer the request."),
 ];
 
+/// Words of rows that are asked for below.
+const IN_PROGRESS: &str = "another payment operation is in progress";
+const NOT_INSTANT: &str = "instant refund not supported";
+const OTHER_AMOUNT: &str = "must be equal to the amount authorized";
+
 /// Words of descriptions, in lower case; the first row whose words are there decides. The retryable ones
 /// say why.
 #[rustfmt::skip]
-const REFUSALS: [Refusal; 39] = [
+const REFUSALS: [Refusal; 52] = [
     // Who asks.
     lasting("authentication failed", Unauthorized, "credentials_refused", "Razorpay refused the key or its secret."),
     lasting("api key provided is invalid", Unauthorized, "credentials_refused", "Razorpay does not know the key."),
@@ -44,12 +49,26 @@ const REFUSALS: [Refusal; 39] = [
     lasting("last digit of the amount must be 0", Declined, "invalid_amount", "The third decimal has to be 0."),
     lasting("currency provided is not supported", Declined, "currency_not_supported", "Razorpay does not take this currency."),
     lasting("currency is not supported", Declined, "currency_not_supported", "Razorpay does not take this currency."),
+    // Orders.
+    lasting("receipt should be unique", Declined, "duplicate_key", "An order with this receipt exists."),
+    // Whatever is done to a payment; the request beside this one may be its twin.
+    passing(IN_PROGRESS, Unclear, "invalid_state", "Something else is being done to the payment."),
     // Capturing.
     lasting("already been captured", InvalidState, "invalid_state", "The money was taken before."),
     lasting("have been authorized and not yet captured", InvalidState, "invalid_state", "There is no money that waits to be taken."),
-    lasting("must be equal to the amount authorized", Declined, "invalid_amount", "Razorpay takes exactly what was reserved."),
+    lasting(OTHER_AMOUNT, Declined, "invalid_amount", "Razorpay takes exactly what was reserved."),
     lasting("order is already paid", InvalidState, "invalid_state", "The order was paid by another payment."),
     // Refunds.
+    lasting("duplicate receipt found", Declined, "duplicate_key", "A refund with this receipt exists."),
+    lasting("refund has already been processed", Declined, "refund_not_allowed", "The same was refunded before."),
+    lasting(NOT_INSTANT, Declined, "refund_not_allowed", "Instant refunds of this payment are not possible."),
+    lasting("partial refund is currently not supported", Declined, "refund_not_allowed", "Payments by this means are refunded as a whole only."),
+    lasting("refund is currently not supported", Declined, "refund_not_allowed", "Payments by this means are not refunded over Razorpay."),
+    lasting("refunds cannot be created on your account", Declined, "refund_not_allowed", "Refunds are switched off for the account, or for this means of payment."),
+    lasting("blocked due to ongoing dispute", Declined, "refund_not_allowed", "The payment is in dispute."),
+    lasting("void is not supported for partial refunds", Declined, "invalid_state", "Money that is only reserved goes back as a whole."),
+    lasting("amount cannot be blank", Declined, "invalid_amount", "The amount has to be above zero."),
+    lasting("notes validation failed", Declined, "invalid_content", "Razorpay takes fewer or shorter notes."),
     lasting("payment status should be captured", Declined, "invalid_state", "The payment was not captured."),
     lasting("fully refunded already", Declined, "amount_exceeded", "Everything has been refunded before."),
     lasting("greater than amount captured", Declined, "amount_exceeded", "More than is left to refund."),
@@ -63,6 +82,7 @@ const REFUSALS: [Refusal; 39] = [
     lasting("reference id already attempted", Declined, "duplicate_key", "A payment link with this reference exists."),
     lasting("15 minutes in future", Declined, "invalid_content", "A payment link lasts at least 15 minutes."),
     lasting("cannot exceed six months", Declined, "invalid_content", "A payment link lasts at most six months."),
+    lasting("cannot cancel or expire", InvalidState, "invalid_state", "The payment link has been paid or has ended."),
     // Subscriptions.
     lasting("is not cancellable in", InvalidState, "invalid_state", "The subscription has ended."),
     lasting("no billing cycle is going on", InvalidState, "invalid_state", "Nothing is paid for yet; the subscription can be canceled at once only."),
@@ -81,25 +101,35 @@ const DESCRIPTION_BYTES_MAX: usize = 4_096;
 pub(crate) enum Meaning {
     /// What was asked for was done before.
     Done,
+    /// There is no room for it, which may be because it was done before.
+    PerhapsDone,
     Refused,
 }
 
 pub(crate) fn meaning(answer: &Answer) -> Meaning {
     let said = Said::by(answer);
-    let is_done = matches!(
-        said.row().map(|row| row.code),
-        Some("already been captured" | "reference id already attempted")
-    );
-    if answer.status == 400 && is_done {
-        Meaning::Done
-    } else {
-        Meaning::Refused
+    let words = said.row().map(|row| row.code);
+    match words.filter(|_| answer.status == 400) {
+        Some(
+            "already been captured" | "reference id already attempted" | "duplicate receipt found",
+        ) => Meaning::Done,
+        Some(
+            "fully refunded already"
+            | "greater than amount captured"
+            | "refund has already been processed",
+        ) => Meaning::PerhapsDone,
+        Some(_) | None => Meaning::Refused,
     }
 }
 
 /// Whether a capture was refused for its amount alone.
 pub(crate) fn wants_another_amount(answer: &Answer) -> bool {
-    is_refused_by(answer, "must be equal to the amount authorized")
+    is_refused_by(answer, OTHER_AMOUNT)
+}
+
+/// Whether a refund was refused because it cannot be instant.
+pub(crate) fn wants_normal_speed(answer: &Answer) -> bool {
+    is_refused_by(answer, NOT_INSTANT)
 }
 
 /// Whether a row of the table is why an answer is a refusal.
@@ -113,6 +143,8 @@ pub(crate) fn after_create(answer: &Answer) -> CallError {
     match understand(answer) {
         // There is nothing yet: it is something that the request refers to.
         (NotFound | InvalidState, failure) => CallError::Declined(failure),
+        // What is being done is done to the payment; beside it nothing was made.
+        (Unclear, failure) if is_refused_by(answer, IN_PROGRESS) => CallError::Declined(failure),
         (ending, failure) => ending.after_write(failure),
     }
 }
@@ -227,7 +259,7 @@ mod tests {
     /// The fact table: descriptions as Razorpay documents them or its samples show them, with the
     /// status that they come with and the words by which they are known here.
     #[rustfmt::skip]
-    const FACTS: [(u16, &str, &str); 39] = [
+    const FACTS: [(u16, &str, &str); 52] = [
         (401, "Authentication failed", "authentication failed"),
         (401, "The api key provided is invalid", "api key provided is invalid"),
         (400, "The API key/secret provided is invalid", "api key/secret provided is invalid"),
@@ -250,6 +282,19 @@ mod tests {
         (400, "Only payments which have been authorized and not yet captured can be captured", "have been authorized and not yet captured"),
         (400, "Capture amount must be equal to the amount authorized", "must be equal to the amount authorized"),
         (400, "Your payment has been declined as the order is already paid. Please initiate the payment with a new order.", "order is already paid"),
+        (400, "Order receipt should be unique.", "receipt should be unique"),
+        (400, "Request failed because another payment operation is in progress.", "another payment operation is in progress"),
+        (400, "Duplicate receipt found for this refund request.", "duplicate receipt found"),
+        (400, "Refund has already been processed.", "refund has already been processed"),
+        (400, "Instant refund not supported for the payment.", "instant refund not supported"),
+        (400, "Partial refund is currently not supported for this payment method.", "partial refund is currently not supported"),
+        (400, "Refund is currently not supported for this payment method.", "refund is currently not supported"),
+        (400, "Refunds cannot be created on your account for card payments.", "refunds cannot be created on your account"),
+        (400, "The refund on this payment is blocked due to ongoing dispute investigation.", "blocked due to ongoing dispute"),
+        (400, "Void is not supported for partial refunds.", "void is not supported for partial refunds"),
+        (400, "Amount cannot be blank.", "amount cannot be blank"),
+        (400, "Notes validation failed.", "notes validation failed"),
+        (400, "cannot cancel or expire an already paid/partially paid link", "cannot cancel or expire"),
         (400, "The payment status should be captured for action to be taken", "payment status should be captured"),
         (400, "The payment has been fully refunded already", "fully refunded already"),
         (400, "The refund amount provided is greater than amount captured", "greater than amount captured"),
@@ -301,7 +346,7 @@ mod tests {
 
     #[test]
     fn every_documented_error_stands_there_once() {
-        assert_eq!(REFUSALS.len(), 39);
+        assert_eq!(REFUSALS.len(), 52);
         let rows: HashSet<&str> = REFUSALS.iter().map(|row| row.code).collect();
         let facts: HashSet<&str> = FACTS.iter().map(|(.., words)| *words).collect();
         assert_eq!(rows.len(), REFUSALS.len());
@@ -409,6 +454,22 @@ mod tests {
     }
 
     #[test]
+    fn what_runs_beside_it_is_unclear_for_a_change_and_no_harm_to_what_is_new() {
+        let busy = "Request failed because another payment operation is in progress.";
+        let answer = refused(400, "BAD_REQUEST_ERROR", busy);
+        for (error, expected) in [
+            (after_change(&answer), "unknown"),
+            (after_create(&answer), "declined"),
+            (after_read(&answer), "not-sent"),
+        ] {
+            let (ending, failure) = split(error);
+            assert_eq!((ending, failure.retryable), (expected, true));
+        }
+        let fault = refused(400, "SERVER_ERROR", busy);
+        assert_eq!(split(after_create(&fault)).0, "unknown");
+    }
+
+    #[test]
     fn what_was_done_before() {
         let of = |status, text: &str| meaning(&refused(status, "BAD_REQUEST_ERROR", text));
         assert_eq!(
@@ -419,6 +480,16 @@ mod tests {
         assert_eq!(of(400, reference), Meaning::Done);
         assert_eq!(of(500, reference), Meaning::Refused);
         assert_eq!(of(400, "The id provided does not exist"), Meaning::Refused);
+        let receipt = "Duplicate receipt found for this refund request.";
+        assert_eq!(of(400, receipt), Meaning::Done);
+        for no_room in [
+            "The payment has been fully refunded already",
+            "The refund amount provided is greater than amount captured",
+            "Refund has already been processed.",
+        ] {
+            assert_eq!(of(400, no_room), Meaning::PerhapsDone);
+            assert_eq!(of(502, no_room), Meaning::Refused);
+        }
     }
 
     #[test]

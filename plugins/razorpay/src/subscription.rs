@@ -110,12 +110,23 @@ fn changed(answer: &Answer) -> Result<Subscription, CallError> {
     of_answer(answer).ok_or_else(|| failure::unreadable_after_write(answer.status))
 }
 
-pub(crate) fn of_answer(answer: &Answer) -> Option<Subscription> {
+fn of_answer(answer: &Answer) -> Option<Subscription> {
     read(&answer.object()?, answer.raw())
 }
 
 pub(crate) fn read(object: &Object<'_>, raw: Option<String>) -> Option<Subscription> {
     let status = api::named(object, "status", &STATUSES)?;
+    with_status(status, object, raw)
+}
+
+/// As [`read`] of a subscription whose id must not be lost, whatever its status is called.
+pub(crate) fn made(object: &Object<'_>, raw: Option<String>) -> Option<Subscription> {
+    object.text("status")?;
+    let status = api::named(object, "status", &STATUSES);
+    with_status(status.unwrap_or("created"), object, raw)
+}
+
+fn with_status(status: &str, object: &Object<'_>, raw: Option<String>) -> Option<Subscription> {
     let waits_for_buyer = matches!(status, "created" | "past_due");
     Some(Subscription {
         provider_id: api::id(object)?,
@@ -172,6 +183,15 @@ mod tests {
             );
         }
         assert!(with("teleported", "null").is_none());
+        let made = |status: &str| {
+            let body = format!(r#"{{"id":"sub_2"{status}}}"#);
+            made(&Object::parse(&body).unwrap(), None).map(|made| made.status)
+        };
+        let known = made(r#","status":"active""#);
+        let unlisted = made(r#","status":"teleported""#);
+        assert_eq!(known.as_deref(), Some("active"));
+        assert_eq!(unlisted.as_deref(), Some("created"));
+        assert_eq!(made(""), None);
         assert_eq!(
             with("authenticated", "null").unwrap().current_period_end,
             Some(1_700_003_600_000)
