@@ -70,6 +70,8 @@ pub const REFUND_FAILS: &str = "sandbox_refund_fails";
 pub const REFUND_STAYS_PENDING: &str = "sandbox_refund_pending";
 /// … that makes an instant refund impossible: it becomes a normal one.
 pub const REFUND_NOT_INSTANT: &str = "sandbox_refund_not_instant";
+/// … that has an instant refund refused.
+pub const REFUND_REFUSED_INSTANT: &str = "sandbox_refund_refused_instant";
 
 const NAME: &str = "razorpay";
 

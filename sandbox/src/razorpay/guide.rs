@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{
-    KEY_ID, KEY_SECRET, REFUND_FAILS, REFUND_NOT_INSTANT, REFUND_STAYS_PENDING, error,
-    payment::Method,
+    KEY_ID, KEY_SECRET, REFUND_FAILS, REFUND_NOT_INSTANT, REFUND_REFUSED_INSTANT,
+    REFUND_STAYS_PENDING, error, payment::Method,
 };
 
 pub(super) fn guide() -> Value {
@@ -19,6 +19,7 @@ pub(super) fn guide() -> Value {
             REFUND_FAILS: "ends failed",
             REFUND_STAYS_PENDING: "stays pending",
             REFUND_NOT_INSTANT: "is made at normal speed where optimum was asked for",
+            REFUND_REFUSED_INSTANT: "is refused where optimum was asked for",
         },
         "error codes": error::codes(),
     })

@@ -52,13 +52,24 @@ pub(super) fn check_amount(
     amount: i64,
     currency: &str,
 ) -> Result<i64, RazorpayError> {
-    let label = name.replace('_', " ");
     if amount < minimum(currency) {
+        let label = name.replace('_', " ");
         let least = written(minimum(currency), currency);
         let text = format!("The {label} must be at least {currency} {least}");
         return Err(fields.wrong(name, text));
     }
+    check_digits(fields, name, amount, currency)
+}
+
+/// An amount of any size, of which only the last digit can be wrong.
+pub(super) fn check_digits(
+    fields: &Fields<'_>,
+    name: &'static str,
+    amount: i64,
+    currency: &str,
+) -> Result<i64, RazorpayError> {
     if exponent(currency) == Some(3) && amount % 10 != 0 {
+        let label = name.replace('_', " ");
         let text = format!("The last digit of the {label} must be 0 in {currency}");
         return Err(fields.wrong(name, text));
     }

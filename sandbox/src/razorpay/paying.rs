@@ -179,5 +179,6 @@ fn payment(order: &Order, attempt: Attempt, verdict: Verdict, cause: &Cause<'_>)
         created_at: cause.at,
         reference: id::digits(12),
         card_id: id::random("card"),
+        refund_receipts: Vec::new(),
     }
 }

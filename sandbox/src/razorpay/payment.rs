@@ -51,6 +51,8 @@ pub(super) struct Payment {
     /// Of the card, the bank or the UPI network.
     pub(super) reference: String,
     pub(super) card_id: String,
+    /// Receipts of its refunds: each is taken once.
+    pub(super) refund_receipts: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

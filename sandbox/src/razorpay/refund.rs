@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{
-    REFUND_FAILS, REFUND_NOT_INSTANT, REFUND_STAYS_PENDING, State,
+    REFUND_FAILS, REFUND_NOT_INSTANT, REFUND_REFUSED_INSTANT, REFUND_STAYS_PENDING, State,
     agenda::Due,
     books::{Books, Cause},
     error::{RazorpayError, Shape},
@@ -88,6 +88,10 @@ impl NewRefund {
             speed: Speed::Normal,
         }
     }
+
+    fn is_marked(&self, mark: &str) -> bool {
+        is_marked(mark, self.receipt.as_deref(), &self.notes)
+    }
 }
 
 impl Refund {
@@ -96,7 +100,7 @@ impl Refund {
     }
 
     fn is_marked(&self, mark: &str) -> bool {
-        self.receipt.as_deref() == Some(mark) || self.notes.has_value(mark)
+        is_marked(mark, self.receipt.as_deref(), &self.notes)
     }
 
     fn view(&self) -> Value {
@@ -144,10 +148,17 @@ fn parse(
 ) -> Result<NewRefund, RazorpayError> {
     let refuse = |text: &'static str| Err(RazorpayError::bad(SHAPE, text));
     let asked = fields.integer("amount")?;
+    let receipt = fields.text("receipt", RECEIPT_CHARACTERS_MAX)?;
+    let notes = fields.notes()?.unwrap_or_default();
     let speed = match fields.one_of("speed", &["normal", "optimum"])? {
         Some("optimum") => Speed::Optimum,
         _ => Speed::Normal,
     };
+    if let Some(receipt) = &receipt
+        && payment.refund_receipts.contains(receipt)
+    {
+        return refuse("Duplicate receipt found for this refund request.");
+    }
     match payment.status {
         PaymentStatus::Captured => {}
         PaymentStatus::Refunded => return refuse("The payment has been fully refunded already"),
@@ -157,10 +168,24 @@ fn parse(
     }
     let amount = match asked {
         None => payment.refundable(),
+        Some(0) => return refuse("Amount cannot be blank."),
+        // The page on instant refunds takes any amount, that on normal ones has a least.
+        Some(amount) if speed == Speed::Optimum && amount > 0 => {
+            money::check_digits(fields, "amount", amount, &payment.currency)?
+        }
         Some(amount) => money::check_amount(fields, "amount", amount, &payment.currency)?,
     };
     if amount > payment.refundable() {
         return refuse("The refund amount provided is greater than amount captured");
+    }
+    let new = NewRefund {
+        receipt,
+        notes,
+        speed,
+        ..NewRefund::of_part(payment, amount)
+    };
+    if speed == Speed::Optimum && new.is_marked(REFUND_REFUSED_INSTANT) {
+        return refuse("Instant refund not supported for the payment.");
     }
     if speed == Speed::Normal && now.signed_duration_since(payment.created_at) > NORMAL_WITHIN {
         return Err(RazorpayError::bad(
@@ -168,12 +193,11 @@ fn parse(
             "Refund is not supported by the bank because the payment is more than 6 months old",
         ));
     }
-    Ok(NewRefund {
-        receipt: fields.text("receipt", RECEIPT_CHARACTERS_MAX)?,
-        notes: fields.notes()?.unwrap_or_default(),
-        speed,
-        ..NewRefund::of_part(payment, amount)
-    })
+    Ok(new)
+}
+
+fn is_marked(mark: &str, receipt: Option<&str>, notes: &Notes) -> bool {
+    receipt == Some(mark) || notes.has_value(mark)
 }
 
 /// `GET /refunds/{id}`, `GET /payments/{id}/refunds/{id}`
@@ -241,8 +265,10 @@ impl Books {
             Some(clock::later(cause.at, delivery))
         };
         refund.settles_at = settles_at;
+        let receipt = refund.receipt.clone();
         self.refunds.push(id.clone(), refund);
         if let Some(payment) = self.payments.find_mut(&payment_id) {
+            payment.refund_receipts.extend(receipt);
             payment.amount_refunded = payment.amount_refunded.saturating_add(new.amount);
             if payment.refundable() <= 0 {
                 payment.status = PaymentStatus::Refunded;

@@ -1,6 +1,8 @@
 //! Refunds: amounts, speeds, outcomes, idempotency, lists.
 
-use onerouter_sandbox::razorpay::{REFUND_FAILS, REFUND_NOT_INSTANT, REFUND_STAYS_PENDING};
+use onerouter_sandbox::razorpay::{
+    REFUND_FAILS, REFUND_NOT_INSTANT, REFUND_REFUSED_INSTANT, REFUND_STAYS_PENDING,
+};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -82,6 +84,11 @@ async fn a_wrong_refund_is_refused() {
             json!({ "amount": 99 }),
             "The amount must be at least INR 1.00",
         ),
+        (json!({ "amount": 0 }), "Amount cannot be blank."),
+        (
+            json!({ "amount": -1, "speed": "optimum" }),
+            "The amount must be at least INR 1.00",
+        ),
         (json!({ "amount": "100" }), "The amount must be an integer."),
         (
             json!({ "speed": "instant" }),
@@ -132,6 +139,51 @@ async fn an_optimum_refund_is_instant_when_it_can_be() {
         json!([slow["status"], slow["speed_processed"]]),
         json!(["processed", "normal"])
     );
+}
+
+#[tokio::test]
+async fn an_instant_refund_may_be_refused_and_made_normally() {
+    let rig = Rig::start().await;
+    let path = format!("/payments/{}/refund", rig.captured(50_000).await);
+    let why = "Instant refund not supported for the payment.";
+    let body =
+        |speed: &str| json!({ "amount": 100, "speed": speed, "receipt": REFUND_REFUSED_INSTANT });
+    rig.refused(Method::POST, &path, body("optimum"), why).await;
+    let refund = rig.post(&path, body("normal")).await;
+    assert_eq!(refund["speed_requested"], "normal");
+    assert_eq!(rig.count("kind=refund").await, 1);
+}
+
+#[tokio::test]
+async fn only_an_instant_refund_may_be_less_than_a_rupee() {
+    let rig = Rig::start().await;
+    let path = format!("/payments/{}/refund", rig.captured(50_000).await);
+    let body = |speed: &str| json!({ "amount": 50, "speed": speed });
+    let why = "The amount must be at least INR 1.00";
+    rig.refused(Method::POST, &path, body("normal"), why).await;
+    assert_eq!(rig.post(&path, body("optimum")).await["amount"], 50);
+}
+
+#[tokio::test]
+async fn a_receipt_is_taken_once_of_each_payment() {
+    let rig = Rig::start().await;
+    let payment = rig.captured(50_000).await;
+    let path = format!("/payments/{payment}/refund");
+    let body = json!({ "amount": 50_000, "receipt": "r-1" });
+    let (key, other_key) = ("refund-key_1", "refund-key_2");
+    let first = refund_with_key(&rig, &payment, key, &body).await;
+    assert_eq!(first.status, 200);
+    let why = "Duplicate receipt found for this refund request.";
+    let again = refund_with_key(&rig, &payment, other_key, &body).await;
+    assert_eq!((again.status, again.description()), (400, why));
+    rig.refused(Method::POST, &path, json!({ "receipt": "r-1" }), why)
+        .await;
+    // The key goes before the receipt.
+    let repeated = refund_with_key(&rig, &payment, key, &body).await;
+    assert_eq!(repeated.text, first.text);
+    let other = rig.captured(50_000).await;
+    rig.post(&format!("/payments/{other}/refund"), body).await;
+    assert_eq!(rig.count("kind=refund").await, 2);
 }
 
 #[tokio::test]
