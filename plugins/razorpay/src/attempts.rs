@@ -294,6 +294,7 @@ fn why(payment: &Object<'_>) -> Failure {
 #[cfg(test)]
 pub(crate) mod tests {
     use alloc::format;
+    use alloc::string::ToString as _;
 
     use proptest::prelude::*;
 
@@ -431,6 +432,26 @@ pub(crate) mod tests {
                 panic!("{seen:?}");
             };
             assert_eq!(attempt.id, kept, "{first} {second}");
+        }
+    }
+
+    #[test]
+    fn a_fee_on_top_is_not_the_orders_and_an_offer_takes_off() {
+        let whole = money(50_000, "INR");
+        for (paid, back, captured, refunded) in [
+            (51_180, 0, 50_000, 0),
+            (51_180, 51_180, 50_000, 50_000),
+            (45_000, 0, 45_000, 0),
+            (45_000, 45_000, 45_000, 45_000),
+        ] {
+            let payment = payment("pay_1", "captured", "")
+                .replace("50000", &paid.to_string())
+                .replace(
+                    "\"amount_refunded\":0",
+                    &format!("\"amount_refunded\":{back}"),
+                );
+            let seen = seen_of(order(Some(&whole)), &[payment]).unwrap();
+            assert_eq!((seen.captured, seen.refunded), (captured, refunded));
         }
     }
 
