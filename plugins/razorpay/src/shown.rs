@@ -60,6 +60,10 @@ pub(crate) fn payment(order_id: &str, seen: Seen) -> Payment {
             ..with(attempt, bare("authorized"))
         },
         Standing::Paid(attempt) => with(attempt, bare("succeeded")),
+        Standing::Returned(failure) => Payment {
+            failure,
+            ..bare("expired")
+        },
     }
 }
 
@@ -184,13 +188,12 @@ mod tests {
             assert_eq!(payment.provider_payment_id.is_some(), has_id, "{theirs}");
             assert_eq!(payment.failure.is_some(), fails, "{theirs}");
         }
-        // The order can be paid again.
-        let again = shown(&[returned]);
+        let expired = shown(&[returned]);
         assert_eq!(
-            (again.status.as_str(), again.amount_captured),
-            ("requires_action", 0)
+            (expired.status.as_str(), expired.amount_captured),
+            ("expired", 0)
         );
-        assert_eq!(again.failure.unwrap().code, "expired");
+        assert_eq!(expired.failure.unwrap().code, "expired");
         assert_eq!(shown(&[]).status, "requires_action");
     }
 
