@@ -57,7 +57,7 @@ macro_rules! functions {
     };
 }
 
-const FUNCTIONS: usize = 33;
+const FUNCTIONS: usize = 34;
 
 /// Where an adapter's functions are: looked up once, at load.
 #[derive(Debug)]
@@ -110,6 +110,7 @@ functions! {
     31 PaymentLinkCancel: PaymentLinks "cancel" (Reference, Attempt) -> payment_links::PaymentLink;
     32 PaymentLinkFind: PaymentLinkLookup "find" (payment_links::CreateRequest, Window)
         -> Vec<payment_links::PaymentLink>;
+    33 RefundFind: RefundLookup "find" (refunds::CreateRequest, Window) -> Vec<refunds::Refund>;
 }
 
 impl Exports {

@@ -112,11 +112,15 @@ pub trait Kind: Send + Sync + fmt::Debug + Clone + 'static {
     const CREATE_OPERATION: &'static str;
     /// The request field that names a sender; none where nobody sends.
     const SENDER_POINTER: Option<&'static str> = None;
-    /// Whether more is written with it than the object: then its writes go in transactions of their
-    /// own. See [`Kind::admit`] and [`Kind::written`].
+    /// Whether more is written with it than the object, and looked at before: then it is claimed and
+    /// settled in transactions of its own. See [`Kind::admit`] and [`Kind::written`].
     const IS_ALONE: bool = false;
+    /// Whether it is asked about without anybody's reading it: see [`Kind::watch_again`].
+    const IS_FOLLOWED: bool = false;
     /// Whether a search at the provider finds what carries our id, and not only what looks alike.
     const IS_FOUND_EXACTLY: bool = false;
+    /// Whether a search that finds nothing proves that it was not made.
+    const IS_LISTED: bool = false;
     /// Whether one that nobody has seen does no harm: nobody pays what nobody was asked to pay.
     const IS_HARMLESS_UNSEEN: bool = false;
     /// Whether the end is the same in whatever order reports come. If not, one that was asked for
@@ -124,8 +128,6 @@ pub trait Kind: Send + Sync + fmt::Debug + Clone + 'static {
     const REPORTS_COMMUTE: bool = true;
     /// Whether some of its actions can be done later by the gateway: see [`Kind::can_wait`].
     const CAN_WAIT: bool = false;
-    /// Whether [`Kind::admit`] looks at anything.
-    const IS_ADMITTED: bool = false;
 
     /// An id from its UUID.
     fn id(uuid: Uuid) -> Self::Id;
@@ -190,7 +192,17 @@ pub trait Kind: Send + Sync + fmt::Debug + Clone + 'static {
         std::future::ready(Ok(Ok(())))
     }
 
-    /// Writes what belongs to it, in the transaction that makes or changes it.
+    /// By what the buyer's page of a new one is found.
+    fn page(_object: &Object<Self>) -> Option<[u8; 32]> {
+        None
+    }
+
+    /// Whether [`Kind::written`] has something to write, so that it is settled by itself.
+    fn has_more(_object: &Object<Self>) -> bool {
+        Self::IS_ALONE
+    }
+
+    /// Writes what belongs to it, in the transaction that changes it.
     fn written(
         _tx: &mut TenantTx,
         _object: &Object<Self>,

@@ -272,7 +272,7 @@ impl<K: Kind> Objects<K> {
         }
         Self::count_up(object, now);
         K::written(tx, object, now).await?;
-        if K::IS_ALONE && object.claimed_until.is_none() {
+        if K::IS_FOLLOWED && object.claimed_until.is_none() {
             Self::plan_ahead(tx, object, now).await?;
         }
         if status_before != Some(object.status) {

@@ -74,8 +74,12 @@ pub fn open(base: &str) -> Pages {
     }
 }
 
-/// By what a page is found: the directory does not tell its address.
-pub(super) fn hash(token: &str) -> [u8; 32] {
+/// By what an object's page is found: the directory does not tell its address.
+pub(super) fn hash(pages: &Pages) -> [u8; 32] {
+    hash_of(&pages.token)
+}
+
+fn hash_of(token: &str) -> [u8; 32] {
     Sha256::digest(token).into()
 }
 
@@ -197,7 +201,7 @@ impl Checkouts {
             return Err(nowhere());
         }
         let store = self.payments.store();
-        let place = store.find_checkout(&hash(token)).await.map_err(failed)?;
+        let place = store.find_checkout(&hash_of(token)).await.map_err(failed)?;
         let place = place.ok_or_else(nowhere)?;
         let mut tx = store.begin_read(place.tenant_id).await.map_err(failed)?;
         let row = tx

@@ -241,7 +241,7 @@ impl Kind for Payment {
     const CREATE: Capability = Capability::Payments;
     const CREATE_NAME: &'static str = "create";
     const CREATE_OPERATION: &'static str = "payments.create";
-    const IS_ALONE: bool = true;
+    const IS_FOLLOWED: bool = true;
     const IS_FOUND_EXACTLY: bool = true;
     const IS_HARMLESS_UNSEEN: bool = true;
 
@@ -305,17 +305,19 @@ impl Kind for Payment {
         paying::is_word_on_the_first(code)
     }
 
+    fn page(object: &Object<Self>) -> Option<[u8; 32]> {
+        object.request.pages.as_ref().map(pages::hash)
+    }
+
+    fn has_more(object: &Object<Self>) -> bool {
+        object.facts.payment_ref.is_some()
+    }
+
     async fn written(
         tx: &mut TenantTx,
         object: &Object<Self>,
         _now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
-        if object.version == 1
-            && let Some(pages) = &object.request.pages
-        {
-            tx.open_checkout(&pages::hash(&pages.token), object.id.uuid())
-                .await?;
-        }
         if let Some(payment_ref) = &object.facts.payment_ref {
             tx.bind_provider_ref(object.connection_id, payment_ref, object.id.uuid())
                 .await?;

@@ -169,7 +169,7 @@ impl Kind for PaymentLink {
     const CREATE: Capability = Capability::PaymentLinks;
     const CREATE_NAME: &'static str = "create";
     const CREATE_OPERATION: &'static str = "payment_links.create";
-    const IS_ALONE: bool = true;
+    const IS_FOLLOWED: bool = true;
     const IS_FOUND_EXACTLY: bool = true;
     const IS_HARMLESS_UNSEEN: bool = true;
 
@@ -235,18 +235,8 @@ impl Kind for PaymentLink {
         paying::is_word_on_the_first(code)
     }
 
-    async fn written(
-        tx: &mut TenantTx,
-        object: &Object<Self>,
-        _now: DateTime<Utc>,
-    ) -> Result<(), StoreError> {
-        if object.version == 1
-            && let Some(pages) = &object.request.pages
-        {
-            tx.open_checkout(&pages::hash(&pages.token), object.id.uuid())
-                .await?;
-        }
-        Ok(())
+    fn page(object: &Object<Self>) -> Option<[u8; 32]> {
+        object.request.pages.as_ref().map(pages::hash)
     }
 
     async fn create(

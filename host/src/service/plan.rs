@@ -129,7 +129,7 @@ impl Kind for Plan {
     const CREATE: Capability = Capability::Plans;
     const CREATE_NAME: &'static str = "create";
     const CREATE_OPERATION: &'static str = "plans.create";
-    const IS_ALONE: bool = true;
+    const IS_FOLLOWED: bool = true;
     const IS_FOUND_EXACTLY: bool = true;
 
     fn id(uuid: Uuid) -> PlanId {

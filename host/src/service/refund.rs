@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::caller::{Caller, Origin};
-use super::kind::{self, CallIds, Facts, Kind, NoContent, Weight};
+use super::kind::{self, CallIds, Facts, Kind, NoContent, Weight, Window};
 use super::object::{Object, Reported};
 use super::objects::{Answer, Draft, Intent, Objects};
 use super::paying::{self, NoAction, State};
@@ -208,7 +208,9 @@ impl Kind for Refund {
     const CREATE_NAME: &'static str = "create";
     const CREATE_OPERATION: &'static str = "refunds.create";
     const IS_ALONE: bool = true;
-    const IS_ADMITTED: bool = true;
+    const IS_FOLLOWED: bool = true;
+    const IS_FOUND_EXACTLY: bool = true;
+    const IS_LISTED: bool = true;
 
     fn id(uuid: Uuid) -> RefundId {
         RefundId::from_uuid(uuid)
@@ -326,6 +328,25 @@ impl Kind for Refund {
             state: Vec::new(),
         };
         adapter.refund_get(context, &refund).await.map(from_wit)
+    }
+
+    async fn find(
+        adapter: &Adapter,
+        context: &CallContext,
+        ids: CallIds,
+        object: &Object<Self>,
+        window: Window,
+    ) -> Option<CallReport<Vec<Reported<Self>>>> {
+        if !adapter.can(Capability::RefundLookup) {
+            return None;
+        }
+        let window = shared::Window {
+            after: window.after_ms,
+            before: window.before_ms,
+        };
+        let request = to_wit(ids, object);
+        let report = adapter.refund_find(context, &request, window).await;
+        Some(report.map(|found| found.into_iter().map(from_wit).collect()))
     }
 
     fn needed_for(action: &NoAction) -> Capability {

@@ -354,7 +354,7 @@ impl Kind for Subscription {
     const CREATE: Capability = Capability::Subscriptions;
     const CREATE_NAME: &'static str = "create";
     const CREATE_OPERATION: &'static str = "subscriptions.create";
-    const IS_ALONE: bool = true;
+    const IS_FOLLOWED: bool = true;
     const IS_FOUND_EXACTLY: bool = true;
     const REPORTS_COMMUTE: bool = false;
     const CAN_WAIT: bool = true;

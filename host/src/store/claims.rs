@@ -14,6 +14,7 @@ use super::error::During as _;
 use super::groups::{GroupError, Shared};
 use super::idempotency_keys::{self, CLAIM_ATTEMPTS, KeyClaim, NewKeyClaim, restless_key};
 use super::objects::{self, NewObject};
+use super::payments;
 use super::statement::{Joined, joined_statements};
 use super::{Store, StoreError, TenantTx};
 
@@ -28,6 +29,8 @@ pub struct MessageClaim {
     pub due_at: DateTime<Utc>,
     /// Its attempt; none where that is written by itself.
     pub attempt: Option<NewAttempt>,
+    /// By what the buyer's page of it is found; none where it has none.
+    pub page: Option<[u8; 32]>,
 }
 
 joined_statements! {
@@ -40,12 +43,12 @@ joined_statements! {
                      $12::timestamptz[], $13::text[], $14::timestamptz[], $15::uuid[], $16::uuid[],
                      $17::text[], $18::text[], $19::timestamptz[], $20::uuid[], $21::uuid[],
                      $22::text[], $23::text[], $24::text[], $25::bytea[], $26::uuid[],
-                     $27::timestamptz[], $28::timestamptz[])
+                     $27::timestamptz[], $28::timestamptz[], $29::bytea[])
                  as given (id, environment, kind, provider, connection_id, status, request, result,
                      metadata, claimed_until, created_at, content, due_at, attempt_id,
                      attempt_object_id, operation, provider_key, started_at, batch_id,
                      attempt_connection_id, routing, key, route, request_hash, key_object_id,
-                     key_created_at, expires_at)
+                     key_created_at, expires_at, page)
              ), claimed as (
                  insert into idempotency_keys (tenant_id, environment, key, route, request_hash,
                      object_id, state, created_at, expires_at)
@@ -65,7 +68,11 @@ joined_statements! {
                  select $1, id, content from mine where content is not null
              ), due as (
                  insert into due_work (tenant_id, kind, object_id, at, tries)
-                 select $1, $29, id, due_at, 0 from mine
+                 select $1, $30, id, due_at, 0 from mine
+             ), page as (
+                 insert into checkout_directory (token_hash, tenant_id, object_id)
+                 select page, $1, id from mine where page is not null
+                 on conflict (token_hash) do nothing
              ), attempt as (
                  insert into attempts (id, tenant_id, object_id, operation, provider_key,
                      started_at, batch_id, connection_id, routing)
@@ -85,6 +92,7 @@ joined_statements! {
             objects::INSERT_CONTENT,
             due_work::SCHEDULE,
             attempts::INSERT,
+            payments::OPEN_PAGE,
         ],
     };
 }
@@ -270,6 +278,10 @@ impl TenantTx {
                 key_column(rows, |key| key.object_id),
                 key_column(rows, |key| Some(key.now)),
                 key_column(rows, |key| Some(key.expires_at)),
+                column(&claims, |claim| claim
+                    .page
+                    .as_ref()
+                    .map(<[u8; 32]>::as_slice)),
                 WorkKind::Settle.as_str(),
             ]
         )
@@ -291,6 +303,9 @@ impl TenantTx {
             .await?;
         if let Some(attempt) = &claim.attempt {
             self.insert_attempt(attempt).await?;
+        }
+        if let Some(page) = &claim.page {
+            self.open_checkout(page, claim.object.id).await?;
         }
         Ok(true)
     }

@@ -33,6 +33,8 @@ pub struct MessageSettlement {
     pub request: SettledRequest,
     /// The log's entry.
     pub call_log: NewCallLog,
+    /// When it is asked about without anybody's reading it; none for never.
+    pub watch_at: Option<DateTime<Utc>>,
 }
 
 /// The request that a message came with.
@@ -112,12 +114,14 @@ joined_statements! {
                      $16::text[], $17::bigint[], $18::text[], $19::timestamptz[], $20::uuid[],
                      $21::uuid[], $22::text[], $23::text[], $24::bigint[], $25::bigint[],
                      $26::text[], $27::text[], $28::timestamptz[], $29::text[], $30::text[],
-                     $31::bigint[], $32::bytea[], $33::timestamptz[], $34::timestamptz[])
+                     $31::bigint[], $32::bytea[], $33::timestamptz[], $34::timestamptz[],
+                     $35::timestamptz[])
                  as given (id, expected_version, status, provider_ref, result, claimed_until,
                      refreshed_at, updated_at, attempt_id, outcome, detail, ended_at, event_id,
                      environment, event_type, event_version, data, event_created_at, call_id,
                      api_key_id, method, route, call_status, duration_us, provider, code,
-                     call_created_at, key, ending, answer_status, body, kept_until, ask_at)
+                     call_created_at, key, ending, answer_status, body, kept_until, ask_at,
+                     watch_at)
              ), settled as (
                  update objects
                  set status = given.status,
@@ -161,11 +165,16 @@ joined_statements! {
                      and settled.ending = 'unknown'
              ), finished as (
                  delete from due_work using settled
-                 where tenant_id = $1 and kind = $35 and object_id = settled.id
+                 where tenant_id = $1 and kind = $36 and object_id = settled.id
                      and settled.ending <> 'unknown'
              ), asked as (
                  insert into due_work (tenant_id, kind, object_id, at, tries)
-                 select $1, $35, id, ask_at, 0 from settled where ending = 'unknown'
+                 select $1, $36, id, ask_at, 0 from settled where ending = 'unknown'
+                 on conflict (kind, object_id) do update
+                 set at = excluded.at, leased_until = null
+             ), watched as (
+                 insert into due_work (tenant_id, kind, object_id, at, tries)
+                 select $1, $37, id, watch_at, 0 from settled where watch_at is not null
                  on conflict (kind, object_id) do update
                  set at = excluded.at, leased_until = null
              )
@@ -288,7 +297,9 @@ impl TenantTx {
                 of.request(|request| request.end.answer().map(|answer| answer.1)),
                 of.request(|request| request.end.answer().map(|answer| answer.2)),
                 of.request(|request| request.end.ask_at()),
+                of.of(|one| one.watch_at),
                 WorkKind::Settle.as_str(),
+                WorkKind::Watch.as_str(),
             ]
         )
         .during_unique("settle messages", constraint::PROVIDER_REF)?;
@@ -314,6 +325,9 @@ impl TenantTx {
             RequestEnd::Answered { .. } | RequestEnd::Released => {
                 self.finish_work(kind, object).await?;
             }
+        }
+        if let Some(at) = settlement.watch_at {
+            self.schedule(WorkKind::Watch, object, at).await?;
         }
         self.insert_call_log(&settlement.call_log)
             .await

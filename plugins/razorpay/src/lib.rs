@@ -52,6 +52,7 @@ mod bindings {
                 export onerouter:payments/payment-lookup@1.0.0;
                 export onerouter:payments/checkout@1.0.0;
                 export onerouter:payments/refunds@1.0.0;
+                export onerouter:payments/refund-lookup@1.0.0;
                 export onerouter:payments/plans@1.0.0;
                 export onerouter:payments/plan-lookup@1.0.0;
                 export onerouter:payments/subscriptions@1.0.0;
@@ -128,6 +129,15 @@ impl refunds::Guest for Razorpay {
 
     fn get(refund: Reference) -> Result<refunds::Refund, CallError> {
         refund::get(&refund)
+    }
+}
+
+impl exported::refund_lookup::Guest for Razorpay {
+    fn find(
+        request: refunds::CreateRequest,
+        _window: Window,
+    ) -> Result<Vec<refunds::Refund>, CallError> {
+        refund::find(&request)
     }
 }
 

@@ -1,7 +1,8 @@
 //! Refunds: money of a payment that goes back.
 
 use alloc::borrow::ToOwned as _;
-use alloc::string::String;
+use alloc::string::{String, ToString as _};
+use alloc::vec::Vec;
 
 use onerouter_plugin::common::{CallError, FieldError};
 use onerouter_plugin::failure::{self, failure};
@@ -15,7 +16,7 @@ use crate::{api, money, notes};
 
 const REASON: &str = "reason";
 /// The most that a list gives at once.
-const PAGE: &str = "100";
+const PAGE: usize = 100;
 
 /// `POST /v1/payments/{id}/refund`
 pub(crate) fn create(request: &CreateRequest) -> Result<Refund, CallError> {
@@ -25,17 +26,31 @@ pub(crate) fn create(request: &CreateRequest) -> Result<Refund, CallError> {
             "Nothing was captured that could be refunded.",
         )));
     };
-    let url = api::url("payments").segment(payment);
     let answer = ask(request, |key, body| {
-        api::write_once(url.clone().segment("refund"), key, body)
+        let url = api::url("payments").segment(payment).segment("refund");
+        api::write_once(url, key, body)
     })?;
     if answer.is_success() {
         return of_answer(&answer).ok_or_else(|| failure::unreadable_after_write(answer.status));
     }
-    refused(&answer, || {
-        let list = api::read(url.segment("refunds").query("count", PAGE)).ok()?;
-        ours(&list, &request.object_id)
-    })
+    refused(&answer, || find_of(payment, &request.object_id).ok()?)
+}
+
+/// `GET /v1/payments/{id}/refunds`
+pub(crate) fn find(request: &CreateRequest) -> Result<Vec<Refund>, CallError> {
+    match &request.payment.provider_payment_id {
+        Some(payment) => {
+            find_of(payment, &request.object_id).map(|found| found.into_iter().collect())
+        }
+        None => Ok(Vec::new()),
+    }
+}
+
+/// Our refund among a payment's.
+fn find_of(payment: &str, object_id: &str) -> Result<Option<Refund>, CallError> {
+    let url = api::url("payments").segment(payment).segment("refunds");
+    let list = api::read(url.query("count", &PAGE.to_string()))?;
+    ours(&list, object_id).ok_or_else(|| failure::unreadable_after_read(list.status))
 }
 
 /// What a refusal comes to. A refund whose answer was lost longer ago than Razorpay remembers keys is
@@ -64,14 +79,17 @@ fn ask(
     Ok(answer)
 }
 
-/// Our refund in the list of a payment's.
-fn ours(list: &Answer, object_id: &str) -> Option<Refund> {
+/// Our refund in the list of a payment's; none where the list does not tell: it may go on.
+fn ours(list: &Answer, object_id: &str) -> Option<Option<Refund>> {
     let list = list.object()?;
     let refunds = list.objects("items")?;
     let has_receipt = |refund: &&Object<'_>| refund.text("receipt").as_deref() == Some(object_id);
     let has_notes = |refund: &&Object<'_>| notes::are_of(refund, object_id);
     let ours = refunds.iter().find(has_receipt);
-    read(ours.or_else(|| refunds.iter().find(has_notes))?, None)
+    match ours.or_else(|| refunds.iter().find(has_notes)) {
+        Some(ours) => read(ours, None).map(Some),
+        None => (refunds.len() < PAGE).then_some(None),
+    }
 }
 
 /// `GET /v1/refunds/{id}`
@@ -132,7 +150,6 @@ fn read(refund: &Object<'_>, raw: Option<String>) -> Option<Refund> {
 #[cfg(test)]
 mod tests {
     use alloc::format;
-    use alloc::vec::Vec;
     use core::cell::RefCell;
     use core::slice;
 
@@ -239,15 +256,18 @@ mod tests {
                 })
                 .collect();
             let body = format!(r#"{{"entity":"collection","items":[{}]}}"#, items.join(","));
-            ours(&answer(200, &body), "re_1").map(|refund| refund.provider_id)
+            ours(&answer(200, &body), "re_1").map(|found| found.map(|refund| refund.provider_id))
         };
         let other = ("rfnd_1", "\"re_2\"", "re_2");
         let noted = ("rfnd_2", "null", "re_1");
         let ours = ("rfnd_3", "\"re_1\"", "re_1");
-        assert_eq!(list(&[other, noted, ours]).as_deref(), Some("rfnd_3"));
-        assert_eq!(list(&[other, noted]).as_deref(), Some("rfnd_2"));
-        assert_eq!(list(&[other]), None);
-        assert_eq!(list(&[]), None);
+        let found = |id: &str| Some(Some(id.to_owned()));
+        assert_eq!(list(&[other, noted, ours]), found("rfnd_3"));
+        assert_eq!(list(&[other, noted]), found("rfnd_2"));
+        assert_eq!(list(&[other]), Some(None));
+        assert_eq!(list(&[]), Some(None));
+        // A full page says nothing about those behind it.
+        assert_eq!(list(&[other; PAGE]), None);
     }
 
     #[test]

@@ -71,6 +71,8 @@ pub enum Capability {
     Checkout,
     /// Gives money back.
     Refunds,
+    /// Finds refunds again.
+    RefundLookup,
     /// Creates and reads plans.
     Plans,
     /// Finds plans again.
@@ -87,7 +89,7 @@ pub enum Capability {
 
 impl Capability {
     /// Every capability of the present WIT packages.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::AccountCheck,
         Self::Sms,
         Self::SmsCancel,
@@ -99,6 +101,7 @@ impl Capability {
         Self::PaymentLookup,
         Self::Checkout,
         Self::Refunds,
+        Self::RefundLookup,
         Self::Plans,
         Self::PlanLookup,
         Self::Subscriptions,
@@ -122,6 +125,7 @@ impl Capability {
             Self::PaymentLookup => "onerouter:payments/payment-lookup",
             Self::Checkout => "onerouter:payments/checkout",
             Self::Refunds => "onerouter:payments/refunds",
+            Self::RefundLookup => "onerouter:payments/refund-lookup",
             Self::Plans => "onerouter:payments/plans",
             Self::PlanLookup => "onerouter:payments/plan-lookup",
             Self::Subscriptions => "onerouter:payments/subscriptions",
@@ -148,6 +152,7 @@ impl Capability {
             | Self::PaymentLookup
             | Self::Checkout
             | Self::Refunds
+            | Self::RefundLookup
             | Self::Plans
             | Self::PlanLookup
             | Self::Subscriptions
@@ -170,6 +175,7 @@ impl Capability {
             Self::SmsCancel | Self::SmsLookup => Some(Self::Sms),
             Self::EmailCancel | Self::EmailBatch => Some(Self::Email),
             Self::PaymentLookup | Self::Checkout | Self::Refunds => Some(Self::Payments),
+            Self::RefundLookup => Some(Self::Refunds),
             Self::PlanLookup | Self::Subscriptions => Some(Self::Plans),
             Self::SubscriptionLookup => Some(Self::Subscriptions),
             Self::PaymentLinkLookup => Some(Self::PaymentLinks),

@@ -1,4 +1,5 @@
-//! A whole `POST /v1/sms`, everything on.
+//! A whole `POST`, everything on: of a text message, and of a payment, which costs no more of the
+//! database.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -34,15 +35,32 @@ const WRITES: usize = 31;
 static METER: Meter = Meter::new();
 static STATEMENTS: AtomicU64 = AtomicU64::new(0);
 
+/// What is written.
+struct Written {
+    service: &'static str,
+    path: &'static str,
+    body: Value,
+}
+
 /// One test for both databases: they share the counters.
 #[test]
 fn a_write_allocates_and_asks_the_database_no_more_than_it_did() {
     tracing::subscriber::set_global_default(Statements).unwrap();
+    let message = Written {
+        service: "sms",
+        path: "/v1/sms",
+        body: json!({"to": "+14155550123", "body": "Your code is 123456."}),
+    };
+    let payment = Written {
+        service: "payments",
+        path: "/v1/payments",
+        body: json!({"amount": 500, "currency": "INR", "provider": "razorpay"}),
+    };
     let Costs {
         allocations,
         statements,
         ..
-    } = costs(None);
+    } = costs(&message, None);
     within(
         "allocations of a write on SQLite",
         allocations,
@@ -62,7 +80,7 @@ fn a_write_allocates_and_asks_the_database_no_more_than_it_did() {
         allocations,
         statements,
         round_trips,
-    } = costs(Some(database.url()));
+    } = costs(&message, Some(database.url()));
     within(
         "allocations of a write on PostgreSQL",
         allocations,
@@ -78,6 +96,24 @@ fn a_write_allocates_and_asks_the_database_no_more_than_it_did() {
         round_trips,
         ROUND_TRIPS_POSTGRES,
     );
+    let Some(another) = elsewhere.block_on(TestDatabase::postgres()) else {
+        return;
+    };
+    let Costs {
+        statements,
+        round_trips,
+        ..
+    } = costs(&payment, Some(another.url()));
+    within(
+        "statements of a payment on PostgreSQL",
+        statements,
+        STATEMENTS_POSTGRES,
+    );
+    within(
+        "round trips of a payment to PostgreSQL",
+        round_trips,
+        ROUND_TRIPS_POSTGRES,
+    );
 }
 
 /// What one write took.
@@ -89,7 +125,7 @@ struct Costs {
 
 /// The medians of a write's allocations and round trips, and the least of its statements: a write
 /// that finds the cached key too old reads it again.
-fn costs(database_url: Option<&str>) -> Costs {
+fn costs(written: &Written, database_url: Option<&str>) -> Costs {
     // Provider and client have threads of their own, whose allocations do not count.
     let elsewhere = runtime(|| ());
     let gateways = runtime(|| METER.watch_this_thread());
@@ -123,8 +159,9 @@ fn costs(database_url: Option<&str>) -> Costs {
             answer.json().await.unwrap()
         };
         let connections = sandbox.connections().into_iter();
-        for connection in connections.filter(|connection| connection.service == "sms") {
-            let path = format!("/api/services/sms/{}/connect", connection.provider);
+        for connection in connections.filter(|connection| connection.service == written.service) {
+            let (service, provider) = (connection.service, connection.provider);
+            let path = format!("/api/services/{service}/{provider}/connect");
             let body = json!({
                 "environment": connection.environment,
                 "credentials": connection.credentials, "settings": connection.settings,
@@ -138,8 +175,7 @@ fn costs(database_url: Option<&str>) -> Costs {
         let mut counts = Vec::new();
         for _ in 0..WRITES {
             let before = (METER.count(), STATEMENTS.load(Relaxed), round_trips());
-            let body = json!({"to": "+14155550123", "body": "Your code is 123456."});
-            post("/v1/sms", &key, body).await;
+            post(written.path, &key, written.body.clone()).await;
             let after = (METER.count(), STATEMENTS.load(Relaxed), round_trips());
             counts.push((after.0 - before.0, after.1 - before.1, after.2 - before.2));
         }

@@ -2,9 +2,10 @@
 
 use onerouter_tests::scenarios;
 use onerouter_tests::write_path::Ground;
+use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::rig::{PAYPAL, Shop, assert_unknown, digits, path_of, with_each_provider};
+use crate::rig::{PAYPAL, RAZORPAY, Shop, assert_unknown, digits, path_of, with_each_provider};
 
 with_each_provider!(
     what_is_captured_by_hand_waits_for_it,
@@ -16,7 +17,10 @@ with_each_provider!(
     a_capture_whose_answer_was_lost_is_made_once,
 );
 
-scenarios!(a_reservation_whose_answer_was_lost_is_made_once);
+scenarios!(
+    a_reservation_whose_answer_was_lost_is_made_once,
+    what_is_captured_by_hand_waits_for_it_whatever_the_account_is_set_to,
+);
 
 /// Where reserving is a step of the seller's.
 async fn a_reservation_whose_answer_was_lost_is_made_once(ground: Ground) {
@@ -38,6 +42,21 @@ async fn a_reservation_whose_answer_was_lost_is_made_once(ground: Ground) {
             "{fault}"
         );
     }
+}
+
+/// Accounts capture by themselves unless they are told otherwise.
+async fn what_is_captured_by_hand_waits_for_it_whatever_the_account_is_set_to(ground: Ground) {
+    let shop = Shop::on(ground, RAZORPAY).await;
+    let by_itself = json!({"razorpay_auto_capture": true});
+    shop.host
+        .control(Method::PUT, "/_sandbox/config", Some(by_itself))
+        .await;
+    let path = authorized(&shop).await;
+    let taken = shop.act(&format!("{path}/capture"), json!({})).await;
+    assert_eq!(taken.text("status"), "succeeded", "{taken:?}");
+    // What is to be captured is found captured.
+    shop.paid().await;
+    assert_eq!(shop.requests("POST", "/capture").await.len(), 1);
 }
 
 fn manual(shop: &Shop) -> Value {

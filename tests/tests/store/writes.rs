@@ -15,6 +15,7 @@ use crate::{connection_id, moment, object, on_both_databases, seconds};
 
 on_both_databases!(
     a_write_is_claimed_and_settled,
+    a_page_and_a_next_look_are_written_with_them,
     a_message_without_a_key_is_claimed_and_settled,
     a_message_whose_key_is_taken_is_not_written,
     a_message_takes_over_an_expired_key,
@@ -55,6 +56,7 @@ pub(crate) fn claim(key: Option<&str>) -> MessageClaim {
             content: Some(r#"{"text":"Hi"}"#.to_owned()),
             ..object
         },
+        page: None,
     }
 }
 
@@ -71,6 +73,7 @@ pub(crate) struct Settling {
     attempt: AttemptEnd,
     event: NewEvent,
     call_log: NewCallLog,
+    watch_at: Option<DateTime<Utc>>,
 }
 
 impl Settling {
@@ -115,6 +118,7 @@ impl Settling {
                 code: None,
                 created_at: at,
             },
+            watch_at: None,
         }
     }
 
@@ -134,6 +138,7 @@ impl Settling {
                 end,
             },
             call_log: self.call_log.clone(),
+            watch_at: self.watch_at,
         }
     }
 }
@@ -153,8 +158,12 @@ async fn key_state(tx: &mut TenantTx, key: &str) -> Option<KeyState> {
 
 /// What is due a minute later.
 async fn due(store: &Store) -> Vec<(Uuid, DateTime<Utc>)> {
+    due_of(store, WorkKind::Settle).await
+}
+
+async fn due_of(store: &Store, kind: WorkKind) -> Vec<(Uuid, DateTime<Utc>)> {
     let now = moment() + seconds(60);
-    let leased = store.lease_due(WorkKind::Settle, now, now, 9).await;
+    let leased = store.lease_due(kind, now, now, 9).await;
     let due = leased.unwrap().into_iter();
     due.map(|work| (work.object_id, work.at)).collect()
 }
@@ -198,6 +207,42 @@ async fn a_write_is_claimed_and_settled(store: Store) {
     let object = tx.find_object_of_any_kind(id).await.unwrap().unwrap();
     assert_eq!((object.version, object.status.as_str()), (2, "sent"));
     assert_eq!(object.provider_ref.as_deref(), Some("SM1"));
+}
+
+async fn a_page_and_a_next_look_are_written_with_them(store: Store) {
+    let (mut with_page, without) = (claim(Some("a")), claim(Some("b")));
+    with_page.page = Some([9; 32]);
+    let id = with_page.object.id;
+    let claims = [with_page.clone(), without.clone()];
+    let mut tx = store.begin(DEFAULT_TENANT).await.unwrap();
+    let claimed = tx.claim_messages(&claims).await.unwrap();
+    assert_eq!(claimed, [KeyClaim::New, KeyClaim::New]);
+    tx.commit().await.unwrap();
+    let place = store.find_checkout(&[9; 32]).await.unwrap().unwrap();
+    assert_eq!((place.tenant_id, place.object_id), (DEFAULT_TENANT, id));
+    // A twin writes none.
+    let mut twin = claim(Some("a"));
+    twin.page = Some([8; 32]);
+    assert!(matches!(
+        self::claimed(&store, &twin).await,
+        KeyClaim::Existing(_)
+    ));
+    assert_eq!(store.find_checkout(&[8; 32]).await.unwrap(), None);
+
+    let watch_at = moment() + seconds(10);
+    let mut settling = Settling::of(&with_page);
+    settling.watch_at = Some(watch_at);
+    let mut other = Settling::of(&without);
+    other.object.provider_ref = Some("SM2".to_owned());
+    let settlements = [
+        settling.settlement(Some("a"), answered()),
+        other.settlement(Some("b"), answered()),
+    ];
+    let mut tx = store.begin(DEFAULT_TENANT).await.unwrap();
+    assert_eq!(tx.settle_messages(&settlements).await.unwrap(), [true; 2]);
+    tx.commit().await.unwrap();
+    assert_eq!(due_of(&store, WorkKind::Watch).await, [(id, watch_at)]);
+    assert_eq!(due(&store).await, []);
 }
 
 async fn a_message_without_a_key_is_claimed_and_settled(store: Store) {

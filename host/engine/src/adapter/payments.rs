@@ -10,8 +10,8 @@ use crate::connection::CallContext;
 use crate::functions::{
     CheckoutConfirm, Function, PaymentAuthorize, PaymentCancel, PaymentCapture, PaymentCreate,
     PaymentFind, PaymentGet, PaymentLinkCancel, PaymentLinkCapture, PaymentLinkCreate,
-    PaymentLinkFind, PaymentLinkGet, PlanCreate, PlanFind, PlanGet, RefundCreate, RefundGet,
-    SubscriptionCancel, SubscriptionChangePlan, SubscriptionCreate, SubscriptionFind,
+    PaymentLinkFind, PaymentLinkGet, PlanCreate, PlanFind, PlanGet, RefundCreate, RefundFind,
+    RefundGet, SubscriptionCancel, SubscriptionChangePlan, SubscriptionCreate, SubscriptionFind,
     SubscriptionGet, SubscriptionPause, SubscriptionResume,
 };
 use crate::outcome::CallReport;
@@ -133,6 +133,21 @@ impl Adapter {
     ) -> CallReport<Refund> {
         let fits = |read: &Refund| is_of(refund.amount.as_ref(), read.amount.as_ref());
         run::<RefundGet>(&self.shared, context, None, (refund,), fits).await
+    }
+
+    /// Finds the refunds that carry the request's object id.
+    pub async fn refund_find(
+        &self,
+        context: &CallContext,
+        request: &refunds::CreateRequest,
+        window: Window,
+    ) -> CallReport<Vec<Refund>> {
+        let fits = |found: &Vec<Refund>| {
+            let mut found = found.iter();
+            found.try_for_each(|refund| is_of(Some(&request.amount), refund.amount.as_ref()))
+        };
+        let params = (request, &window);
+        run::<RefundFind>(&self.shared, context, None, params, fits).await
     }
 
     /// Creates a plan.

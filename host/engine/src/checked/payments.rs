@@ -333,7 +333,7 @@ macro_rules! found {
     };
 }
 
-found!(Payment, Plan, Subscription, PaymentLink);
+found!(Payment, Refund, Plan, Subscription, PaymentLink);
 
 #[cfg(test)]
 mod tests {

@@ -128,25 +128,20 @@ impl<K: Kind> Objects<K> {
         let failed = Self::store_failed(CLAIMING);
         let begun = self.parts.store.begin(claim.caller.tenant).await;
         let mut tx = begun.map_err(&failed)?;
-        if K::IS_ADMITTED {
-            // The key comes before everything that others may lock: whoever waits for it holds
-            // nothing that its owner needs to settle.
-            if let Some(key) = written.key.take()
-                && let KeyClaim::Existing(row) = tx.claim_key(&key).await.map_err(&failed)?
-            {
-                return Ok(self.claimed_before(row, &claim.intent));
-            }
-            let admitted = K::admit(&mut tx, &mut claim.object).await;
-            if let Err(refusal) = admitted.map_err(&failed)? {
-                // The key is free again with the transaction.
-                return Ok(Claimed::Refused(refusal));
-            }
-        }
-        written.object.request = to_json(&claim.object.request);
-        let claimed = tx.claim_message(&written).await.map_err(&failed)?;
-        if let KeyClaim::Existing(row) = claimed {
+        // The key comes before everything that others may lock: whoever waits for it holds nothing that
+        // its owner needs to settle.
+        if let Some(key) = written.key.take()
+            && let KeyClaim::Existing(row) = tx.claim_key(&key).await.map_err(&failed)?
+        {
             return Ok(self.claimed_before(row, &claim.intent));
         }
+        let admitted = K::admit(&mut tx, &mut claim.object).await;
+        if let Err(refusal) = admitted.map_err(&failed)? {
+            // The key is free again with the transaction.
+            return Ok(Claimed::Refused(refusal));
+        }
+        written.object.request = to_json(&claim.object.request);
+        tx.claim_message(&written).await.map_err(&failed)?;
         let now = claim.object.created_at;
         K::written(&mut tx, &claim.object, now)
             .await
@@ -239,6 +234,7 @@ impl<K: Kind> Objects<K> {
             object: row,
             due_at: now + CLAIM_MAX,
             attempt: (attempt == AttemptWritten::WithClaim).then(|| self.new_attempt(&claim)),
+            page: K::page(&claim.object),
         };
         Prepared::Claim(claim, Box::new(written))
     }

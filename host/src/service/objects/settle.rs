@@ -171,7 +171,7 @@ impl<K: Kind> Objects<K> {
         };
         let tenant = first.caller.tenant;
         if let [one] = settled
-            && !K::IS_ALONE
+            && !K::has_more(&one.0.object)
         {
             // Together with whatever else is settled at this moment.
             let (answer, claimed_until, settlement) = self.settlement(one, Some(end), now);
@@ -198,9 +198,8 @@ impl<K: Kind> Objects<K> {
             let claimed_until = claims.get(place).copied().flatten();
             return Ok(Written::Changed { claimed_until });
         }
-        for (claim, _) in settled.iter().filter(|_| K::IS_ALONE) {
+        for (claim, _) in settled.iter() {
             K::written(&mut tx, &claim.object, now).await?;
-            Self::plan_ahead(&mut tx, &claim.object, now).await?;
         }
         tx.commit().await?;
         Ok(Written::All(answers))
@@ -236,6 +235,7 @@ impl<K: Kind> Objects<K> {
                 end: request_end(key_end, now),
             },
             call_log: call_log(claim, &answer, now),
+            watch_at: K::watch_again(&claim.object, now),
         };
         (answer, claimed_until, settlement)
     }

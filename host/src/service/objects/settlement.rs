@@ -75,6 +75,20 @@ fn settles<K: Kind>(object: &Object<K>, refusal: &Refusal, now: DateTime<Utc>) -
         && !is_late
 }
 
+/// What a search for a lost object has come to.
+enum Sought<K: Kind> {
+    Known(Box<Object<K>>),
+    /// Its provider does not have it.
+    Absent,
+    Unclear,
+}
+
+impl<K: Kind> Sought<K> {
+    fn of(known: Option<Object<K>>) -> Self {
+        known.map_or(Self::Unclear, |known| Self::Known(Box::new(known)))
+    }
+}
+
 impl<K: Kind> Objects<K> {
     /// Finds out what became of an object.
     pub(super) async fn settle_due(
@@ -369,16 +383,19 @@ impl<K: Kind> Objects<K> {
         let found = self
             .search(tenant, object, (first, content, connection), chosen)
             .await?;
-        let is_given_up = K::IS_HARMLESS_UNSEEN && now.signed_duration_since(since) > UNSEEN_FOR;
-        match found {
-            None if is_given_up => {
-                let detail =
-                    "The provider's answer was lost, and nobody was shown what it may have made.";
-                self.conclude(tenant, object, ErrorCode::ProviderUnavailable, detail)
-                    .await
+        let is_late = now.signed_duration_since(since) > UNSEEN_FOR;
+        let detail = match found {
+            Sought::Known(known) => return Ok(Some(*known)),
+            Sought::Absent if is_late && K::IS_LISTED => {
+                "The provider's answer was lost, and it has not made what was asked for."
             }
-            found => Ok(found),
-        }
+            Sought::Absent | Sought::Unclear if is_late && K::IS_HARMLESS_UNSEEN => {
+                "The provider's answer was lost, and nobody was shown what it may have made."
+            }
+            Sought::Absent | Sought::Unclear => return Ok(None),
+        };
+        self.conclude(tenant, object, ErrorCode::ProviderUnavailable, detail)
+            .await
     }
 
     /// Asks the provider for an object by what the first attempt was.
@@ -388,7 +405,7 @@ impl<K: Kind> Objects<K> {
         object: &Object<K>,
         (first, content, connection): (AttemptRow, Option<K::Content>, Option<ConnectionRow>),
         chosen: Chosen,
-    ) -> Result<Option<Object<K>>, StoreError> {
+    ) -> Result<Sought<K>, StoreError> {
         let now = self.parts.clock.now();
         if !connection.is_some_and(|row| was_unchanged_since(&row, first.started_at)) {
             // Perhaps another account, which does not know the first one's key.
@@ -396,7 +413,7 @@ impl<K: Kind> Objects<K> {
         }
         if first.operation != K::CREATE_NAME {
             K::settle_batch(self, tenant, object.environment, first, chosen).await?;
-            return self.reread(tenant, object).await;
+            return self.reread(tenant, object).await.map(Sought::of);
         }
         // Only what was sent with a key is known by it, whatever today's manifest says.
         if !first.provider_key.is_empty()
@@ -407,9 +424,8 @@ impl<K: Kind> Objects<K> {
                 now,
             )
         {
-            return self
-                .repeat(tenant, object, content.as_ref(), &first, chosen)
-                .await;
+            let repeated = self.repeat(tenant, object, content.as_ref(), &first, chosen);
+            return repeated.await.map(Sought::of);
         }
         self.look_up(tenant, object, &first, chosen).await
     }
@@ -553,14 +569,14 @@ impl<K: Kind> Objects<K> {
         }
     }
 
-    /// Looks for a lost message at the provider.
+    /// Looks for a lost object at the provider.
     async fn look_up(
         &self,
         tenant: TenantId,
         object: &Object<K>,
         first: &AttemptRow,
         (connection, adapter): Chosen,
-    ) -> Result<Option<Object<K>>, StoreError> {
+    ) -> Result<Sought<K>, StoreError> {
         let after = first.started_at - CLOCK_MARGIN;
         let before = first
             .ended_at
@@ -573,17 +589,18 @@ impl<K: Kind> Objects<K> {
         let ids = send_ids(object, first.id);
         let context = Self::context(&connection);
         let Some(report) = K::find(&adapter, &context, ids, object, window).await else {
-            return Ok(None);
+            return Ok(Sought::Unclear);
         };
         outcome::log(&connection.provider, "find", &report);
         let Outcome::Accepted(found) = report.outcome else {
-            return Ok(None);
+            return Ok(Sought::Unclear);
         };
         if K::IS_FOUND_EXACTLY {
             let mut found = found.into_iter();
             return match (found.next(), found.next()) {
-                (Some(only), None) => self.apply(tenant, object, only).await,
-                _ => Ok(None),
+                (Some(only), None) => self.apply(tenant, object, only).await.map(Sought::of),
+                (None, _) => Ok(Sought::Absent),
+                (Some(_), Some(_)) => Ok(Sought::Unclear),
             };
         }
         let refs: Vec<String> = found
@@ -596,7 +613,7 @@ impl<K: Kind> Objects<K> {
         let mut known = Vec::new();
         for connection in tx.list_connections_like(object.connection_id).await? {
             if Self::has_twin(&mut tx, object, connection, after, before).await? {
-                return Ok(None);
+                return Ok(Sought::Unclear);
             }
             known.extend(tx.provider_refs_known(connection, &refs).await?);
         }
@@ -605,15 +622,15 @@ impl<K: Kind> Objects<K> {
             .into_iter()
             .filter(|message| !known.contains(&message.provider_ref));
         let (Some(only), None) = (unbound.next(), unbound.next()) else {
-            return Ok(None);
+            return Ok(Sought::Unclear);
         };
         match self.apply(tenant, object, only).await {
             // Another object was bound to it in the same moment.
             Err(StoreError::Duplicate {
                 constraint: constraint::PROVIDER_REF,
                 ..
-            }) => Ok(None),
-            result => result,
+            }) => Ok(Sought::Unclear),
+            result => result.map(Sought::of),
         }
     }
 
