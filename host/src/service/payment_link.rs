@@ -23,7 +23,6 @@ use super::paying::{self, Customer, Pages, State};
 use super::refusal::Refusal;
 use super::view::payment::PaymentLinkView;
 use crate::store::ObjectKind;
-use crate::store::{StoreError, TenantTx};
 
 /// Links live for half a year at most.
 const WATCHED_FOR: TimeDelta = TimeDelta::days(190);
