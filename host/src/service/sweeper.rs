@@ -103,7 +103,7 @@ impl Sweeper {
                 tracing::warn!(%error, kind = kind.as_str(), "cannot look for due work");
             }
         }
-        hands.waiting.clear();
+        hands.give_back_waiting().await;
         while hands.finish_one().await {}
     }
 
@@ -154,6 +154,12 @@ impl Sweeper {
     async fn find(&self, work: &DueWork) -> Result<Option<ObjectRow>, StoreError> {
         let mut tx = self.store.begin_read(work.tenant_id).await?;
         tx.find_object_of_any_kind(work.object_id).await
+    }
+
+    async fn give_back(&self, work: &DueWork, at: DateTime<Utc>) -> Result<(), StoreError> {
+        let mut tx = self.store.begin(work.tenant_id).await?;
+        tx.defer(work, at).await?;
+        tx.commit().await
     }
 
     async fn work_on(&self, work: &DueWork, row: ObjectRow) -> Result<(), StoreError> {
@@ -288,11 +294,19 @@ impl<'a> Hands<'a> {
         } else if self.waiting.len() < WAITING_MAX {
             self.waiting.push_back((*work, place, leased_at));
         } else {
-            let mut tx = self.sweeper.store.begin(work.tenant_id).await?;
-            tx.defer(work, leased_at + DEFERRED_FOR).await?;
-            tx.commit().await?;
+            let at = leased_at + DEFERRED_FOR;
+            self.sweeper.give_back(work, at).await?;
         }
         Ok(())
+    }
+
+    /// Leaves what has not begun to other nodes, at once.
+    async fn give_back_waiting(&mut self) {
+        for (work, _, leased_at) in std::mem::take(&mut self.waiting) {
+            if let Err(error) = self.sweeper.give_back(&work, leased_at).await {
+                tracing::warn!(%error, object = %work.object_id, "cannot give due work back; its lease ends");
+            }
+        }
     }
 
     fn has_room(&self, place: &Place) -> bool {

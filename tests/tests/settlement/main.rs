@@ -239,7 +239,7 @@ async fn work_that_is_leased_is_not_done_twice(ground: Ground) {
     eventually("it is looked for", || async { provider.finds() > 0 }).await;
     assert_eq!(host.sweep().await, 0);
     // A worker that is gone is replaced when its lease has ended.
-    host.clock.advance(TimeDelta::seconds(91));
+    host.clock.advance(TimeDelta::seconds(121));
     let sweeper = host.gateway.parts().sweeper.clone();
     let replacement = tokio::spawn(async move { sweeper.sweep().await.unwrap() });
     eventually("it is looked for again", || async { provider.finds() > 1 }).await;
