@@ -10,7 +10,7 @@ use onerouter_domain::environment::Environment;
 use onerouter_domain::failure::Failure;
 use onerouter_domain::id::{ConnectionId, TenantId};
 use onerouter_domain::money::Currency;
-use onerouter_engine::wit::common;
+use onerouter_engine::wit::{common, payments};
 use onerouter_engine::{Adapter, CallContext, CallReport};
 use onerouter_manifest::{Capability, Category, Manifest};
 use serde::Serialize;
@@ -43,6 +43,15 @@ pub struct Window {
     pub after_ms: u64,
     /// Not after.
     pub before_ms: u64,
+}
+
+impl From<Window> for payments::Window {
+    fn from(window: Window) -> Self {
+        Self {
+            after: window.after_ms,
+            before: window.before_ms,
+        }
+    }
 }
 
 /// What is known of an object besides its status.

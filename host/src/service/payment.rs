@@ -359,12 +359,8 @@ impl Kind for Payment {
         if !adapter.can(Capability::PaymentLookup) {
             return None;
         }
-        let window = wit::Window {
-            after: window.after_ms,
-            before: window.before_ms,
-        };
         let request = to_wit(ids, object);
-        let report = adapter.payment_find(context, &request, window).await;
+        let report = adapter.payment_find(context, &request, window.into()).await;
         Some(report.map(|found| found.into_iter().map(from_wit).collect()))
     }
 

@@ -272,12 +272,10 @@ impl Kind for PaymentLink {
         if !adapter.can(Capability::PaymentLinkLookup) {
             return None;
         }
-        let window = shared::Window {
-            after: window.after_ms,
-            before: window.before_ms,
-        };
         let request = to_wit(ids, object);
-        let report = adapter.payment_link_find(context, &request, window).await;
+        let report = adapter
+            .payment_link_find(context, &request, window.into())
+            .await;
         Some(report.map(|found| found.into_iter().map(from_wit).collect()))
     }
 

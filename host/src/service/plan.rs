@@ -205,12 +205,8 @@ impl Kind for Plan {
         if !adapter.can(Capability::PlanLookup) {
             return None;
         }
-        let window = shared::Window {
-            after: window.after_ms,
-            before: window.before_ms,
-        };
         let request = to_wit(ids, object);
-        let report = adapter.plan_find(context, &request, window).await;
+        let report = adapter.plan_find(context, &request, window.into()).await;
         Some(report.map(|found| found.into_iter().map(from_wit).collect()))
     }
 

@@ -440,12 +440,10 @@ impl Kind for Subscription {
         if !adapter.can(Capability::SubscriptionLookup) {
             return None;
         }
-        let window = shared::Window {
-            after: window.after_ms,
-            before: window.before_ms,
-        };
         let request = to_wit(ids, object);
-        let report = adapter.subscription_find(context, &request, window).await;
+        let report = adapter
+            .subscription_find(context, &request, window.into())
+            .await;
         Some(report.map(|found| found.into_iter().map(from_wit).collect()))
     }
 
