@@ -4,12 +4,14 @@ use onerouter_tests::harness::Reply;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::rig::{Shop, digits, path_of, with_each_provider};
+use crate::rig::{Shop, digits, path_of, provider_id, with_each_provider};
 
 with_each_provider!(
     a_payment_is_paid,
     both_names_of_the_paths_are_one,
     a_hundred_readers_at_once_make_one_capture,
+    a_hundred_readers_of_a_link_make_one_capture,
+    a_hundred_readers_make_one_reservation,
     the_background_finds_what_was_agreed_to,
     a_buyer_who_declines_may_try_again,
     a_capture_that_the_provider_refuses_is_the_payments_failure,
@@ -85,19 +87,54 @@ async fn both_names_of_the_paths_are_one(shop: Shop) {
 async fn a_hundred_readers_at_once_make_one_capture(shop: Shop) {
     let created = shop.approved(shop.payment()).await;
     let path = path_of(&created);
-    shop.host.clock.advance(chrono::TimeDelta::seconds(3));
-    let mut readers = JoinSet::new();
-    for _ in 0..100 {
-        let (caller, path) = (shop.caller.clone(), path.clone());
-        readers.spawn(async move { caller.get(&path).await });
-    }
-    while let Some(read) = readers.join_next().await {
-        assert_eq!(read.unwrap().status, 200);
-    }
+    read_at_once(&shop, &path).await;
     let paid = shop.read(&path).await;
     assert_eq!(paid.text("status"), "succeeded", "{paid:?}");
     assert_eq!(shop.effects(shop.provider.capture).await.len(), 1);
     assert_eq!(shop.requests("POST", "/capture").await.len(), 1);
+}
+
+/// A hundred times at once, and by the background as well.
+async fn read_at_once(shop: &Shop, path: &str) {
+    shop.host.clock.advance(chrono::TimeDelta::seconds(15));
+    let mut readers = JoinSet::new();
+    for _ in 0..100 {
+        let (caller, path) = (shop.caller.clone(), path.to_owned());
+        readers.spawn(async move { caller.get(&path).await.status });
+    }
+    shop.host.sweep().await;
+    while let Some(status) = readers.join_next().await {
+        assert_eq!(status.unwrap(), 200);
+    }
+}
+
+async fn a_hundred_readers_of_a_link_make_one_capture(shop: Shop) {
+    let body = json!({"amount": 25, "currency": shop.provider.currency, "description": "Chairs",
+        "provider": shop.provider.name});
+    let made = shop.create("/v1/payment-links", body).await;
+    shop.approve(&provider_id(&made)).await;
+    let path = path_of(&made);
+    read_at_once(&shop, &path).await;
+    let paid = shop.read(&path).await;
+    assert_eq!(paid.text("status"), "paid", "{paid:?}");
+    assert_eq!(shop.effects(shop.provider.capture).await.len(), 1);
+    // Razorpay takes the money of a link by itself.
+    let asked = shop.requests("POST", "/capture").await.len();
+    assert_eq!(asked, usize::from(shop.provider.name == "paypal"));
+}
+
+async fn a_hundred_readers_make_one_reservation(shop: Shop) {
+    let mut body = shop.payment();
+    body["capture"] = json!("manual");
+    let created = shop.approved(body).await;
+    let path = path_of(&created);
+    read_at_once(&shop, &path).await;
+    let reserved = shop.read(&path).await;
+    assert_eq!(reserved.text("status"), "authorized", "{reserved:?}");
+    // Razorpay reserves it by itself.
+    let asked = shop.requests("POST", "/authorize").await.len();
+    assert_eq!(asked, usize::from(shop.provider.name == "paypal"));
+    assert!(shop.requests("POST", "/capture").await.is_empty());
 }
 
 async fn the_background_finds_what_was_agreed_to(shop: Shop) {
