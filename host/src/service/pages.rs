@@ -139,7 +139,9 @@ impl Checkouts {
             Found::Link(link) => {
                 let link = self.links.opened(tenant, *link).await;
                 match &link.facts.short_url {
-                    Some(url) if !link.status.is_terminal() => Page::Elsewhere(url.clone()),
+                    Some(url) if !link.status.is_terminal() && !is_on_its_way(&link) => {
+                        Page::Elsewhere(url.clone())
+                    }
                     Some(_) | None => Page::Over(over_link(&link)),
                 }
             }
@@ -164,7 +166,8 @@ impl Checkouts {
                 onward(url, "payment_id", payment.id, over(&payment))
             }
             Found::Link(link) => {
-                let link = self.links.refreshed(tenant, *link).await;
+                let link = self.links.opened(tenant, *link).await;
+                let link = self.links.refreshed(tenant, link).await;
                 let url = link.request.callback_url.as_deref();
                 onward(url, "payment_link_id", link.id, over_link(&link))
             }
@@ -254,10 +257,17 @@ fn over(payment: &Object<Payment>) -> Over {
     }
 }
 
+/// The money was taken and has not arrived: nobody is to pay again.
+fn is_on_its_way(link: &Object<PaymentLink>) -> bool {
+    use onerouter_domain::payment::PaymentLinkStatus;
+    link.status == PaymentLinkStatus::Created && link.facts.payment_ref.is_some()
+}
+
 fn over_link(link: &Object<PaymentLink>) -> Over {
     use onerouter_domain::payment::PaymentLinkStatus;
     match link.status {
         PaymentLinkStatus::Paid => Over::Paid,
+        PaymentLinkStatus::Created if is_on_its_way(link) => Over::Pending,
         PaymentLinkStatus::Unknown | PaymentLinkStatus::PartiallyPaid => Over::Pending,
         PaymentLinkStatus::Created
         | PaymentLinkStatus::Failed

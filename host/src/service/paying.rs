@@ -132,6 +132,15 @@ pub(crate) fn is_word_on_the_first(code: &str) -> bool {
     )
 }
 
+/// Whether a refusal is about the buyer's means of payment: who asks again before the buyer has chosen
+/// others takes the money a second time from somebody who has paid elsewhere meanwhile.
+pub(crate) fn is_for_the_buyer(refusal: &Failure) -> bool {
+    matches!(
+        refusal.code.as_str(),
+        "instrument_declined" | "action_required"
+    )
+}
+
 pub(crate) fn to_money(money: Money) -> wit::Money {
     wit::Money {
         minor_units: money.minor_units().unsigned_abs(),

@@ -26,7 +26,7 @@ use crate::store::ObjectKind;
 use crate::store::{StoreError, TenantTx};
 
 /// Nobody asks for an unpaid payment any more this long after its page was made or opened.
-const WATCHED_FOR: TimeDelta = TimeDelta::days(3);
+const WATCHED_FOR: TimeDelta = TimeDelta::days(30);
 /// No provider holds money for longer without having taken it.
 const RESERVED_FOR: TimeDelta = TimeDelta::days(35);
 /// A payment that failed may still be authorized, for the most part soon.
@@ -135,6 +135,9 @@ pub struct PaymentFacts {
     /// When the buyer last opened the page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub opened_at: Option<DateTime<Utc>>,
+    /// The buyer's means of payment were refused: nothing is taken before the buyer has come back.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub waits_for_buyer: bool,
     /// What the adapter wants to be told again.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub state: State,
@@ -442,23 +445,31 @@ impl Kind for Payment {
 
     fn came_to_nothing(object: &Object<Self>, action: &PaymentAction) -> bool {
         match action {
-            PaymentAction::Authorize | PaymentAction::Capture(_) => matches!(
+            PaymentAction::Authorize => matches!(
                 object.status,
                 PaymentStatus::Created | PaymentStatus::RequiresAction
+            ),
+            PaymentAction::Capture(_) => matches!(
+                object.status,
+                PaymentStatus::Created | PaymentStatus::RequiresAction | PaymentStatus::Authorized
             ),
             PaymentAction::Cancel => false,
         }
     }
 
     fn acted(object: &mut Object<Self>, _action: &PaymentAction, is_done: bool) {
-        if !is_done && object.facts.refusal.is_none() {
+        let facts = &mut object.facts;
+        if !is_done && facts.refusal.is_none() {
             // Else the next read would forget it.
-            object.facts.refusal = object.facts.failure.take();
+            facts.refusal = facts.failure.take();
         }
+        let refusal = facts.refusal.as_ref().filter(|_| !is_done);
+        facts.waits_for_buyer = refusal.is_some_and(paying::is_for_the_buyer);
     }
 
     fn due(object: &Object<Self>) -> Option<PaymentAction> {
-        if object.status.is_terminal() || object.status == PaymentStatus::Unknown {
+        let is_settled = object.status.is_terminal() || object.status == PaymentStatus::Unknown;
+        if is_settled || object.facts.waits_for_buyer {
             return None;
         }
         match (object.facts.due?, object.request.capture) {
@@ -469,7 +480,8 @@ impl Kind for Payment {
     }
 
     fn open_page(object: &mut Object<Self>, now: DateTime<Utc>) -> bool {
-        pages::note_opened(&mut object.facts.opened_at, object.created_at, now)
+        let was_waiting = std::mem::take(&mut object.facts.waits_for_buyer);
+        pages::note_opened(&mut object.facts.opened_at, object.created_at, now) || was_waiting
     }
 
     fn watch_again(object: &Object<Self>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
@@ -556,6 +568,7 @@ pub(super) fn from_wit(payment: wit::Payment) -> Reported<Payment> {
             failure: payment.failure.map(kind::failure),
             refusal: None,
             opened_at: None,
+            waits_for_buyer: false,
             state: payment.state,
             provider_data: payment.raw,
         },

@@ -81,6 +81,9 @@ pub struct PaymentLinkFacts {
     /// When the buyer last opened the link over the gateway's page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub opened_at: Option<DateTime<Utc>>,
+    /// The buyer's means of payment were refused: nothing is taken before the buyer has come back.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub waits_for_buyer: bool,
     /// What the adapter wants to be told again.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub state: State,
@@ -332,19 +335,24 @@ impl Kind for PaymentLink {
     }
 
     fn acted(object: &mut Object<Self>, _action: &PaymentLinkAction, is_done: bool) {
-        if !is_done && object.facts.refusal.is_none() {
+        let facts = &mut object.facts;
+        if !is_done && facts.refusal.is_none() {
             // Else the next read would forget it.
-            object.facts.refusal = object.facts.failure.take();
+            facts.refusal = facts.failure.take();
         }
+        let refusal = facts.refusal.as_ref().filter(|_| !is_done);
+        facts.waits_for_buyer = refusal.is_some_and(paying::is_for_the_buyer);
     }
 
     fn due(object: &Object<Self>) -> Option<PaymentLinkAction> {
         let is_open = !object.status.is_terminal() && object.status != PaymentLinkStatus::Unknown;
-        (is_open && object.facts.is_capture_due).then_some(PaymentLinkAction::Capture)
+        let is_due = object.facts.is_capture_due && !object.facts.waits_for_buyer;
+        (is_open && is_due).then_some(PaymentLinkAction::Capture)
     }
 
     fn open_page(object: &mut Object<Self>, now: DateTime<Utc>) -> bool {
-        pages::note_opened(&mut object.facts.opened_at, object.created_at, now)
+        let was_waiting = std::mem::take(&mut object.facts.waits_for_buyer);
+        pages::note_opened(&mut object.facts.opened_at, object.created_at, now) || was_waiting
     }
 
     fn watch_again(object: &Object<Self>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
@@ -400,6 +408,7 @@ fn from_wit(link: wit::PaymentLink) -> Reported<PaymentLink> {
             failure: link.failure.map(kind::failure),
             refusal: None,
             opened_at: None,
+            waits_for_buyer: false,
             state: link.state,
             provider_data: link.raw,
         },

@@ -391,6 +391,18 @@ impl Kind for Subscription {
         status.follow(reported.status)
     }
 
+    fn when_gone(object: &Object<Self>, now: DateTime<Utc>) -> Option<Reported<Self>> {
+        let is_waiting = object.status == SubscriptionStatus::Created;
+        if !is_waiting || !pages::is_old(object.created_at, now) {
+            return None;
+        }
+        Some(Reported {
+            provider_ref: object.provider_ref.clone()?,
+            status: SubscriptionStatus::Expired,
+            facts: SubscriptionFacts::default(),
+        })
+    }
+
     fn connection(request: &SubscriptionRequest) -> Option<ConnectionId> {
         request.connection_id
     }

@@ -8,7 +8,7 @@ use onerouter_plugin::context;
 use onerouter_plugin::failure::{self, failure, field_error};
 use onerouter_plugin::http::Answer;
 use onerouter_plugin::json::Writer;
-use onerouter_plugin::payments::Customer;
+use onerouter_plugin::payments::{Customer, Reference};
 use onerouter_plugin::time;
 
 use crate::bindings::exports::onerouter::payments::subscriptions::{CreateRequest, Subscription};
@@ -42,8 +42,8 @@ pub(crate) fn create(request: &CreateRequest) -> Result<Subscription, CallError>
 ///
 /// The buyer has to agree, and PayPal then charges by the new plan from the next cycle on, whenever the
 /// change was asked for: it settles no differences. Looks first: the answer says nothing about the
-/// subscription itself.
-pub(crate) fn change_plan(id: &str, plan: &str) -> Result<Subscription, CallError> {
+/// subscription itself, and an end that was agreed on does not outlive the change unless it is named again.
+pub(crate) fn change_plan(id: &str, plan: &Reference) -> Result<Subscription, CallError> {
     let seen = subscription::look(id)?;
     match seen.status {
         SubscriptionStatus::Active | SubscriptionStatus::Suspended => {}
@@ -57,18 +57,47 @@ pub(crate) fn change_plan(id: &str, plan: &str) -> Result<Subscription, CallErro
             )));
         }
     }
-    let mut body = Writer::new();
-    body.text("plan_id", plan);
-    let answer = api::write(
-        subscription::resource(id).segment("revise"),
-        None,
-        body.finish(),
-    )?;
+    let end = match seen.remaining {
+        // At PayPal this would be no end at all.
+        Some(0) => {
+            return Err(CallError::InvalidState(failure(
+                "invalid_state",
+                "No charge is left to come.",
+            )));
+        }
+        Some(remaining) => Some((plan::regular_sequence(plan)?, remaining)),
+        None => None,
+    };
+    let body = change(&plan.provider_id, seen.quantity.as_deref(), end.as_ref());
+    let answer = api::write(subscription::resource(id).segment("revise"), None, body)?;
     if !answer.is_success() {
         return Err(refusal::after_change(&answer));
     }
     revised(seen.subscription, &answer)
         .ok_or_else(|| failure::unreadable_after_write(answer.status))
+}
+
+fn change(plan: &str, quantity: Option<&str>, end: Option<&(String, u32)>) -> String {
+    let mut body = Writer::new();
+    body.text("plan_id", plan);
+    if let Some(quantity) = quantity.filter(|quantity| *quantity != "1") {
+        body.text("quantity", quantity);
+    }
+    if let Some((sequence, count)) = end {
+        ends_after(&mut body, sequence, *count);
+    }
+    body.finish()
+}
+
+/// The cycle of this number is charged so often.
+fn ends_after(body: &mut Writer, sequence: &str, count: u32) {
+    body.object("plan", |plan| {
+        plan.objects("billing_cycles", [count], |cycle, count| {
+            cycle
+                .raw("sequence", sequence)
+                .raw("total_cycles", &count.to_string());
+        });
+    });
 }
 
 /// The subscription as it was, and where the buyer agrees to its change. Where nobody has to agree, the
@@ -128,13 +157,7 @@ fn body(request: &CreateRequest, sequence: Option<&str>, brand: Option<&str>) ->
         subscriber(&mut body, customer);
     }
     if let (Some(count), Some(sequence)) = (request.total_count, sequence) {
-        body.object("plan", |plan| {
-            plan.objects("billing_cycles", [count], |cycle, count| {
-                cycle
-                    .raw("sequence", sequence)
-                    .raw("total_cycles", &count.to_string());
-            });
-        });
+        ends_after(&mut body, sequence, count);
     }
     // PayPal wants both addresses, or no context at all.
     if let (Some(return_url), Some(cancel_url)) = (&request.return_url, &request.cancel_url) {
@@ -218,6 +241,15 @@ mod tests {
             metadata: Vec::new(),
             extra: Vec::new(),
         }
+    }
+
+    #[test]
+    fn a_change_keeps_the_end_that_was_agreed_on() {
+        assert_eq!(change("P-2", Some("1"), None), r#"{"plan_id":"P-2"}"#);
+        assert_eq!(
+            change("P-2", Some("3"), Some(&("1".into(), 9))),
+            r#"{"plan_id":"P-2","quantity":"3","plan":{"billing_cycles":[{"sequence":1,"total_cycles":9}]}}"#
+        );
     }
 
     #[test]

@@ -155,7 +155,7 @@ impl subscriptions::Guest for Paypal {
         _moment: Option<Moment>,
         _attempt: Attempt,
     ) -> Result<subscriptions::Subscription, CallError> {
-        agreement::change_plan(&subscription.provider_id, &plan.provider_id)
+        agreement::change_plan(&subscription.provider_id, &plan)
     }
 }
 

@@ -117,7 +117,13 @@ pub(crate) fn cancel(payment: &Reference, attempt: &Attempt) -> Result<Payment, 
 /// After what was reserved was given up. A part of it may have been taken before, elsewhere.
 fn given_up(payment: &Reference, seen: Option<Seen>) -> Payment {
     match seen {
-        Some(seen) if matches!(seen.standing, Standing::Canceled | Standing::Paid) => {
+        // A part that was taken elsewhere may have come, or be on its way.
+        Some(seen)
+            if matches!(
+                seen.standing,
+                Standing::Canceled | Standing::Paid | Standing::Processing(_)
+            ) =>
+        {
             shown::payment(seen, None)
         }
         // Not read, or not up to date: it has happened all the same.

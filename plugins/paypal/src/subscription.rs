@@ -1,6 +1,7 @@
 //! PayPal's view of a subscription, in our words, and what ends, stops or resumes one.
 
 use alloc::borrow::ToOwned as _;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use onerouter_plugin::common::{CallError, Failure};
@@ -39,6 +40,10 @@ const STATUSES: [(&str, SubscriptionStatus); 6] = [
 #[derive(Debug)]
 pub(crate) struct Seen {
     pub(crate) status: SubscriptionStatus,
+    /// Charges that are still to come, where there is an end.
+    pub(crate) remaining: Option<u32>,
+    /// How many of the plan.
+    pub(crate) quantity: Option<String>,
     pub(crate) subscription: Subscription,
 }
 
@@ -137,6 +142,8 @@ impl Seen {
         let id = movement::id(&object)?;
         Some(Self {
             status,
+            remaining: billing.remaining,
+            quantity: object.text("quantity").filter(|text| !text.is_empty()),
             subscription: Subscription {
                 plan_provider_id: object.text("plan_id").filter(|id| movement::is_id(id)),
                 checkout_url: match status {
@@ -162,6 +169,7 @@ impl Seen {
 struct Billing {
     /// Of the regular cycle: trials may be free.
     paid: Option<u32>,
+    remaining: Option<u32>,
     /// The regular cycle has an end and has reached it.
     is_complete: bool,
     has_failed_payments: bool,
@@ -191,6 +199,9 @@ impl Billing {
         Self {
             is_ahead: starts_later && paid.unwrap_or(0) == 0,
             paid,
+            remaining: total
+                .filter(|total| *total > 0)
+                .map(|total| total.saturating_sub(paid.unwrap_or(0))),
             // 0 has no end.
             is_complete: total.is_some_and(|total| total > 0) && paid >= total,
             has_failed_payments: number(&info, "failed_payments_count")
@@ -211,13 +222,17 @@ fn shown(status: SubscriptionStatus, billing: &Billing) -> (&'static str, Option
         SubscriptionStatus::ApprovalPending => ("created", None),
         // The buyer has agreed; nothing is charged yet.
         SubscriptionStatus::Approved => ("trialing", None),
-        SubscriptionStatus::Active if billing.is_ahead => ("trialing", None),
-        SubscriptionStatus::Active => ("active", None),
-        // The merchant stopped it, or PayPal did after too many payments that failed.
-        SubscriptionStatus::Suspended if billing.has_failed_payments => {
+        // PayPal tries again; the counter begins anew with a charge that succeeds.
+        SubscriptionStatus::Active if billing.has_failed_payments => {
             ("past_due", Some(payment_failed()))
         }
-        SubscriptionStatus::Suspended => ("paused", None),
+        SubscriptionStatus::Active if billing.is_ahead => ("trialing", None),
+        SubscriptionStatus::Active => ("active", None),
+        // The merchant stopped it, or PayPal did after too many payments that failed: plans made here have
+        // no such limit. Either way it goes on when it is resumed.
+        SubscriptionStatus::Suspended => {
+            ("paused", billing.has_failed_payments.then(payment_failed))
+        }
         SubscriptionStatus::Cancelled => ("canceled", None),
         SubscriptionStatus::Expired if billing.is_complete => ("completed", None),
         SubscriptionStatus::Expired => ("expired", None),
@@ -233,7 +248,6 @@ fn payment_failed() -> Failure {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use alloc::string::String;
 
     use super::*;
     use crate::api::tests::answer;
@@ -276,9 +290,9 @@ pub(crate) mod tests {
             ("APPROVAL_PENDING", "null".to_owned(), "created"),
             ("APPROVED", "null".to_owned(), "trialing"),
             ("ACTIVE", billing(1, 0, 0), "active"),
-            ("ACTIVE", billing(1, 0, 1), "active"),
+            ("ACTIVE", billing(1, 0, 1), "past_due"),
             ("SUSPENDED", billing(1, 0, 0), "paused"),
-            ("SUSPENDED", billing(1, 0, 2), "past_due"),
+            ("SUSPENDED", billing(1, 0, 2), "paused"),
             ("SUSPENDED", "null".to_owned(), "paused"),
             ("CANCELLED", billing(1, 0, 0), "canceled"),
             ("EXPIRED", billing(12, 12, 0), "completed"),
@@ -288,7 +302,9 @@ pub(crate) mod tests {
         ] {
             let subscription = read(theirs, &billing_info);
             assert_eq!(subscription.status, ours, "{theirs} {billing_info}");
-            assert_eq!(subscription.failure.is_some(), ours == "past_due");
+            let has_failed = billing_info.contains(r#""failed_payments_count":1"#)
+                || billing_info.contains(r#""failed_payments_count":2"#);
+            assert_eq!(subscription.failure.is_some(), has_failed, "{theirs}");
             assert_eq!(subscription.checkout_url.is_some(), ours == "created");
         }
         assert!(Seen::of(&answer(200, &body("TELEPORTED", "null"))).is_none());
@@ -307,6 +323,17 @@ pub(crate) mod tests {
             r#"{"cycle_executions":7,"next_billing_time":"soon"}"#,
         );
         assert_eq!((odd.paid_count, odd.current_period_end), (None, None));
+    }
+
+    #[test]
+    fn what_is_still_to_come_is_known_where_there_is_an_end() {
+        let remaining = |completed, total| {
+            let seen = Seen::of(&answer(200, &body("ACTIVE", &billing(completed, total, 0))));
+            seen.unwrap().remaining
+        };
+        assert_eq!(remaining(3, 12), Some(9));
+        assert_eq!(remaining(0, 12), Some(12));
+        assert_eq!(remaining(3, 0), None);
     }
 
     #[test]

@@ -150,9 +150,15 @@ impl Seen {
             let last = failed.max_by_key(|attempt| attempt.created_at);
             last.and_then(|attempt| attempt.failure.clone())
         };
-        // Not the one that Razorpay gave back.
-        let kept = captured().find(|attempt| attempt.refunded < attempt.amount);
+        // Not the one that Razorpay gave back, or will: the later one.
+        let kept = captured().filter(|attempt| attempt.refunded < attempt.amount);
+        let kept = kept.min_by_key(|attempt| attempt.created_at);
         let paid = kept.cloned().or_else(|| first(Status::Captured));
+        // A buyer who tries again waits for an end of that.
+        let returned = first(Status::Returned).filter(|returned| {
+            let newest = attempts.iter().max_by_key(|attempt| attempt.created_at);
+            newest.is_none_or(|newest| newest.created_at <= returned.created_at)
+        });
         // What a buyer pays a second time comes back from Razorpay: neither the one nor the other counts.
         // Nor does a fee that the buyer paid on top.
         let whole = order.amount.map_or(taken, |whole| whole.minor_units);
@@ -160,7 +166,7 @@ impl Seen {
         let excess = taken.saturating_sub(whole).min(others);
         let captured = taken.saturating_sub(excess).min(whole);
         let refunded = sum(|attempt| attempt.refunded)?.saturating_sub(excess);
-        let standing = match (paid, first(Status::Authorized), first(Status::Returned)) {
+        let standing = match (paid, first(Status::Authorized), returned) {
             (Some(attempt), ..) => Standing::Paid(attempt),
             (None, Some(attempt), _) => Standing::Authorized(attempt),
             (None, None, Some(attempt)) => Standing::Returned(attempt.failure),

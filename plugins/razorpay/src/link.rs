@@ -146,7 +146,9 @@ fn read(link: &Object<'_>, raw: Option<String>) -> Option<PaymentLink> {
         provider_payment_id: payments
             .iter()
             .rev()
-            .find_map(|payment| api::id_in(payment, "payment_id")),
+            .find_map(|payment| api::id_in(payment, "payment_id"))
+            // Else it is one that came to nothing.
+            .filter(|_| status != "created"),
         status: status.to_owned(),
         amount: Some(money::read(link)?),
         amount_paid: api::count(link, "amount_paid").unwrap_or(0),

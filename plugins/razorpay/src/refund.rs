@@ -4,7 +4,7 @@ use alloc::borrow::ToOwned as _;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
-use onerouter_plugin::common::{CallError, FieldError};
+use onerouter_plugin::common::{CallError, Failure, FieldError};
 use onerouter_plugin::failure::{self, failure};
 use onerouter_plugin::http::Answer;
 use onerouter_plugin::json::{Object, Writer};
@@ -137,8 +137,11 @@ fn read(refund: &Object<'_>, raw: Option<String>) -> Option<Refund> {
         status: status.to_owned(),
         amount: Some(money::read(refund)?),
         cost: None,
-        failure: (status == "failed")
-            .then(|| failure("refund_not_allowed", "The bank did not take the refund.")),
+        failure: (status == "failed").then(|| Failure {
+            // At normal speed it may still go.
+            retryable: refund.text("speed_requested").as_deref() == Some("optimum"),
+            ..failure("refund_not_allowed", "The bank did not take the refund.")
+        }),
         raw,
         extra: speed
             .map(|speed| ("speed_processed".to_owned(), speed))

@@ -110,8 +110,12 @@ pub(crate) fn meaning(answer: &Answer) -> Meaning {
     let said = Said::by(answer);
     let words = said.row().map(|row| row.code);
     match words.filter(|_| answer.status == 400) {
+        // The second is what is documented of a payment that was captured already.
         Some(
-            "already been captured" | "reference id already attempted" | "duplicate receipt found",
+            "already been captured"
+            | "order is already paid"
+            | "reference id already attempted"
+            | "duplicate receipt found",
         ) => Meaning::Done,
         Some(
             "fully refunded already"
@@ -482,6 +486,8 @@ mod tests {
         assert_eq!(of(400, "The id provided does not exist"), Meaning::Refused);
         let receipt = "Duplicate receipt found for this refund request.";
         assert_eq!(of(400, receipt), Meaning::Done);
+        let paid = "Your payment has been declined as the order is already paid. Please initiate the payment with a new order.";
+        assert_eq!(of(400, paid), Meaning::Done);
         for no_room in [
             "The payment has been fully refunded already",
             "The refund amount provided is greater than amount captured",

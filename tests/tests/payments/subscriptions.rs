@@ -96,6 +96,12 @@ async fn a_subscription_lives_through_all_it_can(shop: Shop) {
                 changed.text("checkout_url").starts_with("http"),
                 "{changed:?}"
             );
+            // As many charges are left as there were.
+            let sent = shop.requests("POST", "/revise").await;
+            let sent: Value = serde_json::from_str(sent[0]["body"].as_str().unwrap()).unwrap();
+            let cycle = &sent["plan"]["billing_cycles"][0];
+            let left = 12 - subscription.json["paid_count"].as_u64().unwrap();
+            assert_eq!(cycle["total_cycles"], left, "{sent}");
             shop.approve(&provider_id(&subscription)).await;
             shop.read(&path).await
         }
@@ -268,10 +274,8 @@ async fn a_charge_that_fails_shows(shop: Shop) {
     let path = path_of(&subscription);
     shop.bill(&subscription, "fail").await;
     let late = shop.read(&path).await;
-    assert!(
-        ["past_due", "active"].contains(&late.text("status")),
-        "{late:?}"
-    );
+    assert_eq!(late.text("status"), "past_due", "{late:?}");
+    assert_eq!(late.json["failure"]["code"], "instrument_declined");
     shop.bill(&subscription, "succeed").await;
     let back = shop.read(&path).await;
     assert_eq!(back.text("status"), "active", "{back:?}");
@@ -301,6 +305,14 @@ async fn a_trial_puts_the_first_charge_off(shop: Shop) {
     shop.approve(&provider_id(&subscription)).await;
     let trial = shop.read(&path_of(&subscription)).await;
     assert_eq!(trial.text("status"), "trialing", "{trial:?}");
+    if shop.provider.name == "razorpay" {
+        // It would end for good; and what is put off would come after the first charge.
+        for moment in ["now", "cycle_end"] {
+            let pause = format!("{}/pause", path_of(&subscription));
+            let paused = shop.caller.post(&pause, json!({"pause_at": moment})).await;
+            assert_eq!((paused.status, paused.code()), (409, "invalid_state"));
+        }
+    }
     let canceled = shop
         .act(&format!("{}/cancel", path_of(&subscription)), json!({}))
         .await;

@@ -230,6 +230,7 @@ impl Objects<Payment> {
         payment: Object<Payment>,
         response: Vec<(String, String)>,
     ) -> Object<Payment> {
+        let payment = self.opened(tenant, payment).await;
         if response.is_empty() {
             return self.refreshed(tenant, payment).await;
         }

@@ -291,6 +291,12 @@ impl<K: Kind> Objects<K> {
         object: &Object<K>,
         reported: Reported<K>,
     ) -> Result<Option<Object<K>>, StoreError> {
+        if let Some(known) = &object.provider_ref
+            && *known != reported.provider_ref
+        {
+            tracing::error!(object.id = %object.id, "the adapter has answered about another object");
+            return Ok(None);
+        }
         let now = self.parts.clock.now();
         let version = object.version;
         let mut tx = self.parts.store.begin(tenant).await?;
