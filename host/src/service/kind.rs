@@ -71,6 +71,10 @@ pub trait Facts:
             self.set_failure(refusal);
         }
     }
+
+    /// The last action came to nothing: why it failed is kept as its refusal, which the next read
+    /// does not take back.
+    fn hold_failure(&mut self) {}
 }
 
 /// What a report counts for.

@@ -119,13 +119,18 @@ pub(crate) fn as_failure(refusal: &Refusal, said: Option<common::Failure>) -> Fa
     }
 }
 
+pub(crate) const ACCEPTED: &str = "accepted";
+pub(crate) const DECLINED: &str = "declined";
+pub(crate) const NOT_SENT: &str = "not_sent";
+pub(crate) const UNKNOWN: &str = "unknown";
+
 /// The name of an outcome, for rows and metrics.
 pub(crate) const fn name<T>(outcome: &Outcome<T>) -> &'static str {
     match outcome {
-        Outcome::Accepted(_) => "accepted",
-        Outcome::Declined(_) => "declined",
-        Outcome::NotSent(_) => "not_sent",
-        Outcome::Unknown(_) => "unknown",
+        Outcome::Accepted(_) => ACCEPTED,
+        Outcome::Declined(_) => DECLINED,
+        Outcome::NotSent(_) => NOT_SENT,
+        Outcome::Unknown(_) => UNKNOWN,
     }
 }
 

@@ -118,7 +118,13 @@ impl Facts for PaymentLinkFacts {
     }
 
     fn set_refusal(&mut self, refusal: Option<Failure>) {
+        self.waits_for_buyer = refusal.as_ref().is_some_and(paying::is_for_the_buyer);
         self.refusal = refusal;
+    }
+
+    fn hold_failure(&mut self) {
+        let failure = self.failure.take();
+        self.set_refusal(failure);
     }
 }
 
@@ -332,16 +338,6 @@ impl Kind for PaymentLink {
     fn came_to_nothing(object: &Object<Self>, action: &PaymentLinkAction) -> bool {
         let is_unpaid = object.status == PaymentLinkStatus::Created;
         *action == PaymentLinkAction::Capture && is_unpaid && object.facts.failure.is_some()
-    }
-
-    fn acted(object: &mut Object<Self>, _action: &PaymentLinkAction, is_done: bool) {
-        let facts = &mut object.facts;
-        if !is_done && facts.refusal.is_none() {
-            // Else the next read would forget it.
-            facts.refusal = facts.failure.take();
-        }
-        let refusal = facts.refusal.as_ref().filter(|_| !is_done);
-        facts.waits_for_buyer = refusal.is_some_and(paying::is_for_the_buyer);
     }
 
     fn due(object: &Object<Self>) -> Option<PaymentLinkAction> {

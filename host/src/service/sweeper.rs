@@ -2,6 +2,7 @@
 //! it; the work is leased in the database.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -341,12 +342,8 @@ impl<'a> Hands<'a> {
 
     /// A piece is done: what waited for that begins.
     async fn ended(&mut self, place: &Place) {
-        if let Some(count) = self.of_provider.get_mut(&place.provider) {
-            *count = count.saturating_sub(1);
-        }
-        if let Some(count) = self.of_connection.get_mut(&place.connection) {
-            *count = count.saturating_sub(1);
-        }
+        count_down(&mut self.of_provider, &place.provider);
+        count_down(&mut self.of_connection, &place.connection);
         self.begin_waiting().await;
     }
 
@@ -364,6 +361,16 @@ impl<'a> Hands<'a> {
             } else if let Err(error) = self.take(&work, leased_at).await {
                 tracing::warn!(%error, object = %work.object_id, "cannot begin due work");
             }
+        }
+    }
+}
+
+/// One less of these; what has none is forgotten, for connections come and go.
+fn count_down<K: Eq + Hash>(counts: &mut HashMap<K, usize>, of: &K) {
+    if let Some(count) = counts.get_mut(of) {
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            counts.remove(of);
         }
     }
 }

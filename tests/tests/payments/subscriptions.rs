@@ -13,6 +13,8 @@ with_each_provider!(
     a_subscription_ends_with_its_cycle,
     an_end_that_is_asked_for_outlives_a_pause,
     an_end_is_of_the_cycle_that_runs_now,
+    an_end_that_is_asked_for_in_the_last_hour_comes,
+    a_pause_waits_for_the_end_of_the_cycle,
     a_change_of_plan_whose_answer_was_lost_is_told,
     a_late_repetition_gets_its_answer,
     a_charge_that_fails_shows,
@@ -205,6 +207,37 @@ async fn an_end_is_of_the_cycle_that_runs_now(shop: Shop) {
     shop.background(TimeDelta::minutes(40)).await;
     let ended = shop.read(&path).await;
     assert_eq!(ended.text("status"), "canceled", "{ended:?}");
+}
+
+/// The moment at which it would be done has passed already.
+async fn an_end_that_is_asked_for_in_the_last_hour_comes(shop: Shop) {
+    let subscription = active(&shop).await;
+    let path = path_of(&subscription);
+    let left = end_of(&subscription) - shop.host.clock.now();
+    advance(&shop.host, left - TimeDelta::minutes(30));
+    let at_end = json!({"cancel_at_cycle_end": true});
+    let asked = shop.act(&format!("{path}/cancel"), at_end).await;
+    assert_eq!(asked.text("status"), "active", "{asked:?}");
+    shop.background(TimeDelta::minutes(5)).await;
+    shop.background(TimeDelta::minutes(30)).await;
+    let ended = shop.read(&path).await;
+    assert_eq!(ended.text("status"), "canceled", "{ended:?}");
+    assert_eq!(ended.json["paid_count"], asked.json["paid_count"]);
+}
+
+async fn a_pause_waits_for_the_end_of_the_cycle(shop: Shop) {
+    let subscription = active(&shop).await;
+    let path = path_of(&subscription);
+    let left = end_of(&subscription) - shop.host.clock.now();
+    let at_end = json!({"pause_at": "cycle_end"});
+    let asked = shop.act(&format!("{path}/pause"), at_end).await;
+    assert_eq!(asked.text("status"), "active", "{asked:?}");
+    shop.background(left - TimeDelta::hours(2)).await;
+    assert_eq!(shop.stored(&path).await.text("status"), "active");
+    shop.background(TimeDelta::minutes(90)).await;
+    let paused = shop.stored(&path).await;
+    assert_eq!(paused.text("status"), "paused", "{paused:?}");
+    assert_eq!(paused.json["paid_count"], asked.json["paid_count"]);
 }
 
 async fn a_change_of_plan_whose_answer_was_lost_is_told(shop: Shop) {

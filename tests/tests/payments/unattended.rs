@@ -14,6 +14,7 @@ with_each_provider!(
     a_refused_capture_stays_visible_and_is_tried_again_later,
     what_nobody_takes_in_time_is_seen_to_expire,
     a_buyers_page_is_watched_from_when_it_is_opened,
+    a_cancel_that_is_refused_does_not_keep_the_money_from_being_taken,
 );
 
 scenarios!(
@@ -75,6 +76,25 @@ async fn a_refused_capture_stays_visible_and_is_tried_again_later(shop: Shop) {
     assert_eq!(paid.text("status"), "succeeded", "{paid:?}");
     assert!(paid.json["failure"].is_null(), "{paid:?}");
     assert_eq!(shop.effects(shop.provider.capture).await.len(), 1);
+}
+
+async fn a_cancel_that_is_refused_does_not_keep_the_money_from_being_taken(shop: Shop) {
+    let created = shop.create("/v1/payments", shop.payment()).await;
+    let (order, path) = (created.text("provider_order_id"), path_of(&created));
+    shop.buyer(order, json!({"action": "decline"})).await;
+    shop.read(&path).await;
+    let canceled = shop.caller.post(&format!("{path}/cancel"), json!({})).await;
+    assert_eq!(
+        (canceled.status, canceled.code()),
+        (422, "unsupported_by_provider"),
+        "{canceled:?}"
+    );
+    // The buyer tries again, and nobody comes back.
+    shop.approve(order).await;
+    shop.background(TimeDelta::seconds(15)).await;
+    let paid = shop.stored(&path).await;
+    assert_eq!(paid.text("status"), "succeeded", "{paid:?}");
+    assert!(paid.json["failure"].is_null(), "{paid:?}");
 }
 
 /// The buyer agreed with means that turn out to be worth nothing, and later chooses others.

@@ -36,13 +36,14 @@ const AGAIN_AFTER_MAX: TimeDelta = TimeDelta::hours(6);
 
 /// Who asks for an action, and by what the request is known.
 #[derive(Debug, Clone)]
-struct Asked {
+pub(super) struct Asked {
     origin: Origin,
     intent: Intent,
 }
 
 /// What is to be done with an object.
-enum Wanted<K: Kind> {
+#[derive(Debug)]
+pub(super) enum Wanted<K: Kind> {
     /// What a caller asks for.
     Asked(Asked, K::Action),
     /// What its provider waits for.
@@ -69,15 +70,6 @@ impl<K: Kind> Wanted<K> {
                 .map(|(action, _)| action),
         }
     }
-}
-
-/// What an object asks for by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Unasked {
-    /// What its provider waits for.
-    Due,
-    /// What was put off until now.
-    Postponed,
 }
 
 /// For whom and on what.
@@ -147,12 +139,13 @@ impl<K: Kind> Objects<K> {
         .await
     }
 
-    /// Does what an object's own state asks for. The object as it is then; none when nothing was done.
+    /// Does what an object's own state asks for, with nobody to answer to. The object as it is then;
+    /// none when nothing was done.
     pub(super) async fn act_unasked(
         &self,
         tenant: TenantId,
         object: &Object<K>,
-        what: Unasked,
+        wanted: Wanted<K>,
     ) -> Option<Object<K>> {
         let place = Place {
             tenant,
@@ -160,10 +153,6 @@ impl<K: Kind> Objects<K> {
             id: object.id,
         };
         let id = place.id;
-        let wanted = match what {
-            Unasked::Due => Wanted::Due,
-            Unasked::Postponed => Wanted::Postponed,
-        };
         match self.claim_act(place, wanted).await {
             Ok(Claimed::Mine(claim, chosen)) => {
                 let name = claim.action.name();
@@ -176,7 +165,7 @@ impl<K: Kind> Objects<K> {
             Ok(Claimed::Answered(_)) => None,
             Err(refusal) => {
                 // Somebody else is at it, for the most part.
-                tracing::debug!(object.id = %id, ?what, reason = refusal.detail, "what is due is not done now");
+                tracing::debug!(object.id = %id, reason = refusal.detail, "what is due is not done now");
                 None
             }
         }
@@ -367,12 +356,19 @@ impl<K: Kind> Objects<K> {
         let before = object.status;
         let mut end = called.end;
         let refusal = match called.outcome {
+            Outcome::Accepted(reported) if reported.provider_ref != claim.provider_ref => {
+                tracing::error!(object.id = %object.id, "the adapter has answered about another object");
+                outcome::UNKNOWN.clone_into(&mut end.outcome);
+                object.status = K::unknown();
+                Some(outcome::unknown(provider, &object.id.to_string()))
+            }
             Outcome::Accepted(reported) => {
                 object.facts.set_refusal(None);
                 object.merge(reported, true);
                 let is_done = !K::came_to_nothing(&object, &action);
                 if !is_done {
-                    DECLINED.clone_into(&mut end.outcome);
+                    outcome::DECLINED.clone_into(&mut end.outcome);
+                    object.facts.hold_failure();
                 }
                 K::acted(&mut object, &action, is_done);
                 None
@@ -467,10 +463,13 @@ impl<K: Kind> Objects<K> {
 /// Which of an object's calls of this name the next one is, for the key toward the provider. One
 /// whose end is not known is repeated under its own key, until something else has come after it.
 fn step(attempts: &[AttemptRow], action: &str) -> u32 {
-    let last_done = attempts.iter().rposition(|attempt| is(attempt, ACCEPTED));
+    let last_done = attempts
+        .iter()
+        .rposition(|attempt| is(attempt, outcome::ACCEPTED));
     let closed = attempts.iter().enumerate().filter(|(place, attempt)| {
-        let is_over = is(attempt, ACCEPTED) || is(attempt, DECLINED);
-        let is_overtaken = last_done.is_some_and(|done| *place < done) && !is(attempt, "not_sent");
+        let is_over = is(attempt, outcome::ACCEPTED) || is(attempt, outcome::DECLINED);
+        let is_overtaken =
+            last_done.is_some_and(|done| *place < done) && !is(attempt, outcome::NOT_SENT);
         attempt.operation == action && (is_over || is_overtaken)
     });
     u32::try_from(closed.count().saturating_add(1)).unwrap_or(u32::MAX)
@@ -481,17 +480,13 @@ fn not_before(attempts: &[AttemptRow], action: &str) -> Option<DateTime<Utc>> {
     let mut pause = AGAIN_AFTER;
     let mut until = None;
     for attempt in attempts {
-        if attempt.operation == action && is(attempt, DECLINED) {
+        if attempt.operation == action && is(attempt, outcome::DECLINED) {
             until = Some(attempt.ended_at.unwrap_or(attempt.started_at) + pause);
             pause = pause.checked_mul(4).unwrap_or(pause).min(AGAIN_AFTER_MAX);
         }
     }
     until
 }
-
-/// As [`outcome::name`] has them.
-const ACCEPTED: &str = "accepted";
-const DECLINED: &str = "declined";
 
 fn is(attempt: &AttemptRow, outcome: &str) -> bool {
     attempt.outcome.as_deref() == Some(outcome)

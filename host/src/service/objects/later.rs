@@ -4,7 +4,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Objects;
-use super::act::Unasked;
+use super::act::Wanted;
 use super::settlement::{backoff, needs_settling};
 use crate::service::kind::Kind;
 use crate::service::object::Object;
@@ -42,10 +42,11 @@ impl<K: Kind> Objects<K> {
             return Ok(());
         }
         match Self::put_off(object) {
-            // What is late has its own pauses.
-            Some((_, at)) if at <= now => {}
-            Some((_, at)) => tx.schedule(WorkKind::Postponed, id, at).await?,
-            None => drop(tx.finish_work(WorkKind::Postponed, id).await?),
+            // Also what is late already: whoever has tried it notes the pause afterwards.
+            Some((_, at)) if !is_hopeless(at, now) => {
+                tx.schedule(WorkKind::Postponed, id, at).await?;
+            }
+            _ => drop(tx.finish_work(WorkKind::Postponed, id).await?),
         }
         Ok(())
     }
@@ -84,13 +85,13 @@ impl<K: Kind> Objects<K> {
         let done = match Self::put_off(&object) {
             Some((_, at)) if at <= now => {
                 let done =
-                    Box::pin(self.act_unasked(work.tenant_id, &object, Unasked::Postponed)).await;
+                    Box::pin(self.act_unasked(work.tenant_id, &object, Wanted::Postponed)).await;
                 let is_done = done.is_some_and(|object| Self::put_off(&object).is_none());
-                let is_hopeless = now.signed_duration_since(at) > POSTPONED_TRIED_FOR;
-                if is_hopeless && !is_done {
+                let is_given_up = !is_done && is_hopeless(at, now);
+                if is_given_up {
                     tracing::error!(object.id = %object.id, "what was put off cannot be done; giving up");
                 }
-                is_done || is_hopeless
+                is_done || is_given_up
             }
             Some((_, at)) => {
                 let mut tx = self.parts.store.begin(work.tenant_id).await?;
@@ -108,4 +109,9 @@ impl<K: Kind> Objects<K> {
         }
         tx.commit().await
     }
+}
+
+/// Whether what was to be done at `at` is not tried any more.
+fn is_hopeless(at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+    now.signed_duration_since(at) > POSTPONED_TRIED_FOR
 }

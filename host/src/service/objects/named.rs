@@ -207,6 +207,8 @@ impl Objects<Payment> {
                 let applied = self.apply(tenant, &payment, reported).await;
                 let applied = applied.map_err(Self::store_failed("cannot store a confirmation"))?;
                 let payment = applied.unwrap_or(payment);
+                // The provider's widget has shown the buyer the way to other means.
+                let payment = self.opened(tenant, payment).await;
                 return Ok(self.follow_up(tenant, payment).await);
             }
             Outcome::Declined(refusal) => outcome::declined(&connection.provider, refusal),

@@ -21,7 +21,7 @@ use onerouter_engine::{CallContext, Outcome, Refusal, RefusalKind};
 use onerouter_manifest::Manifest;
 use tokio::time::Instant;
 
-use super::act::{DONE, Unasked};
+use super::act::{DONE, Wanted};
 use super::claim::{ids_with_key, send_ids};
 use super::create::CREATED;
 use super::settle::conclude;
@@ -56,9 +56,6 @@ const TWINS_MAX: u32 = 200;
 
 /// What nobody has seen and no search finds is given up after this.
 const UNSEEN_FOR: TimeDelta = TimeDelta::minutes(30);
-
-/// As [`outcome::name`] has it.
-const NOT_SENT: &str = "not_sent";
 
 /// Whether the refusal of a repeated request is the first one's too.
 fn settles<K: Kind>(object: &Object<K>, refusal: &Refusal, now: DateTime<Utc>) -> bool {
@@ -230,7 +227,7 @@ impl<K: Kind> Objects<K> {
             return object;
         }
         // Rare beside the reads that it follows.
-        let done = Box::pin(self.act_unasked(tenant, &object, Unasked::Due));
+        let done = Box::pin(self.act_unasked(tenant, &object, Wanted::Due));
         done.await.unwrap_or(object)
     }
 
@@ -377,7 +374,7 @@ impl<K: Kind> Objects<K> {
         }) else {
             return Ok(None);
         };
-        if first.outcome.as_deref() == Some(NOT_SENT) {
+        if first.outcome.as_deref() == Some(outcome::NOT_SENT) {
             let detail =
                 "Nothing was sent: the gateway was cut off before it could try another connection.";
             return self
