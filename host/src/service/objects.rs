@@ -12,6 +12,7 @@ mod claim;
 mod create;
 mod failover;
 mod later;
+mod lost;
 mod named;
 mod read;
 mod settle;

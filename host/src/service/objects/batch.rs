@@ -20,8 +20,9 @@ use super::claim::{
 };
 use super::create::call_deadline;
 use super::failover::{count, count_up, forget_fence};
+use super::lost::key_is_open;
 use super::settle::AGAIN_AFTER;
-use super::settlement::{backoff, key_is_open, needs_settling};
+use super::settlement::{backoff, needs_settling};
 use super::{Answer, Objects, ledger_json};
 use crate::ids;
 use crate::service::caller::{Caller, Origin};
