@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
-use crate::config::{Config, MetricsBind};
+use crate::config::{Config, Deployment, MetricsBind};
 use crate::http::state::{AppState, Services};
 use crate::http::{self, Listener};
 use crate::keyfile::{self, KeyFileError};
@@ -70,6 +70,15 @@ pub enum StartError {
     /// The schema is newer than this program.
     #[error("the database was migrated by a newer version of onerouter; run that one")]
     SchemaAhead,
+    /// The service's role could pass over what keeps tenants apart.
+    #[error(
+        "the database does not keep tenants apart: {}; give DATABASE_URL a role of its own and run `onerouter migrate` as the owner of the tables (ONEROUTER_MIGRATE_DATABASE_URL)",
+        faults.join("; ")
+    )]
+    Role {
+        /// What is wrong.
+        faults: Vec<String>,
+    },
     /// The listen address.
     #[error("cannot listen on {address}")]
     Bind {
@@ -138,6 +147,7 @@ impl Gateway {
     pub async fn start(config: &Config, doubles: Doubles) -> Result<Self, StartError> {
         make_private_folder(&config.data_dir)?;
         let store = open_store(config).await?;
+        check_role(&store, config.deployment).await?;
         let masters = match &config.master_keys {
             Some(masters) => masters.clone(),
             None => MasterKeys::single(generated_master_key(&config.data_dir)?),
@@ -326,7 +336,7 @@ pub async fn open_store(config: &Config) -> Result<Store, StartError> {
     match (store.schema_state().await?, &config.migrate_database_url) {
         (SchemaState::UpToDate, _) => return Ok(store),
         (SchemaState::Ahead, _) => return Err(StartError::SchemaAhead),
-        (SchemaState::Behind { .. }, Some(owner)) => Store::migrate_with(owner).await?,
+        (SchemaState::Behind { .. }, Some(owner)) => store.migrate_as(owner).await?,
         (SchemaState::Behind { .. }, None) if config.database_url.starts_with("sqlite://") => {
             store.migrate().await?;
         }
@@ -335,6 +345,19 @@ pub async fn open_store(config: &Config) -> Result<Store, StartError> {
         }
     }
     Ok(store)
+}
+
+/// In production nothing is served past row-level security.
+async fn check_role(store: &Store, deployment: Deployment) -> Result<(), StartError> {
+    let check = store.check_role().await?;
+    let faults = check.map(|check| check.faults()).unwrap_or_default();
+    if deployment == Deployment::Production && !faults.is_empty() {
+        return Err(StartError::Role { faults });
+    }
+    for fault in faults {
+        tracing::warn!("the database does not keep tenants apart: {fault}");
+    }
+    Ok(())
 }
 
 /// Makes a folder that only its owner can read.

@@ -12,7 +12,7 @@
 //! - `claims` and `settlements`: all that is written of one message before it is sent and after, in
 //!   one statement on PostgreSQL; `groups`: those of one moment share statement and transaction.
 //! - `statement` and `backend`: how one text reaches two drivers. `connect`, `kept`,
-//!   `dead_connection`, `migration`, `error`.
+//!   `dead_connection`, `migration`, `roles`, `error`.
 //!
 //! Times that are written must have been cut by [`onerouter_domain::time::cut`], so that both give
 //! back what they were given. A connection is never held while anything else is waited for.
@@ -35,6 +35,7 @@ mod kept;
 mod migration;
 mod objects;
 mod payments;
+mod roles;
 mod routing_policies;
 mod settlements;
 mod statement;
@@ -69,6 +70,7 @@ pub use idempotency_keys::{IdempotencyRow, KeyClaim, KeyState, NewKeyClaim};
 pub use migration::SchemaState;
 pub use objects::{NewObject, ObjectFilter, ObjectKind, ObjectMove, ObjectRow, ObjectUpdate};
 pub use payments::{CheckoutPlace, RefundState, RefundSums};
+pub use roles::RoleCheck;
 pub use routing_policies::{RoutingPolicyRow, RoutingSlot};
 pub use settlements::{MessageSettlement, RequestEnd, SettledRequest};
 pub use tenant_tx::TenantTx;

@@ -5,7 +5,7 @@ use std::hash::{Hash as _, Hasher as _};
 use std::path::Path;
 use std::{env, fs, thread};
 
-use onerouter::store::{Store, StoreConfig};
+use onerouter::store::{Store, StoreConfig, StoreError};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
 use tempfile::TempDir;
@@ -14,13 +14,16 @@ use uuid::Uuid;
 
 /// Where a private PostgreSQL is, as its superuser; `cargo xtask test` starts one.
 const POSTGRES_URL: &str = "ONEROUTER_TEST_POSTGRES_URL";
+/// The role that gateways under test connect as: it owns nothing.
+pub const SERVICE_ROLE: &str = "onerouter_service";
 /// Any number that nobody else locks.
-const TEMPLATE_LOCK: i64 = 0x6f6e_6572_6f75_7465;
+const TEMPLATE_LOCK: i64 = 0x7465_7374_7465_6d70;
 
 /// A database that is gone when this is dropped.
 #[derive(Debug)]
 pub struct TestDatabase {
     url: String,
+    owner_url: String,
     _guard: Guard,
 }
 
@@ -40,15 +43,17 @@ impl TestDatabase {
     /// A migrated SQLite database in a temporary folder.
     pub async fn sqlite() -> Self {
         let database = Self::sqlite_empty();
-        Store::migrate_with(database.url()).await.unwrap();
+        database.migrate().await;
         database
     }
 
     /// An SQLite database before any migration.
     pub fn sqlite_empty() -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}/onerouter.db", folder.path().display());
         Self {
-            url: format!("sqlite://{}/onerouter.db", folder.path().display()),
+            url: url.clone(),
+            owner_url: url,
             _guard: Guard::Folder { _folder: folder },
         }
     }
@@ -62,26 +67,37 @@ impl TestDatabase {
 
     /// A PostgreSQL database before any migration, or none where no server is given.
     pub async fn postgres_empty() -> Option<Self> {
-        Some(Self::create_postgres(server()?, "template1").await)
+        let server = server()?;
+        template(&server).await;
+        Some(Self::create_postgres(server, "template1").await)
     }
 
     async fn create_postgres(server: Url, template: &str) -> Self {
         let name = format!("onerouter_test_{}", Uuid::now_v7().simple());
         let create = format!("create database {name} template {template}");
         run(&mut connect(&server).await, create).await;
-        let mut url = server.clone();
-        url.set_path(&name);
         Self {
-            url: url.into(),
+            url: place(&server, &name, Some(SERVICE_ROLE)),
+            owner_url: place(&server, &name, None),
             _guard: Guard::Postgres {
                 _database: DropOnExit { server, name },
             },
         }
     }
 
-    /// Where it is.
+    /// Where it is, as the service connects to it.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Where it is, as the one who owns it and sees everything.
+    pub fn owner_url(&self) -> &str {
+        &self.owner_url
+    }
+
+    /// Applies the migrations as the owner.
+    pub async fn migrate(&self) {
+        migrate(&self.url, &self.owner_url).await.unwrap();
     }
 
     /// A store on it, with few connections: tests run side by side on one server.
@@ -129,6 +145,16 @@ async fn template(server: &Url) -> String {
             .fetch_one(&mut connection)
             .await
             .unwrap();
+    let has_role: bool =
+        sqlx::query_scalar("select exists (select from pg_roles where rolname = $1)")
+            .bind(SERVICE_ROLE)
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+    if !has_role {
+        let create = format!("create role {SERVICE_ROLE} login");
+        run(&mut connection, create).await;
+    }
     if !exists {
         // Under another name until it is complete: this test may be killed.
         let unfinished = format!("{name}_unfinished");
@@ -138,9 +164,10 @@ async fn template(server: &Url) -> String {
         )
         .await;
         run(&mut connection, format!("create database {unfinished}")).await;
-        let mut url = server.clone();
-        url.set_path(&unfinished);
-        Store::migrate_with(url.as_str()).await.unwrap();
+        let service = place(server, &unfinished, Some(SERVICE_ROLE));
+        migrate(&service, &place(server, &unfinished, None))
+            .await
+            .unwrap();
         run(
             &mut connection,
             format!("alter database {unfinished} rename to {name}"),
@@ -151,13 +178,33 @@ async fn template(server: &Url) -> String {
     name
 }
 
+/// A database of the server's, for the service or for the superuser.
+fn place(server: &Url, name: &str, role: Option<&str>) -> String {
+    let mut url = server.clone();
+    url.set_path(name);
+    if let Some(role) = role {
+        url.set_username(role).unwrap();
+    }
+    url.into()
+}
+
+async fn migrate(service: &str, owner: &str) -> Result<(), StoreError> {
+    let store = Store::connect(&StoreConfig::new(service)).await?;
+    let migrated = store.migrate_as(owner).await;
+    store.close().await;
+    migrated
+}
+
 /// Of the migrations, so that a server that outlives a change of them is of no harm.
 fn fingerprint() -> u64 {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations/postgres");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let folder = root.join("migrations/postgres");
     let mut files: Vec<_> = fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .collect();
+    // What the service is granted.
+    files.push(root.join("host/src/store/roles.rs"));
     files.sort();
     let mut hasher = DefaultHasher::new();
     for file in files {

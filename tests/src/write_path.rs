@@ -112,6 +112,11 @@ impl Ground {
         self.database.url()
     }
 
+    /// The same, for whoever sees all rows.
+    pub fn owner_url(&self) -> &str {
+        self.database.owner_url()
+    }
+
     /// A gateway on this database, connected to the sandbox.
     pub async fn host(&self) -> Harness {
         self.host_with(Setup::default()).await
@@ -171,7 +176,9 @@ impl Ground {
             let done = sql.execute(&mut connection).await.unwrap();
             done.rows_affected()
         } else {
-            let mut connection = PgConnection::connect(self.url()).await.unwrap();
+            let mut connection = PgConnection::connect(self.database.owner_url())
+                .await
+                .unwrap();
             let done = sql.execute(&mut connection).await.unwrap();
             done.rows_affected()
         }
@@ -184,7 +191,9 @@ impl Ground {
             let query = sqlx::query_as(sql).bind(bound);
             query.fetch_all(&mut connection).await.unwrap()
         } else {
-            let mut connection = PgConnection::connect(self.url()).await.unwrap();
+            let mut connection = PgConnection::connect(self.database.owner_url())
+                .await
+                .unwrap();
             let query = sqlx::query_as(sql).bind(bound);
             query.fetch_all(&mut connection).await.unwrap()
         }

@@ -10,7 +10,7 @@ use super::{Global, terminal};
 use crate::clock::Clock;
 use crate::config::{Config, Deployment};
 use crate::gateway::{make_private_folder, start_engine};
-use crate::store::{SchemaState, Store, StoreConfig};
+use crate::store::{SchemaState, Store, StoreConfig, StoreError};
 
 #[derive(Debug, Args)]
 pub(super) struct DoctorArgs {
@@ -108,7 +108,7 @@ async fn examine(config: &Config) -> Vec<Finding> {
         ),
     });
     findings.push(keys(config));
-    findings.push(database(config).await);
+    findings.extend(database(config).await);
     findings.extend(plugins(config).await);
     for (host, base) in config.upstreams.iter() {
         findings.push(Finding::bad(
@@ -158,20 +158,32 @@ fn keys(config: &Config) -> Finding {
     }
 }
 
-async fn database(config: &Config) -> Finding {
-    let failed = |error: &dyn std::error::Error| {
-        Finding::bad(
-            "database",
-            Verdict::Failed,
-            chain(error),
-            "check DATABASE_URL and that the server runs",
-        )
-    };
+async fn database(config: &Config) -> Vec<Finding> {
     let store = match Store::connect(&StoreConfig::new(config.database_url.clone())).await {
         Ok(store) => store,
-        Err(error) => return failed(&error),
+        Err(error) => return vec![unreachable(&error)],
     };
-    let finding = match store.schema_state().await {
+    let state = store.schema_state().await;
+    let is_up_to_date = matches!(state, Ok(SchemaState::UpToDate));
+    let mut findings = vec![schema(config, state)];
+    if is_up_to_date {
+        findings.extend(role(config, &store).await);
+    }
+    store.close().await;
+    findings
+}
+
+fn unreachable(error: &StoreError) -> Finding {
+    Finding::bad(
+        "database",
+        Verdict::Failed,
+        chain(error),
+        "check DATABASE_URL and that the server runs",
+    )
+}
+
+fn schema(config: &Config, state: Result<SchemaState, StoreError>) -> Finding {
+    match state {
         Ok(SchemaState::UpToDate) => Finding::ok("database", "reachable and up to date"),
         Ok(SchemaState::Behind { pending }) if config.database_url.starts_with("sqlite://") => {
             Finding::ok(
@@ -191,10 +203,29 @@ async fn database(config: &Config) -> Finding {
             "migrated by a newer version",
             "run the newer version of onerouter",
         ),
-        Err(error) => failed(&error),
+        Err(error) => unreachable(&error),
+    }
+}
+
+/// Whether the database itself keeps tenants apart; nothing to say of SQLite, which has no roles.
+async fn role(config: &Config, store: &Store) -> Vec<Finding> {
+    let check = match store.check_role().await {
+        Ok(Some(check)) => check,
+        Ok(None) => return Vec::new(),
+        Err(error) => return vec![unreachable(&error)],
     };
-    store.close().await;
-    finding
+    let faults = check.faults();
+    if faults.is_empty() {
+        let detail = format!("{} owns nothing and sees one tenant at a time", check.role);
+        return vec![Finding::ok("database role", detail)];
+    }
+    let verdict = match config.deployment {
+        Deployment::Production => Verdict::Failed,
+        Deployment::Development => Verdict::Warning,
+    };
+    let fix = "give DATABASE_URL a role of its own (create role onerouter login), then run `onerouter migrate` as the owner of the tables (ONEROUTER_MIGRATE_DATABASE_URL)";
+    let finding = |fault: String| Finding::bad("database role", verdict, fault, fix);
+    faults.into_iter().map(finding).collect()
 }
 
 async fn plugins(config: &Config) -> Vec<Finding> {

@@ -138,7 +138,7 @@ pub(super) async fn migrate(global: &Global) -> anyhow::Result<()> {
     make_private_folder(&config.data_dir)?;
     let store = Store::connect(&StoreConfig::new(config.database_url.clone())).await?;
     match &config.migrate_database_url {
-        Some(owner) => Store::migrate_with(owner).await?,
+        Some(owner) => store.migrate_as(owner).await?,
         None => store.migrate().await?,
     }
     terminal::say("The database is up to date.");

@@ -3,18 +3,20 @@
 //! Migrations are compiled in. They only go forward, and run while the version before them serves.
 
 use sqlx::migrate::{Migrate, Migrator};
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions as _, Connection as _, SqlitePool};
 
 use super::backend::Columns;
 use super::error::During as _;
-use super::{Db, Store, StoreError, connect};
+use super::{Db, Store, StoreError, connect, roles};
 
 static POSTGRES: Migrator = sqlx::migrate!("../migrations/postgres");
 static SQLITE: Migrator = sqlx::migrate!("../migrations/sqlite");
 
-/// A migration that waits longer for a lock stops everybody who queues behind it.
-const LOCK_TIMEOUT_MS: &str = "5000";
+/// A migration that waits longer for a table stops everybody who queues behind it.
+const BOUND_LOCKS: &str = "set lock_timeout = '5s'";
+/// Any number that nobody else locks.
+const MIGRATION_LOCK: i64 = 0x6f6e_6572_6f75_7465;
 
 /// How the database's schema compares with the one that this program was built for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,25 +39,30 @@ impl Store {
     /// [`StoreError::Migrate`]: one failed, or one that was applied has been changed since.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         match &self.db {
-            Db::Postgres(kept) => migrate_postgres(kept.pool().connect_options().as_ref()).await,
+            Db::Postgres(kept) => {
+                let options = kept.pool().connect_options();
+                migrate_postgres(&options, options.get_username()).await
+            }
             Db::Sqlite { write, .. } => migrate_sqlite(write).await,
         }
     }
 
-    /// Applies the migrations to a database, which a role other than that of [`Store::connect`] may
-    /// own.
+    /// Applies the migrations that are missing as the owner of the tables, and lets the role of the
+    /// store's own URL use them.
     ///
     /// # Errors
-    /// As [`Store::migrate`]; also a URL that names no database.
-    pub async fn migrate_with(url: &str) -> Result<(), StoreError> {
-        match connect::parse(url)? {
-            connect::Target::Postgres(options) => migrate_postgres(&options).await,
-            connect::Target::Sqlite(_) => {
-                Self::connect(&super::StoreConfig::new(url))
-                    .await?
-                    .migrate()
-                    .await
+    /// As [`Store::migrate`]; also a URL that names no such database.
+    pub async fn migrate_as(&self, owner: &str) -> Result<(), StoreError> {
+        match (&self.db, connect::parse(owner)?) {
+            (Db::Postgres(kept), connect::Target::Postgres(owner)) => {
+                let options = kept.pool().connect_options();
+                migrate_postgres(&owner, options.get_username()).await
             }
+            (Db::Sqlite { write, .. }, connect::Target::Sqlite(_)) => migrate_sqlite(write).await,
+            _ => Err(StoreError::InvalidUrl {
+                reason: "the owner's URL names another kind of database",
+                source: None,
+            }),
         }
     }
 
@@ -129,19 +136,39 @@ fn compare(migrator: &Migrator, applied: &[i64]) -> SchemaState {
 }
 
 /// On a connection of its own: a migration may take longer than a statement of a request may.
-async fn migrate_postgres(options: &PgConnectOptions) -> Result<(), StoreError> {
-    let mut connection = options
+async fn migrate_postgres(owner: &PgConnectOptions, service: &str) -> Result<(), StoreError> {
+    let mut connection = owner
         .clone()
-        .options([
-            ("lock_timeout", LOCK_TIMEOUT_MS),
-            ("statement_timeout", "0"),
-        ])
+        .options([("lock_timeout", "0"), ("statement_timeout", "0")])
         .connect()
         .await
         .during("connect to the database")?;
-    let result = run(&POSTGRES, &mut connection).await;
+    let result = migrate_alone(&mut connection, owner.get_username(), service).await;
+    // Closed, it gives back its lock.
     let closed = connection.close().await.during("close the connection");
     result.and(closed)
+}
+
+/// One after another: nodes that start at the same moment wait for the one that migrates.
+async fn migrate_alone(
+    connection: &mut PgConnection,
+    owner: &str,
+    service: &str,
+) -> Result<(), StoreError> {
+    sqlx::query("select pg_advisory_lock($1)")
+        .bind(MIGRATION_LOCK)
+        .execute(&mut *connection)
+        .await
+        .during("wait for other migrations")?;
+    sqlx::query(BOUND_LOCKS)
+        .execute(&mut *connection)
+        .await
+        .during("bound the wait for locks")?;
+    run(&POSTGRES, connection).await?;
+    if owner == service {
+        return Ok(());
+    }
+    roles::grant(connection, service).await
 }
 
 async fn migrate_sqlite(pool: &SqlitePool) -> Result<(), StoreError> {

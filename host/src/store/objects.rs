@@ -242,13 +242,23 @@ macro_rules! find {
     };
 }
 
+macro_rules! with_pair {
+    () => {
+        "(select object_id from object_metadata
+          where tenant_id = $1 and environment = $2 and kind = $3 and object_id < $4
+              and key = $11 and value = $12) as paired
+         join objects on objects.id = paired.object_id"
+    };
+}
+
 macro_rules! list {
-    ($statuses:literal, $metadata:literal) => {
+    ($from:expr, $statuses:literal, $metadata:literal) => {
         concat!(
             "select ",
             columns!(),
-            " from objects
-             where tenant_id = $1 and environment = $2 and kind = $3 and id < $4
+            " from ",
+            $from,
+            " where tenant_id = $1 and environment = $2 and kind = $3 and id < $4
                  and created_at >= $5 and created_at < $6
                  and (cast($7 as text) is null or provider = $7)
                  and ",
@@ -308,18 +318,26 @@ statements! {
     );
     LIST = Statement {
         postgres: list!(
-            "($8::jsonb is null or status in (select jsonb_array_elements_text($8)))", ""
+            "objects",
+            "($8::jsonb is null or status in (select jsonb_array_elements_text($8)))",
+            ""
         ),
-        sqlite: list!("($8 is null or status in (select value from json_each($8)))", ""),
+        sqlite: list!(
+            "objects",
+            "($8 is null or status in (select value from json_each($8)))",
+            ""
+        ),
     };
-    /// Apart from [`LIST`], so that the index on metadata is used where there is something to look
-    /// for. Keys hold nothing that a quoted path could misread.
+    /// By one pair, newest first; of those, the ones that have the other pairs too. Keys hold nothing
+    /// that a quoted path could misread.
     LIST_WITH_METADATA = Statement {
         postgres: list!(
+            with_pair!(),
             "($8::jsonb is null or status in (select jsonb_array_elements_text($8)))",
             " and metadata @> $10"
         ),
         sqlite: list!(
+            with_pair!(),
             "($8 is null or status in (select value from json_each($8)))",
             " and not exists (
                  select 1 from json_each($10) as wanted
@@ -565,6 +583,10 @@ impl TenantTx {
         let Some(wanted) = wanted_metadata(&filter.metadata) else {
             return Ok(Vec::new());
         };
+        // The longest value is found most rarely: a number of the caller's, and not a yes.
+        let Some((key, value)) = filter.metadata.iter().max_by_key(|(_, value)| value.len()) else {
+            return Ok(Vec::new());
+        };
         fetch_all!(
             self,
             LIST_WITH_METADATA,
@@ -579,6 +601,8 @@ impl TenantTx {
                 statuses,
                 limit,
                 Json(&wanted),
+                key,
+                value,
             ]
         )
         .during(OPERATION)

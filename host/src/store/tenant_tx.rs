@@ -1,4 +1,4 @@
-//! The transaction of a tenant: the only way to a tenant's data.
+//! Transactions: a tenant's, the only way to a tenant's data, and the operators'.
 
 use onerouter_domain::id::TenantId;
 use sqlx::SqlitePool;
@@ -33,7 +33,7 @@ impl Store {
     /// [`StoreError::Unavailable`]: no connection came free in time, or none can be made.
     pub async fn begin(&self, tenant: TenantId) -> Result<TenantTx, StoreError> {
         let transaction = match &self.db {
-            Db::Postgres(kept) => begin_postgres(kept, "begin", tenant).await,
+            Db::Postgres(kept) => begin_postgres(kept, "begin", &of(tenant)).await,
             // At once with the lock for writing: one that is asked for halfway may be refused.
             Db::Sqlite { write, .. } => begin_sqlite(write, "begin immediate").await,
         };
@@ -47,10 +47,43 @@ impl Store {
     /// As [`Store::begin`].
     pub async fn begin_read(&self, tenant: TenantId) -> Result<TenantTx, StoreError> {
         let transaction = match &self.db {
-            Db::Postgres(kept) => begin_postgres(kept, "begin read only", tenant).await,
+            Db::Postgres(kept) => begin_postgres(kept, "begin read only", &of(tenant)).await,
             Db::Sqlite { read, .. } => begin_sqlite(read, "begin").await,
         };
         TenantTx::begun(tenant, transaction)
+    }
+
+    /// Begins a transaction that reads what operators see of all tenants, which is not their data.
+    ///
+    /// # Errors
+    /// As [`Store::begin`].
+    pub(super) async fn begin_as_operator(&self) -> Result<OperatorTx, StoreError> {
+        let transaction = match &self.db {
+            Db::Postgres(kept) => begin_postgres(kept, "begin read only", OPERATOR).await,
+            Db::Sqlite { read, .. } => begin_sqlite(read, "begin").await,
+        };
+        transaction.map(OperatorTx).during("begin a transaction")
+    }
+}
+
+/// A transaction that reads what operators see of all tenants.
+#[derive(Debug)]
+pub(super) struct OperatorTx(Transaction);
+
+impl OperatorTx {
+    /// Ends it.
+    pub(super) async fn end(self) -> Result<(), StoreError> {
+        commit(self.0).await
+    }
+
+    /// What a statement runs on.
+    pub(super) fn executors(&mut self) -> Connection<'_> {
+        connection(&mut self.0)
+    }
+
+    /// Nothing depends on how it went.
+    pub(super) fn noted<T>(&self, result: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
+        result
     }
 }
 
@@ -81,19 +114,12 @@ impl TenantTx {
         if self.failed {
             return Err(StoreError::Aborted);
         }
-        match self.transaction {
-            Backend::Postgres(transaction) => transaction.commit().await,
-            Backend::Sqlite(transaction) => transaction.commit().await,
-        }
-        .during("commit a transaction")
+        commit(self.transaction).await
     }
 
     /// What a statement runs on.
     pub(super) fn executors(&mut self) -> Connection<'_> {
-        match &mut self.transaction {
-            Backend::Postgres(transaction) => Backend::Postgres(transaction.connection()),
-            Backend::Sqlite(transaction) => Backend::Sqlite(&mut **transaction),
-        }
+        connection(&mut self.transaction)
     }
 
     /// Remembers whether a statement failed.
@@ -103,22 +129,40 @@ impl TenantTx {
     }
 }
 
+/// What PostgreSQL's policies let operators see.
+const OPERATOR: &str = "set local onerouter.operator = 'on'";
+
+/// What they let a tenant see. The text of a UUID holds nothing that SQL could misread; `set` answers
+/// without a row, and ends with the transaction.
+fn of(tenant: TenantId) -> String {
+    format!("set local onerouter.tenant = '{}'", tenant.uuid())
+}
+
+fn connection(transaction: &mut Transaction) -> Connection<'_> {
+    match transaction {
+        Backend::Postgres(transaction) => Backend::Postgres(transaction.connection()),
+        Backend::Sqlite(transaction) => Backend::Sqlite(&mut **transaction),
+    }
+}
+
+async fn commit(transaction: Transaction) -> Result<(), StoreError> {
+    match transaction {
+        Backend::Postgres(transaction) => transaction.commit().await,
+        Backend::Sqlite(transaction) => transaction.commit().await,
+    }
+    .during("commit a transaction")
+}
+
 /// Beginning and naming the tenant take one round trip. A server that was restarted leaves dead
 /// connections in the pool, which are noticed here: nothing has been done yet.
 async fn begin_postgres(
     kept: &Kept,
     begin: &'static str,
-    tenant: TenantId,
+    scope: &str,
 ) -> Result<Transaction, sqlx::Error> {
-    past_dead_connections(kept.max(), || {
-        // The text of a UUID holds nothing that SQL could misread. `set` answers without a row.
-        kept.begin(format!(
-            "{begin}; set local onerouter.tenant = '{}'",
-            tenant.uuid()
-        ))
-    })
-    .await
-    .map(Backend::Postgres)
+    past_dead_connections(kept.max(), || kept.begin(format!("{begin}; {scope}")))
+        .await
+        .map(Backend::Postgres)
 }
 
 async fn begin_sqlite(pool: &SqlitePool, begin: &'static str) -> Result<Transaction, sqlx::Error> {

@@ -51,9 +51,10 @@ impl Store {
     /// # Errors
     /// The database cannot be reached.
     pub async fn list_tenants(&self) -> Result<Vec<TenantRow>, StoreError> {
-        self.past_dead_connections(|| async { fetch_all!(self.pools_to_read(), LIST, []) })
-            .await
-            .during("list tenants")
+        let mut tx = self.begin_as_operator().await?;
+        let tenants = fetch_all!(tx, LIST, []).during("list tenants")?;
+        tx.end().await?;
+        Ok(tenants)
     }
 
     /// A tenant.
@@ -61,11 +62,10 @@ impl Store {
     /// # Errors
     /// The database cannot be reached.
     pub async fn find_tenant(&self, id: TenantId) -> Result<Option<TenantRow>, StoreError> {
-        self.past_dead_connections(|| async {
-            fetch_optional!(self.pools_to_read(), FIND, [id.uuid()])
-        })
-        .await
-        .during("find a tenant")
+        let mut tx = self.begin_read(id).await?;
+        let tenant = fetch_optional!(tx, FIND, [id.uuid()]).during("find a tenant")?;
+        tx.commit().await?;
+        Ok(tenant)
     }
 }
 

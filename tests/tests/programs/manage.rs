@@ -183,6 +183,7 @@ async fn migrations_bring_both_kinds_of_database_up_to_date() {
         let program = Program::new().set("DATABASE_URL", postgres.url());
         let refused = program.run(&["tenant", "list"]).badly();
         assert!(refused.talk.contains("onerouter migrate"), "{refused:?}");
+        let program = program.set("ONEROUTER_MIGRATE_DATABASE_URL", postgres.owner_url());
         program.run(&["migrate"]).well();
         program.run(&["tenant", "list"]).well();
     }

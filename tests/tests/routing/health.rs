@@ -154,7 +154,7 @@ async fn a_connection_that_nobody_can_read_leaves_the_others(ground: Ground) {
     let provider = Provider::start().await;
     let (host, _) = ground.host_and(&provider).await;
     saboteur_first(&host.operator()).await;
-    let host_database = ground.url().to_owned();
+    let host_database = ground.owner_url().to_owned();
     spoil(&host_database, "saboteur").await;
     // What was opened before stays open; a node that starts now cannot.
     let folder = host.stop().await;

@@ -196,7 +196,7 @@ async fn everything_searched(
     search_files(&mut search, program.folder.path(), "stopped");
     search_commands(&mut search, &program);
     let tables = match database {
-        Some(database) => rows::of_postgres(database.url()).await,
+        Some(database) => rows::of_postgres(database.owner_url()).await,
         None => rows::of_sqlite(&program.folder.path().join(".onerouter/onerouter.db")).await,
     };
     search_rows(&mut search, tables);

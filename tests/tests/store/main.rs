@@ -8,6 +8,7 @@ mod connections;
 mod due_work;
 mod groups;
 mod idempotency;
+mod isolation;
 mod objects;
 mod schema;
 mod vault;
