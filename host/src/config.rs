@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use figment::Figment;
 use figment::providers::{Format as _, Serialized, Toml};
 use figment::value::Map;
+use ipnet::IpNet;
 use onerouter_egress::Upstreams;
 use secrecy::SecretString;
 
@@ -67,7 +68,7 @@ pub struct Config {
     /// Where requests for a provider's host go instead.
     pub upstreams: Upstreams,
     /// Proxies whose forwarding headers are believed.
-    pub trusted_proxies: Vec<String>,
+    pub trusted_proxies: Vec<IpNet>,
     /// Where `/metrics` is served.
     pub metrics_bind: MetricsBind,
 }
@@ -155,7 +156,7 @@ impl Config {
             .text("plugins_dir")
             .map_or_else(|| data_dir.join("plugins"), PathBuf::from);
         let upstreams = reader.upstreams(production);
-        let trusted_proxies = reader.list("trusted_proxies");
+        let trusted_proxies = reader.networks("trusted_proxies");
         if let Some(bind) = bind
             && production
             && !bind.ip().is_loopback()

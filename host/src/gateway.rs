@@ -19,6 +19,7 @@ use crate::config::{Config, Deployment, MetricsBind};
 use crate::http::state::{AppState, Services};
 use crate::http::{self, Listener};
 use crate::keyfile::{self, KeyFileError};
+use crate::service::audit::Audit;
 use crate::service::authentication::Authentication;
 use crate::service::connections::Connections;
 use crate::service::keys::Keys;
@@ -219,6 +220,7 @@ impl Gateway {
             connections: Arc::clone(&connections),
             keys: keys.clone(),
             tenants: Tenants::new(store.clone(), clock),
+            audit: Audit::new(store.clone()),
             sms,
             email,
             checkouts: Checkouts {
@@ -230,6 +232,7 @@ impl Gateway {
             plans,
             subscriptions,
             payment_links,
+            trusted_proxies: config.trusted_proxies.clone(),
             upstreams: config.upstreams.clone(),
             public_url: config
                 .public_url

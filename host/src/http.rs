@@ -3,8 +3,10 @@
 
 mod answers;
 mod api_keys;
+mod audit;
 mod body;
 mod checkout;
+mod client_address;
 mod docs;
 mod email;
 mod envelope;

@@ -15,6 +15,7 @@ pub mod gateway;
 pub mod http;
 pub(crate) mod ids;
 pub mod keyfile;
+pub(crate) mod network;
 pub mod service;
 pub mod store;
 pub mod vault;

@@ -9,6 +9,7 @@
 //! - `outcome`, [`refusal`]: what a call's end means to a caller
 //! - [`sweeper`]: what happens in the background
 
+pub mod audit;
 pub mod authentication;
 pub mod caller;
 pub mod connections;

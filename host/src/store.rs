@@ -8,7 +8,7 @@
 //! - [`TenantTx`] is the only way to everything else: a transaction that knows its tenant, and
 //!   tells PostgreSQL.
 //! - One file per table: `tenants`, `api_keys`, `connections`, `data_keys`, `objects`, `attempts`,
-//!   `idempotency_keys`, `events`, `call_logs`, `due_work`, `routing_policies`.
+//!   `idempotency_keys`, `events`, `call_logs`, `due_work`, `routing_policies`, `audit_log`.
 //! - `claims` and `settlements`: all that is written of one message before it is sent and after, in
 //!   one statement on PostgreSQL; `groups`: those of one moment share statement and transaction.
 //! - `statement` and `backend`: how one text reaches two drivers. `connect`, `kept`,
@@ -19,6 +19,7 @@
 
 mod api_keys;
 mod attempts;
+mod audit_log;
 mod backend;
 mod call_logs;
 mod claims;
@@ -56,6 +57,7 @@ use statement::{Joined, Statement};
 
 pub use api_keys::{ApiKeyRow, KeyUse, NewApiKey};
 pub use attempts::{AttemptEnd, AttemptRow, NewAttempt};
+pub use audit_log::{AuditFilter, AuditRow};
 pub use call_logs::NewCallLog;
 pub use claims::MessageClaim;
 pub use connections::{
@@ -250,6 +252,7 @@ fn statements() -> impl Iterator<Item = (&'static str, Statement)> {
         STATEMENTS,
         api_keys::STATEMENTS,
         attempts::STATEMENTS,
+        audit_log::STATEMENTS,
         call_logs::STATEMENTS,
         connections::STATEMENTS,
         data_keys::STATEMENTS,

@@ -44,6 +44,8 @@ pub struct Setup {
     pub data_dir: Option<PathBuf>,
     /// Where buyers reach the gateway, if not where it listens.
     pub public_url: Option<String>,
+    /// Proxies whose word counts for where a request comes from.
+    pub trusted_proxies: Vec<&'static str>,
 }
 
 /// A gateway with everything around it. Nothing happens in the background: call
@@ -193,6 +195,8 @@ impl Harness {
         config.admin_token = Some(ADMIN_TOKEN.to_owned().into());
         config.plugins_dir = plugins;
         config.public_url = setup.public_url;
+        let trusted = setup.trusted_proxies.iter();
+        config.trusted_proxies = trusted.map(|text| text.parse().unwrap()).collect();
         if let Some(url) = setup.database_url {
             config.database_url = url;
         }

@@ -109,6 +109,8 @@ ids! {
     TenantId = "ten";
     /// An API key.
     ApiKeyId = "key";
+    /// An entry of the audit log.
+    AuditId = "aud";
     /// A tenant's credentials for a provider in one environment.
     ConnectionId = "con";
     /// One try to do something at a provider.

@@ -67,12 +67,10 @@ pub(super) async fn run(global: &Global, args: DevArgs) -> anyhow::Result<()> {
     config.admin_token = Some(admin_token.clone());
     let gateway = Gateway::start(&config, Doubles::default()).await?;
     core_dump::forbid()?;
-    let operator = Operator {
-        tenant: DEFAULT_TENANT,
-    };
+    let operator = Operator::on_command_line(DEFAULT_TENANT);
     let mut connected = Vec::new();
     for connection in sandbox.connections() {
-        match connect(&gateway, operator, &connection).await {
+        match connect(&gateway, &operator, &connection).await {
             Ok(()) => connected.push(connection),
             Err(error) => {
                 terminal::say(&format!(
@@ -88,8 +86,9 @@ pub(super) async fn run(global: &Global, args: DevArgs) -> anyhow::Result<()> {
         scopes: None,
         expires_at: None,
         rate: None,
+        allowed_ips: None,
     };
-    let created = gateway.parts().keys.create(operator.tenant, new_key).await;
+    let created = gateway.parts().keys.create(&operator, new_key).await;
     let created = created.map_err(|refusal| anyhow::anyhow!(refusal.detail))?;
     let (base_url, sandbox_url) = (gateway.url(), sandbox.url());
     let ready = Ready {
@@ -123,7 +122,7 @@ fn redirect(config: &mut Config, sandbox: &Sandbox) -> anyhow::Result<()> {
 
 async fn connect(
     gateway: &Gateway,
-    operator: Operator,
+    operator: &Operator,
     connection: &SandboxConnection,
 ) -> anyhow::Result<()> {
     let category = Category::from_name(connection.service)

@@ -2,6 +2,7 @@
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
+use ipnet::IpNet;
 use onerouter_domain::environment::Environment;
 use onerouter_domain::id::{ApiKeyId, TenantId};
 use onerouter_domain::time;
@@ -11,8 +12,10 @@ use super::{Global, load, terminal};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::gateway::{make_private_folder, open_store};
+use crate::network;
+use crate::service::audit::Proof;
 use crate::service::authentication::Authentication;
-use crate::service::caller::SCOPES;
+use crate::service::caller::{Operator, SCOPES};
 use crate::service::keys::{CreateKey, Keys};
 use crate::service::refusal::Refusal;
 use crate::service::tenants::{NAME_LENGTH_MAX, Tenants};
@@ -82,6 +85,9 @@ pub(super) enum KeyCommand {
         /// What it may do; everything when left out
         #[arg(long = "scope", value_parser = SCOPES)]
         scopes: Vec<String>,
+        /// From where it may be used: an address or a network; from anywhere when left out
+        #[arg(long = "allow-ip", value_name = "ADDRESS", value_parser = network_of)]
+        allowed_ips: Vec<IpNet>,
         #[command(flatten)]
         of: ForTenant,
     },
@@ -114,6 +120,10 @@ every running gateway. Killed halfway, it goes on where it stopped when it is ru
         #[arg(long)]
         json: bool,
     },
+}
+
+fn network_of(text: &str) -> Result<IpNet, String> {
+    network::parse(text).ok_or_else(|| format!("must be {}", network::RULE))
 }
 
 fn name(text: &str) -> Result<String, String> {
@@ -151,7 +161,10 @@ pub(super) async fn tenant(global: &Global, command: TenantCommand) -> anyhow::R
     let tenants = Tenants::new(store.clone(), Clock::default());
     match command {
         TenantCommand::Create { name, json } => {
-            let tenant = tenants.create(name).await.map_err(refused)?;
+            let tenant = tenants
+                .create(Operator::on_command_line(DEFAULT_TENANT).actor, name)
+                .await
+                .map_err(refused)?;
             if json {
                 terminal::json(&json!({
                     "id": tenant.id, "object": "tenant", "name": tenant.name,
@@ -167,7 +180,10 @@ pub(super) async fn tenant(global: &Global, command: TenantCommand) -> anyhow::R
             let clock = Clock::default();
             let authentication = Authentication::new(store.clone(), clock.clone(), None);
             let keys = Keys::new(store.clone(), clock, std::sync::Arc::new(authentication));
-            let revoked = keys.revoke_all(id).await.map_err(refused)?;
+            let revoked = keys
+                .revoke_all(&Operator::on_command_line(id))
+                .await
+                .map_err(refused)?;
             if json {
                 terminal::json(&json!({ "id": id, "object": "tenant", "revoked_keys": revoked }))?;
             } else {
@@ -221,6 +237,7 @@ pub(super) async fn key(global: &Global, command: KeyCommand) -> anyhow::Result<
             environment,
             name,
             scopes,
+            allowed_ips,
             of,
         } => {
             let new = CreateKey {
@@ -229,8 +246,12 @@ pub(super) async fn key(global: &Global, command: KeyCommand) -> anyhow::Result<
                 scopes: (!scopes.is_empty()).then_some(scopes),
                 expires_at: None,
                 rate: None,
+                allowed_ips: (!allowed_ips.is_empty()).then_some(allowed_ips),
             };
-            let created = keys.create(of.tenant(), new).await.map_err(refused)?;
+            let created = keys
+                .create(&Operator::on_command_line(of.tenant()), new)
+                .await
+                .map_err(refused)?;
             if of.json {
                 terminal::json(&json!({
                     "id": created.row.id, "object": "api_key", "name": created.row.name,
@@ -243,7 +264,9 @@ pub(super) async fn key(global: &Global, command: KeyCommand) -> anyhow::Result<
         }
         KeyCommand::List { of } => list_keys(&keys, &of).await?,
         KeyCommand::Revoke { id, of } => {
-            keys.revoke(of.tenant(), id).await.map_err(refused)?;
+            keys.revoke(&Operator::on_command_line(of.tenant()), id)
+                .await
+                .map_err(refused)?;
             if of.json {
                 terminal::json(&json!({ "id": id, "object": "api_key", "revoked": true }))?;
             } else {
@@ -279,6 +302,9 @@ async fn list_keys(keys: &Keys, of: &ForTenant) -> anyhow::Result<()> {
                 json!({
                     "id": row.id, "object": "api_key", "name": row.name,
                     "environment": row.environment, "prefix": row.prefix, "last4": row.last4,
+                    "allowed_ips": row.allowed_ips.as_ref().map(|networks| {
+                        networks.iter().map(IpNet::to_string).collect::<Vec<_>>()
+                    }),
                     "created_at": time::to_text(row.created_at),
                     "last_used_at": row.last_used_at.map(time::to_text),
                     "revoked_at": row.revoked_at.map(time::to_text),
@@ -315,7 +341,9 @@ pub(super) async fn vault(global: &Global, command: VaultCommand) -> anyhow::Res
         "set ENCRYPTION_KEY to the new master key and ENCRYPTION_KEY_PREVIOUS to the old one",
     )?;
     let store = open(&config).await?;
-    let rotation = Vault::new(masters, store.clone()).rotate().await?;
+    let rotation = Vault::new(masters, store.clone())
+        .rotate(Proof::CommandLine.as_str())
+        .await?;
     if json {
         terminal::json(&json!({
             "object": "vault.rotation", "tenants": rotation.tenants, "rewrapped": rotation.rewrapped,

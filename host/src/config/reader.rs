@@ -6,9 +6,11 @@ use std::str::FromStr;
 
 use figment::value::{Dict, Map, Value};
 use figment::{Figment, Provider};
+use ipnet::IpNet;
 use onerouter_egress::Upstreams;
 
 use super::{ConfigError, Deployment, MetricsBind};
+use crate::network;
 use crate::vault::master_key::{MasterKey, MasterKeys};
 
 /// A key in the file and its name in the environment.
@@ -173,13 +175,18 @@ impl Reader {
         Some(text.trim_end_matches('/').to_owned())
     }
 
-    pub(super) fn list(&mut self, key: &str) -> Vec<String> {
+    /// Addresses and networks, separated by commas.
+    pub(super) fn networks(&mut self, key: &str) -> Vec<IpNet> {
         let text = self.text(key).unwrap_or_default();
-        text.split(',')
-            .map(str::trim)
-            .filter(|entry| !entry.is_empty())
-            .map(str::to_owned)
-            .collect()
+        let entries = text.split(',').map(str::trim);
+        let mut networks = Vec::new();
+        for entry in entries.filter(|entry| !entry.is_empty()) {
+            match network::parse(entry) {
+                Some(network) => networks.push(network),
+                None => self.mistake(key, format!("{entry:?} is not {}", network::RULE)),
+            }
+        }
+        networks
     }
 
     pub(super) fn upstreams(&mut self, production: bool) -> Upstreams {

@@ -3,6 +3,7 @@
 use axum::extract::{RawQuery, State};
 use chrono::TimeDelta;
 use http::StatusCode;
+use ipnet::IpNet;
 use onerouter_domain::environment::Environment;
 use onerouter_domain::id::ApiKeyId;
 use onerouter_domain::time;
@@ -18,12 +19,15 @@ use super::paths::{self, Path};
 use super::problem::Problem;
 use super::query::Query;
 use super::state::AppState;
+use crate::network;
 use crate::service::authentication::{RATE_BURST, RATE_PER_SECOND};
 use crate::service::caller::{ALL_SCOPES, Operator, Rate, SCOPES};
 use crate::service::keys::{CreateKey, CreatedKey, OVERLAP_MAX};
 use crate::service::tenants::NAME_LENGTH_MAX;
 use crate::store::ApiKeyRow;
 
+/// Addresses and networks of one key.
+const ALLOWED_IPS_MAX: usize = 100;
 /// Requests a second, and at once, that a key may be given.
 const RATE_MAX: i64 = 100_000;
 
@@ -48,6 +52,10 @@ pub(crate) struct CreateApiKey {
     /// How often it may be used: 100 a second and 200 at once when left out.
     #[schema(nullable)]
     rate_limit: Option<RateLimitView>,
+    /// From where it may be used: addresses and networks (`203.0.113.7`, `10.0.0.0/8`); from anywhere
+    /// when left out, from nowhere when empty.
+    #[schema(nullable, max_items = 100)]
+    allowed_ips: Option<Vec<String>>,
 }
 
 /// How often a key may be used.
@@ -94,6 +102,8 @@ pub(crate) struct ApiKeyView {
     scopes: Vec<String>,
     /// How often it may be used.
     rate_limit: RateLimitView,
+    /// From where it may be used; null for anywhere.
+    allowed_ips: Option<Vec<String>>,
     /// When it ends.
     #[schema(format = DateTime)]
     expires_at: Option<String>,
@@ -131,6 +141,9 @@ impl From<ApiKeyRow> for ApiKeyView {
                 per_second: row.rate_per_second.unwrap_or(RATE_PER_SECOND),
                 burst: row.rate_burst.unwrap_or(RATE_BURST),
             },
+            allowed_ips: row
+                .allowed_ips
+                .map(|networks| networks.iter().map(IpNet::to_string).collect()),
             expires_at: row.expires_at.map(time::to_text),
             last_used_at: row.last_used_at.map(time::to_text),
             revoked_at: row.revoked_at.map(time::to_text),
@@ -168,6 +181,7 @@ pub(crate) async fn create(
     let scopes: Option<Vec<Scope>> = fields.parsed_list("scopes", SCOPES.len());
     let expires_at = future_time(&mut fields, "expires_at", state.clock.now());
     let rate = rate(&mut fields);
+    let allowed_ips: Option<Vec<Network>> = fields.parsed_list("allowed_ips", ALLOWED_IPS_MAX);
     let (name, environment) = fields.finish(name.zip(environment))?;
     let own = |Scope(scope): Scope| scope.to_owned();
     let new = CreateKey {
@@ -176,8 +190,10 @@ pub(crate) async fn create(
         scopes: scopes.map(|scopes| scopes.into_iter().map(own).collect()),
         expires_at,
         rate,
+        allowed_ips: allowed_ips
+            .map(|networks| networks.into_iter().map(|Network(net)| net).collect()),
     };
-    let created = state.keys.create(operator.tenant, new).await?;
+    let created = state.keys.create(&operator, new).await?;
     Ok(json(StatusCode::CREATED, &ApiKeyView::from(created)))
 }
 
@@ -192,6 +208,18 @@ fn rate(fields: &mut Fields<'_>) -> Option<Rate> {
         per_second: number(per_second)?,
         burst: number(burst)?,
     })
+}
+
+#[derive(Debug)]
+struct Network(IpNet);
+
+impl std::str::FromStr for Network {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let network = network::parse(text).map(Self);
+        network.ok_or_else(|| format!("must be {}", network::RULE))
+    }
 }
 
 #[derive(Debug)]
@@ -250,7 +278,7 @@ pub(crate) async fn revoke(
 ) -> Result<Json, Problem> {
     Query::none(query.as_deref())?;
     let id: ApiKeyId = paths::id(&id, "API key")?;
-    let row = state.keys.revoke(operator.tenant, id).await?;
+    let row = state.keys.revoke(&operator, id).await?;
     Ok(json(StatusCode::OK, &ApiKeyView::from(row)))
 }
 
@@ -277,6 +305,6 @@ pub(crate) async fn roll(
     let overlap = overlap
         .and_then(TimeDelta::try_seconds)
         .unwrap_or(TimeDelta::days(1));
-    let created = state.keys.roll(operator.tenant, id, overlap).await?;
+    let created = state.keys.roll(&operator, id, overlap).await?;
     Ok(json(StatusCode::CREATED, &ApiKeyView::from(created)))
 }

@@ -1,5 +1,7 @@
 //! Who may pass: API keys on `/v1`, the operator's token on `/api`.
 
+use std::net::IpAddr;
+
 use axum::extract::{FromRequestParts, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
@@ -10,9 +12,11 @@ use onerouter_domain::idempotency::IdempotencyKey;
 use onerouter_stages::Stage;
 use tokio::time::Instant;
 
+use super::client_address::{self, Peer};
 use super::envelope::RequestIdentity;
 use super::problem::Problem;
 use super::state::AppState;
+use crate::service::audit::{Actor, Proof};
 use crate::service::authentication::Allowance;
 use crate::service::caller::{Caller, Operator, Origin};
 use crate::service::objects::REQUEST_DEADLINE;
@@ -30,8 +34,9 @@ pub(crate) async fn client(
     mut request: Request,
     next: Next,
 ) -> Response {
+    let address = address(&state, &request);
     let caller = match authorization(request.headers()) {
-        Ok(authorization) => state.authentication.caller(authorization).await,
+        Ok(authorization) => state.authentication.caller(authorization, address).await,
         Err(refusal) => Err(refusal),
     };
     let caller = match caller {
@@ -59,6 +64,12 @@ pub(crate) async fn operator(
     next: Next,
 ) -> Response {
     let headers = request.headers();
+    let identity = request.extensions().get::<RequestIdentity>();
+    let actor = Actor {
+        proof: Proof::Token,
+        address: address(&state, &request),
+        request: identity.map(|identity| identity.shown.as_str().into()),
+    };
     let checked = async {
         // Who is asking comes first: a stranger learns nothing about tenants.
         let token = state
@@ -71,7 +82,7 @@ pub(crate) async fn operator(
             ),
             None => None,
         };
-        state.authentication.operator(token, tenant).await
+        state.authentication.operator(token, tenant, actor).await
     };
     match checked.await {
         Ok(operator) => {
@@ -80,6 +91,12 @@ pub(crate) async fn operator(
         }
         Err(refusal) => Problem(refusal).into_response(),
     }
+}
+
+fn address(state: &AppState, request: &Request) -> Option<IpAddr> {
+    let peer = request.extensions().get::<Peer>()?;
+    let headers = request.headers();
+    Some(client_address::of(*peer, headers, &state.trusted_proxies))
 }
 
 fn write_allowance(headers: &mut HeaderMap, allowance: Allowance) {
@@ -150,7 +167,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Operator {
         parts
             .extensions
             .get::<Self>()
-            .copied()
+            .cloned()
             .ok_or_else(|| unguarded().into())
     }
 }

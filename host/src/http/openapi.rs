@@ -34,6 +34,7 @@ use super::problem::{ProblemDocument, ProblemField, ProblemProvider};
         (name = "services", description = "Connections to providers. For operators."),
         (name = "api-keys", description = "API keys. For operators."),
         (name = "tenants", description = "Tenants. For operators."),
+        (name = "audit", description = "Who has changed what. For operators."),
         (name = "health", description = "How the gateway is.")
     ),
     components(schemas(ProblemDocument<'static>, ProblemField<'static>, ProblemProvider<'static>)),

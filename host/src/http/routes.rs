@@ -13,8 +13,8 @@ use super::openapi::{self, Document};
 use super::problem::Problem;
 use super::state::AppState;
 use super::{
-    api_keys, checkout, docs, email, envelope, guard, health, payment_links, payments, plans,
-    refunds, routing, services, sms, subscriptions, tenants, unsupported,
+    api_keys, audit, checkout, docs, email, envelope, guard, health, payment_links, payments,
+    plans, refunds, routing, services, sms, subscriptions, tenants, unsupported,
 };
 use crate::service::refusal::Refusal;
 
@@ -61,6 +61,7 @@ fn operator_routes() -> OpenApiRouter<AppState> {
         .routes(routes!(api_keys::revoke))
         .routes(routes!(api_keys::roll))
         .routes(routes!(tenants::create, tenants::list))
+        .routes(routes!(audit::list))
 }
 
 fn open_routes() -> OpenApiRouter<AppState> {

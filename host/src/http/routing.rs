@@ -222,7 +222,7 @@ pub(crate) async fn put(
     let policy = fields.finish(Some(policy))?;
     let standing = state
         .connections
-        .write_routing(operator, place, &policy, version.map(i64::cast_unsigned))
+        .write_routing(&operator, place, &policy, version.map(i64::cast_unsigned))
         .await?;
     let view = RoutingPolicyView::new(place, standing);
     Ok(json(StatusCode::OK, &view))
@@ -291,7 +291,7 @@ pub(crate) async fn simulate(
     };
     let simulation = state
         .connections
-        .simulate_routing(operator, &need, policy.as_ref(), ids::next().as_u128())
+        .simulate_routing(&operator, &need, policy.as_ref(), ids::next().as_u128())
         .await?;
     let view = simulation_view(place, &simulation);
     Ok(json(StatusCode::OK, &view))

@@ -35,6 +35,7 @@ use self::opening::Opening;
 use self::seats::{Seat, Seats};
 use self::unread::Unread;
 use self::wire::Wire;
+use super::client_address::Peer;
 
 /// A client that takes longer to send its headers holds a connection for nothing.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -149,8 +150,8 @@ impl Listener {
                 () = stop.cancelled() => break,
                 accepted = self.socket.accept() => accepted,
             };
-            let stream = match accepted {
-                Ok((stream, _peer)) => stream,
+            let (stream, peer) = match accepted {
+                Ok((stream, peer)) => (stream, peer.ip()),
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");
                     tokio::time::sleep(ACCEPT_REST).await;
@@ -164,6 +165,7 @@ impl Listener {
                     router.clone(),
                     Arc::clone(&seat),
                     unread,
+                    Peer(peer),
                     self.patience.body,
                 );
                 let served = connection(stream, attended, seat, self.patience, &graceful);

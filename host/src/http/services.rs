@@ -306,7 +306,7 @@ pub(crate) async fn connect(
     };
     let connected = state
         .connections
-        .connect(operator, category, &provider, connect)
+        .connect(&operator, category, &provider, connect)
         .await?;
     let status = if connected.is_new {
         StatusCode::CREATED
@@ -355,7 +355,7 @@ pub(crate) async fn disconnect(
         provider: &provider,
         label: label.as_deref(),
     };
-    let deleted = state.connections.disconnect(operator, disconnect).await?;
+    let deleted = state.connections.disconnect(&operator, disconnect).await?;
     Ok(json(
         StatusCode::OK,
         &Disconnected {

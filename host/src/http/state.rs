@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use metrics_exporter_prometheus::PrometheusHandle;
 use onerouter_egress::Upstreams;
 use onerouter_engine::Adapters;
 
 use super::body::held::Bodies;
 use crate::clock::Clock;
+use crate::service::audit::Audit;
 use crate::service::authentication::Authentication;
 use crate::service::connections::Connections;
 use crate::service::email::Email;
@@ -41,6 +43,7 @@ pub(crate) struct Services {
     pub(crate) connections: Arc<Connections>,
     pub(crate) keys: Keys,
     pub(crate) tenants: Tenants,
+    pub(crate) audit: Audit,
     pub(crate) sms: Objects<Sms>,
     pub(crate) email: Objects<Email>,
     pub(crate) payments: Objects<Payment>,
@@ -51,6 +54,8 @@ pub(crate) struct Services {
     pub(crate) checkouts: Checkouts,
     /// Where buyers and providers reach the gateway.
     pub(crate) public_url: String,
+    /// Proxies whose word counts for where a request comes from.
+    pub(crate) trusted_proxies: Vec<IpNet>,
     /// Providers that are emulated.
     pub(crate) upstreams: Upstreams,
     pub(crate) metrics: Option<PrometheusHandle>,

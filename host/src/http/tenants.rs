@@ -64,13 +64,13 @@ impl From<TenantRow> for TenantView {
 )]
 pub(crate) async fn create(
     State(state): State<AppState>,
-    _operator: Operator,
+    operator: Operator,
     JsonBody(body): JsonBody,
 ) -> Result<Json, Problem> {
     let mut fields = Fields::of_body(&body)?;
     let name = fields.required_text_of("name", 1, NAME_LENGTH_MAX);
     let name = fields.finish(name)?;
-    let tenant = state.tenants.create(name).await?;
+    let tenant = state.tenants.create(operator.actor, name).await?;
     Ok(json(StatusCode::CREATED, &TenantView::from(tenant)))
 }
 

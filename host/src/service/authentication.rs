@@ -1,6 +1,7 @@
 //! From the text of an API key to a caller, and from an operator's token to its right.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,6 +19,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
+use super::audit::Actor;
 use super::caller::{Caller, Operator, Rate};
 use super::refusal::Refusal;
 use crate::api_key::ApiKey;
@@ -94,11 +96,16 @@ impl Authentication {
         }
     }
 
-    /// The caller behind an `Authorization` header.
+    /// The caller behind an `Authorization` header, at this address.
     ///
     /// # Errors
-    /// `invalid_api_key`, or the database cannot be reached.
-    pub async fn caller(&self, authorization: Option<&str>) -> Result<Caller, Refusal> {
+    /// `invalid_api_key`, `insufficient_scope` for a key that is not to be used from there, or the
+    /// database cannot be reached.
+    pub async fn caller(
+        &self,
+        authorization: Option<&str>,
+        address: Option<IpAddr>,
+    ) -> Result<Caller, Refusal> {
         let Some(text) = authorization.and_then(bearer) else {
             return Err(unauthorized(
                 "Send your API key: Authorization: Bearer unf_test_… or unf_live_….",
@@ -123,6 +130,11 @@ impl Authentication {
         }
         if row.expires_at.is_some_and(|at| at <= now) {
             return Err(unauthorized("This API key has expired."));
+        }
+        if let Some(allowed) = &row.allowed_ips
+            && !address.is_some_and(|address| allowed.iter().any(|net| net.contains(&address)))
+        {
+            return Err(misplaced(address));
         }
         self.note_use(&row, now);
         Ok(Caller {
@@ -221,11 +233,15 @@ impl Authentication {
         &self,
         _token: OperatorToken,
         tenant: Option<TenantId>,
+        actor: Actor,
     ) -> Result<Operator, Refusal> {
         let tenant = tenant.unwrap_or(DEFAULT_TENANT);
         let found = self.store.find_tenant(tenant).await;
         match found.map_err(|error| unavailable("cannot look up a tenant", &error))? {
-            Some(row) => Ok(Operator { tenant: row.id }),
+            Some(row) => Ok(Operator {
+                tenant: row.id,
+                actor,
+            }),
             None => Err(Refusal::not_found("tenant")),
         }
     }
@@ -289,6 +305,14 @@ fn refill_s(rate: Rate, remaining: u32) -> u64 {
 fn bearer(authorization: &str) -> Option<&str> {
     let (scheme, token) = authorization.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+fn misplaced(address: Option<IpAddr>) -> Refusal {
+    let from = address.map_or_else(|| "there".to_owned(), |address| address.to_string());
+    Refusal::new(
+        ErrorCode::InsufficientScope,
+        format!("This API key may not be used from {from}."),
+    )
 }
 
 fn unauthorized(detail: impl Into<String>) -> Refusal {

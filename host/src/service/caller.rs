@@ -5,6 +5,7 @@ use onerouter_domain::environment::Environment;
 use onerouter_domain::id::{ApiKeyId, RequestId, TenantId};
 use tokio::time::Instant;
 
+use super::audit::{Actor, Proof};
 use super::refusal::Refusal;
 
 /// What a key may be limited to: one pair of scopes each.
@@ -128,11 +129,28 @@ impl Caller {
     }
 }
 
-/// Proof that a request carried the operator's token, and for which tenant it acts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Proof that somebody is an operator, and for which tenant they act.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Operator {
     /// Whose data.
     pub tenant: TenantId,
+    /// Who it is, for the audit log.
+    pub actor: Actor,
+}
+
+impl Operator {
+    /// Whoever can reach the database, on the command line.
+    #[must_use]
+    pub const fn on_command_line(tenant: TenantId) -> Self {
+        Self {
+            tenant,
+            actor: Actor {
+                proof: Proof::CommandLine,
+                address: None,
+                request: None,
+            },
+        }
+    }
 }
 
 /// The request behind a call.

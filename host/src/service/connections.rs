@@ -17,10 +17,12 @@ use onerouter_engine::{
     Adapter, Adapters, CallContext, ConnectionContext, Credentials, NotSent, Outcome,
 };
 use onerouter_manifest::{Capability, Category, Manifest, PluginId};
+use serde_json::{Value, json};
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 pub use self::opened::{Chosen, Connection};
+use super::audit::{self, Change};
 use super::authentication::unavailable;
 use super::caller::Operator;
 use super::outcome;
@@ -143,7 +145,7 @@ impl Connections {
     /// nothing is stored then.
     pub async fn connect(
         &self,
-        operator: Operator,
+        operator: &Operator,
         category: Category,
         provider: &PluginId,
         connect: Connect,
@@ -151,6 +153,7 @@ impl Connections {
         let adapter = self.connectable(category, provider)?;
         let (public, secret) = sorted(adapter.manifest(), &connect)?;
         let sealed = Zeroizing::new(write_secrets(&secret));
+        let kept: Vec<String> = secret.keys().cloned().collect();
         let context = Arc::new(ConnectionContext {
             environment: connect.environment,
             credentials: Credentials::new(public.clone(), secret)
@@ -170,8 +173,9 @@ impl Connections {
             settings: &connect.settings,
             sealed: &sealed,
             account: account.as_deref(),
+            kept: &kept,
         };
-        let (row, is_new) = self.write(operator.tenant, &new).await?;
+        let (row, is_new) = self.write(operator, &new).await?;
         self.lists
             .invalidate(&(operator.tenant, connect.environment, category))
             .await;
@@ -184,9 +188,10 @@ impl Connections {
 
     async fn write(
         &self,
-        tenant: TenantId,
+        operator: &Operator,
         new: &Sealable<'_>,
     ) -> Result<(ConnectionRow, bool), Refusal> {
+        let tenant = operator.tenant;
         let during = "cannot keep a connection";
         let environment = new.slot.environment;
         let failed = |error| unavailable(during, &error);
@@ -202,7 +207,9 @@ impl Connections {
                 .encrypt(&place(tenant, environment, id), new.sealed)
                 .await
                 .map_err(|error| vault_failed(during, &error))?;
+            let at = self.clock.now();
             let mut tx = self.store.begin(tenant).await.map_err(failed)?;
+            let before = tx.find_connection(id).await.map_err(failed)?;
             let written = tx
                 .write_connection(&NewConnection {
                     id,
@@ -211,7 +218,7 @@ impl Connections {
                     settings: new.settings,
                     secrets: &secrets,
                     account: new.account,
-                    at: self.clock.now(),
+                    at,
                 })
                 .await
                 .map_err(failed)?;
@@ -220,9 +227,27 @@ impl Connections {
                 continue;
             }
             let row = tx.find_connection(id).await.map_err(failed)?;
-            tx.commit().await.map_err(failed)?;
             let row = row.ok_or_else(|| Refusal::not_found("connection"))?;
-            return Ok((row, written == ConnectionWrite::Inserted));
+            let is_new = written == ConnectionWrite::Inserted;
+            let mut after = shown(&row);
+            if let Value::Object(after) = &mut after {
+                after.insert("secrets".to_owned(), json!(new.kept));
+            }
+            let change = Change {
+                action: if is_new {
+                    "connection.created"
+                } else {
+                    "connection.replaced"
+                },
+                target: id.to_string(),
+                before: before.as_ref().map(shown),
+                after: Some(after),
+            };
+            audit::record(&mut tx, operator, change, at)
+                .await
+                .map_err(failed)?;
+            tx.commit().await.map_err(failed)?;
+            return Ok((row, is_new));
         }
         Err(Refusal::new(
             ErrorCode::Conflict,
@@ -250,7 +275,7 @@ impl Connections {
     /// `not_found` when there is none.
     pub async fn disconnect(
         &self,
-        operator: Operator,
+        operator: &Operator,
         disconnect: Disconnect<'_>,
     ) -> Result<u64, Refusal> {
         let Disconnect {
@@ -261,18 +286,32 @@ impl Connections {
         } = disconnect;
         let failed = |error| unavailable("cannot delete a connection", &error);
         let mut tx = self.store.begin(operator.tenant).await.map_err(failed)?;
-        let deleted = tx
-            .delete_connections(
-                &ConnectionGroup {
-                    environment,
-                    category: category.as_str(),
-                    provider: provider.as_str(),
-                    label,
-                },
-                self.clock.now(),
-            )
-            .await
-            .map_err(failed)?;
+        let now = self.clock.now();
+        let listed = tx.list_connections(Some(environment)).await;
+        let mut gone = listed.map_err(failed)?;
+        gone.retain(|row| {
+            row.category == category.as_str()
+                && row.provider == provider.as_str()
+                && label.is_none_or(|label| row.label == label)
+        });
+        let group = ConnectionGroup {
+            environment,
+            category: category.as_str(),
+            provider: provider.as_str(),
+            label,
+        };
+        let deleted = tx.delete_connections(&group, now).await.map_err(failed)?;
+        for row in &gone {
+            let change = Change {
+                action: "connection.deleted",
+                target: row.id.to_string(),
+                before: Some(shown(row)),
+                after: None,
+            };
+            audit::record(&mut tx, operator, change, now)
+                .await
+                .map_err(failed)?;
+        }
         tx.commit().await.map_err(failed)?;
         self.lists
             .invalidate(&(operator.tenant, environment, category))
@@ -298,6 +337,21 @@ struct Sealable<'a> {
     settings: &'a BTreeMap<String, String>,
     sealed: &'a [u8],
     account: Option<&'a str>,
+    /// Names of what is sealed.
+    kept: &'a [String],
+}
+
+/// A connection as the audit log tells of it. What is secret is not in it.
+fn shown(row: &ConnectionRow) -> Value {
+    json!({
+        "service": row.category,
+        "provider": row.provider,
+        "label": row.label,
+        "environment": row.environment,
+        "account": row.account,
+        "credentials": row.public,
+        "settings": row.settings,
+    })
 }
 
 /// Asks the provider, where the adapter can: its name for the account, and warnings.

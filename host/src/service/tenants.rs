@@ -1,8 +1,11 @@
 //! Tenants: who owns the data.
 
 use onerouter_domain::id::TenantId;
+use serde_json::json;
 
+use super::audit::{self, Actor, Change};
 use super::authentication::unavailable;
+use super::caller::Operator;
 use super::refusal::Refusal;
 use crate::clock::Clock;
 use crate::ids;
@@ -30,14 +33,29 @@ impl Tenants {
     ///
     /// # Errors
     /// The database cannot be reached.
-    pub async fn create(&self, name: String) -> Result<TenantRow, Refusal> {
+    pub async fn create(&self, actor: Actor, name: String) -> Result<TenantRow, Refusal> {
         let tenant = TenantRow {
             id: TenantId::from_uuid(ids::next()),
             name,
             created_at: self.clock.now(),
         };
-        let inserted = self.store.insert_tenant(&tenant).await;
-        inserted.map_err(|error| unavailable("cannot make a tenant", &error))?;
+        let failed = |error| unavailable("cannot make a tenant", &error);
+        let mut tx = self.store.begin(tenant.id).await.map_err(failed)?;
+        tx.insert_tenant(&tenant).await.map_err(failed)?;
+        let change = Change {
+            action: "tenant.created",
+            target: tenant.id.to_string(),
+            before: None,
+            after: Some(json!({"name": tenant.name})),
+        };
+        let operator = Operator {
+            tenant: tenant.id,
+            actor,
+        };
+        audit::record(&mut tx, &operator, change, tenant.created_at)
+            .await
+            .map_err(failed)?;
+        tx.commit().await.map_err(failed)?;
         Ok(tenant)
     }
 

@@ -1,12 +1,13 @@
 //! `api_keys`, and `key_directory`, which tells whose a key is before its tenant is known.
 
 use chrono::{DateTime, Utc};
+use ipnet::IpNet;
 use onerouter_domain::environment::Environment;
 use onerouter_domain::id::{ApiKeyId, TenantId};
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::backend::{Columns, FromColumns, execute, fetch_all, fetch_optional};
+use super::backend::{Columns, FromColumns, decode, execute, fetch_all, fetch_optional};
 use super::error::During as _;
 use super::statement::{Statement, statements};
 use super::{Store, StoreError, TenantTx, constraint};
@@ -32,6 +33,8 @@ pub struct ApiKeyRow {
     pub rate_per_second: Option<u32>,
     /// Its own burst, where it has one.
     pub rate_burst: Option<u32>,
+    /// From where it may be used; none for anywhere.
+    pub allowed_ips: Option<Vec<IpNet>>,
     /// From when on it is refused.
     pub expires_at: Option<DateTime<Utc>>,
     /// When it was used last, within the precision of batched writing.
@@ -63,6 +66,8 @@ pub struct NewApiKey {
     pub rate_per_second: Option<u32>,
     /// Its own burst.
     pub rate_burst: Option<u32>,
+    /// From where it may be used; none for anywhere.
+    pub allowed_ips: Option<Vec<IpNet>>,
     /// From when on it is refused.
     pub expires_at: Option<DateTime<Utc>>,
     /// When it was made.
@@ -83,15 +88,15 @@ pub struct KeyUse {
 macro_rules! columns {
     () => {
         "id, tenant_id, environment, name, prefix, last4, scopes, rate_per_second, rate_burst,
-         expires_at, last_used_at, revoked_at, created_at"
+         allowed_ips, expires_at, last_used_at, revoked_at, created_at"
     };
 }
 
 statements! {
     INSERT = Statement::same(
         "insert into api_keys (id, tenant_id, environment, name, hash, prefix, last4, scopes,
-             rate_per_second, rate_burst, expires_at, created_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+             rate_per_second, rate_burst, expires_at, created_at, allowed_ips)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
     );
     INSERT_DIRECTORY = Statement::same(
         "insert into key_directory (hash, tenant_id, key_id) values ($1, $2, $3)",
@@ -188,6 +193,7 @@ impl TenantTx {
                 key.rate_burst.map(i64::from),
                 key.expires_at,
                 key.created_at,
+                key.allowed_ips.as_deref().map(texts).map(Json),
             ]
         )
         .during_unique("insert an API key", constraint::API_KEY_HASH)?;
@@ -268,6 +274,16 @@ impl FromColumns for DirectoryRow {
     }
 }
 
+fn texts(networks: &[IpNet]) -> Vec<String> {
+    networks.iter().map(IpNet::to_string).collect()
+}
+
+/// A key whose networks cannot be read is not used from anywhere.
+fn networks(texts: &[String]) -> Result<Vec<IpNet>, sqlx::Error> {
+    let parsed: Result<_, _> = texts.iter().map(|text| text.parse()).collect();
+    parsed.map_err(|error| decode("allowed_ips", error))
+}
+
 impl FromColumns for ApiKeyRow {
     fn from_columns(row: &impl Columns) -> Result<Self, sqlx::Error> {
         Ok(Self {
@@ -280,6 +296,10 @@ impl FromColumns for ApiKeyRow {
             scopes: row.json("scopes")?,
             rate_per_second: row.optional_integer("rate_per_second")?,
             rate_burst: row.optional_integer("rate_burst")?,
+            allowed_ips: row
+                .get::<Option<Json<Vec<String>>>>("allowed_ips")?
+                .map(|Json(texts)| networks(&texts))
+                .transpose()?,
             expires_at: row.optional_time("expires_at")?,
             last_used_at: row.optional_time("last_used_at")?,
             revoked_at: row.optional_time("revoked_at")?,

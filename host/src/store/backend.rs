@@ -113,7 +113,10 @@ pub(super) trait Columns {
     }
 }
 
-fn decode(name: &str, error: impl std::error::Error + Send + Sync + 'static) -> sqlx::Error {
+pub(super) fn decode(
+    name: &str,
+    error: impl std::error::Error + Send + Sync + 'static,
+) -> sqlx::Error {
     sqlx::Error::ColumnDecode {
         index: name.to_owned(),
         source: Box::new(error),

@@ -11,6 +11,7 @@ const PRIVILEGES: &[(&str, &str)] = &[
     ("api_keys", "select, insert, update, delete"),
     ("attempt_objects", "select, insert, update, delete"),
     ("attempts", "select, insert, update, delete"),
+    ("audit_log", "select, insert"),
     ("call_logs", "select, insert, update, delete"),
     ("checkout_directory", "select, insert, update, delete"),
     ("connection_directory", "select, insert, update, delete"),

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::backend::{Columns, FromColumns, execute, fetch_all, fetch_optional};
 use super::error::During as _;
 use super::statement::{Statement, statements};
-use super::{Store, StoreError};
+use super::{Store, StoreError, TenantTx};
 
 /// The tenant that the first migration makes.
 pub const DEFAULT_TENANT: TenantId =
@@ -30,22 +30,20 @@ statements! {
     FIND = Statement::same("select id, name, created_at from tenants where id = $1");
 }
 
-impl Store {
-    /// Adds a tenant.
+impl TenantTx {
+    /// Adds the tenant whose transaction this is.
     ///
     /// # Errors
     /// The database refuses or cannot be reached.
-    pub async fn insert_tenant(&self, tenant: &TenantRow) -> Result<(), StoreError> {
-        let mut tx = self.begin(tenant.id).await?;
-        execute!(
-            tx,
-            INSERT,
-            [tenant.id.uuid(), &tenant.name, tenant.created_at]
-        )
-        .during("insert a tenant")?;
-        tx.commit().await
+    pub async fn insert_tenant(&mut self, tenant: &TenantRow) -> Result<(), StoreError> {
+        let id = self.tenant().uuid();
+        execute!(self, INSERT, [id, &tenant.name, tenant.created_at])
+            .map(drop)
+            .during("insert a tenant")
     }
+}
 
+impl Store {
     /// Every tenant, oldest first.
     ///
     /// # Errors

@@ -1,9 +1,14 @@
 //! Changing the master key: every data key is wrapped anew, while traffic flows.
 
+use chrono::Utc;
 use onerouter_domain::environment::Environment;
-use onerouter_domain::id::TenantId;
+use onerouter_domain::id::{AuditId, TenantId};
+use onerouter_domain::time;
+use serde_json::json;
 
 use super::{Vault, VaultError, envelope};
+use crate::ids;
+use crate::store::{AuditRow, DataKeyRow};
 
 /// Data keys in one transaction's view. A tenant has one per environment, and few retired ones.
 const BATCH: u32 = 100;
@@ -19,16 +24,17 @@ pub struct Rotation {
 
 impl Vault {
     /// Wraps every data key under its environment's current master key. Stopped halfway, it goes on
-    /// where it was when called again: what is done is not found any more.
+    /// where it was when called again: what is done is not found any more. `actor` stands in the
+    /// audit log of each tenant whose keys were wrapped anew.
     ///
     /// # Errors
     /// [`VaultError::UnknownMasterKey`]: a key is wrapped by neither the current nor the previous
     /// master key. Those before it stay rewrapped.
-    pub async fn rotate(&self) -> Result<Rotation, VaultError> {
+    pub async fn rotate(&self, actor: &str) -> Result<Rotation, VaultError> {
         let mut done = Rotation::default();
         for tenant in self.store.list_tenants().await? {
             for environment in [Environment::Test, Environment::Live] {
-                done.rewrapped += self.rotate_tenant(tenant.id, environment).await?;
+                done.rewrapped += self.rotate_tenant(tenant.id, environment, actor).await?;
             }
             done.tenants += 1;
         }
@@ -39,6 +45,7 @@ impl Vault {
         &self,
         tenant: TenantId,
         environment: Environment,
+        actor: &str,
     ) -> Result<u64, VaultError> {
         let master = self.masters.for_environment(environment);
         let mut rewrapped = 0;
@@ -53,6 +60,7 @@ impl Vault {
                 let wrapped = envelope::wrap(master, (tenant, environment, row.id), &bytes)?;
                 if tx.rewrap_data_key(row, master.id(), &wrapped).await? {
                     rewrapped += 1;
+                    tx.insert_audit(&rotated(row, master.id(), actor)).await?;
                 }
             }
             tx.commit().await?;
@@ -61,5 +69,21 @@ impl Vault {
                 return Ok(rewrapped);
             }
         }
+    }
+}
+
+fn rotated(before: &DataKeyRow, master: &str, actor: &str) -> AuditRow {
+    let key = |id: &str| json!({"environment": before.environment, "master_key": id}).to_string();
+    AuditRow {
+        id: AuditId::from_uuid(ids::next()),
+        actor: actor.to_owned(),
+        action: "data_key.rewrapped".to_owned(),
+        target: before.id.to_string(),
+        before: Some(key(&before.master_key_id)),
+        after: Some(key(master)),
+        address: None,
+        request_id: None,
+        // As of data keys: for people who look; nothing is decided by it.
+        created_at: time::cut(Utc::now()),
     }
 }

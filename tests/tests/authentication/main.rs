@@ -1,5 +1,7 @@
 //! Who may call, for whom, in which environment; and that tenants never meet.
 
+mod addresses;
+mod audit;
 mod keys;
 mod operators;
 mod walk;

@@ -24,7 +24,7 @@ enum Isolation {
 
 /// The case of every operation: how it is called on the first tenant's objects (`{sms}`, `{email}`,
 /// `{key}`, `{payment}`, …), and what the second tenant sees then.
-const CASES: [(&str, &str, Isolation); 47] = [
+const CASES: [(&str, &str, Isolation); 48] = [
     ("sms.create", "/v1/sms", Isolation::Own),
     ("sms.list", "/v1/sms", Isolation::Empty),
     ("sms.get", "/v1/sms/{sms}", Isolation::NotFound),
@@ -167,6 +167,7 @@ const CASES: [(&str, &str, Isolation); 47] = [
     ),
     ("tenants.create", "/api/tenants", Isolation::Shared),
     ("tenants.list", "/api/tenants", Isolation::Shared),
+    ("audit.list", "/api/audit", Isolation::Own),
 ];
 
 /// Operations for everybody.

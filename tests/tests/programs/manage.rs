@@ -2,6 +2,7 @@
 
 use onerouter_tests::database::TestDatabase;
 use serde_json::json;
+use sqlx::{Connection as _, SqliteConnection};
 
 use crate::program::Program;
 
@@ -36,8 +37,8 @@ fn tenants_are_made_and_listed() {
     }
 }
 
-#[test]
-fn a_revoked_tenant_has_no_working_key() {
+#[tokio::test]
+async fn a_revoked_tenant_has_no_working_key() {
     let program = Program::new();
     let tenant = program.run(&["tenant", "create", "--name", "Acme"]).well();
     let id = tenant.data.trim();
@@ -51,6 +52,8 @@ fn a_revoked_tenant_has_no_working_key() {
             name,
             "--tenant",
             id,
+            "--allow-ip",
+            "10.0.0.0/8",
         ];
         program.run(&create).well();
     }
@@ -65,12 +68,30 @@ fn a_revoked_tenant_has_no_working_key() {
         .json();
     for key in keys["data"].as_array().unwrap() {
         assert!(key["revoked_at"].is_string(), "{key}");
+        assert_eq!(key["allowed_ips"], json!(["10.0.0.0/8"]));
     }
     let again = program.run(&["tenant", "revoke", id]).well();
     assert!(again.talk.contains("Revoked 0 API key(s)"), "{again:?}");
     program
         .run(&["tenant", "revoke", "ten_01h455vb4pex5vsknk084sn02q"])
         .badly();
+    let database = program.path(".onerouter/onerouter.db");
+    let database = format!("sqlite://{}", database.display());
+    let mut database = SqliteConnection::connect(&database).await.unwrap();
+    let noted: Vec<(String, String)> =
+        sqlx::query_as("select actor, action from audit_log order by id")
+            .fetch_all(&mut database)
+            .await
+            .unwrap();
+    let actions = [
+        "tenant.created",
+        "api_key.created",
+        "api_key.created",
+        "api_key.revoked",
+        "api_key.revoked",
+    ];
+    let expected = actions.map(|action| ("command_line".to_owned(), action.to_owned()));
+    assert_eq!(noted, expected);
 }
 
 #[test]

@@ -29,6 +29,10 @@ fn key(hash: u8) -> NewApiKey {
         scopes: vec!["sms:write".to_owned(), "sms:read".to_owned()],
         rate_per_second: Some(u32::MAX),
         rate_burst: None,
+        allowed_ips: Some(vec![
+            "10.0.0.0/8".parse().unwrap(),
+            "2001:db8::1/128".parse().unwrap(),
+        ]),
         expires_at: Some(moment() + seconds(60)),
         created_at: moment(),
     }
@@ -55,6 +59,7 @@ async fn a_key_is_found_by_its_hash(store: Store) {
         prefix: new.prefix,
         last4: new.last4,
         scopes: new.scopes,
+        allowed_ips: new.allowed_ips,
         rate_per_second: new.rate_per_second,
         rate_burst: None,
         expires_at: new.expires_at,

@@ -25,9 +25,10 @@ const WITHOUT_POLICY: [(&str, &str); 5] = [
 ];
 
 /// Tables that a gateway at work has written, so that seeing nothing in them means something.
-const WRITTEN: [&str; 11] = [
+const WRITTEN: [&str; 12] = [
     "api_keys",
     "attempts",
+    "audit_log",
     "call_logs",
     "connections",
     "data_keys",

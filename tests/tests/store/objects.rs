@@ -110,7 +110,9 @@ async fn another_tenant_kind_or_environment_sees_nothing(store: Store) {
         name: "stranger".to_owned(),
         created_at: moment(),
     };
-    store.insert_tenant(&stranger).await.unwrap();
+    let mut tx = store.begin(stranger.id).await.unwrap();
+    tx.insert_tenant(&stranger).await.unwrap();
+    tx.commit().await.unwrap();
 
     for (tenant, kind, environment) in [
         (stranger.id, ObjectKind::Sms, Environment::Test),

@@ -54,7 +54,9 @@ async fn stranger(store: &Store) -> TenantId {
         name: "stranger".to_owned(),
         created_at: moment(),
     };
-    store.insert_tenant(&row).await.unwrap();
+    let mut tx = store.begin(row.id).await.unwrap();
+    tx.insert_tenant(&row).await.unwrap();
+    tx.commit().await.unwrap();
     id
 }
 
@@ -265,8 +267,8 @@ async fn a_rotation_wraps_everything_under_the_current_key(store: Store) {
         ciphertexts.push(old.encrypt(place, b"hunter22").await.unwrap());
     }
 
-    vault(&store, "11").rotate().await.unwrap_err();
-    let rotated = rotating(&store, "11", "00").rotate().await.unwrap();
+    vault(&store, "11").rotate("test").await.unwrap_err();
+    let rotated = rotating(&store, "11", "00").rotate("test").await.unwrap();
     assert_eq!(
         rotated,
         Rotation {
@@ -274,7 +276,7 @@ async fn a_rotation_wraps_everything_under_the_current_key(store: Store) {
             rewrapped: 3
         }
     );
-    let again = rotating(&store, "11", "00").rotate().await.unwrap();
+    let again = rotating(&store, "11", "00").rotate("test").await.unwrap();
     assert_eq!(
         again,
         Rotation {

@@ -21,6 +21,8 @@ pub(super) struct Gateway {
     pub(super) address: SocketAddr,
     /// An API key above every rate.
     pub(super) key: String,
+    /// One of another tenant, which has no connections.
+    pub(super) other_key: String,
     resident_at_start: u64,
 }
 
@@ -57,11 +59,20 @@ impl Gateway {
                 .trim_start_matches("http://")
                 .parse()?,
             key: String::new(),
+            other_key: String::new(),
             resident_at_start: 0,
         };
         let body = r#"{"name":"soak","environment":"test","rate_limit":{"per_second":100000,"burst":100000}}"#;
-        let created = gateway.post("/api/api-keys", text(&line, "admin_token")?, body)?;
+        let admin_token = text(&line, "admin_token")?;
+        let created = gateway.post("/api/api-keys", admin_token, body)?;
         text(&created.text, "key")?.clone_into(&mut gateway.key);
+        let other = gateway.post("/api/tenants", admin_token, r#"{"name":"other"}"#)?;
+        let of_other = format!(
+            "{admin_token}\r\nOneRouter-Tenant: {}",
+            text(&other.text, "id")?
+        );
+        let created = gateway.post("/api/api-keys", &of_other, body)?;
+        text(&created.text, "key")?.clone_into(&mut gateway.other_key);
         gateway.resident_at_start = gateway.memory("VmRSS")?;
         Ok(gateway)
     }

@@ -17,6 +17,7 @@ use super::plain;
 use super::seats::Seat;
 use super::unread::{Sending, Unread};
 use crate::http::body::BodyPatience;
+use crate::http::client_address::Peer;
 
 /// Cheap to clone; all clones are of one connection.
 #[derive(Debug, Clone)]
@@ -24,6 +25,7 @@ pub(super) struct Attended {
     router: Router,
     seat: Arc<Seat>,
     unread: Arc<Unread>,
+    peer: Peer,
     body_timeout: Option<Duration>,
 }
 
@@ -32,12 +34,14 @@ impl Attended {
         router: Router,
         seat: Arc<Seat>,
         unread: Arc<Unread>,
+        peer: Peer,
         body_timeout: Option<Duration>,
     ) -> Self {
         Self {
             router,
             seat,
             unread,
+            peer,
             body_timeout,
         }
     }
@@ -64,6 +68,7 @@ where
                 Ok(plain::overloaded_response().map(|body| unread.send(body, None)))
             });
         };
+        request.extensions_mut().insert(self.peer);
         if let Some(timeout) = self.body_timeout {
             request.extensions_mut().insert(BodyPatience(timeout));
         }

@@ -5,10 +5,12 @@ use onerouter_domain::code::ErrorCode;
 use onerouter_domain::environment::Environment;
 use onerouter_domain::id::{ConnectionId, TenantId};
 use onerouter_manifest::Category;
+use serde_json::{Value, json};
 
 use super::decide::{Decision, SkipReason};
 use super::policy::{Policy, Target};
 use super::{Need, hindered};
+use crate::service::audit::{self, Change};
 use crate::service::authentication::unavailable;
 use crate::service::caller::Operator;
 use crate::service::connections::Connections;
@@ -94,7 +96,7 @@ impl Connections {
     /// `validation_failed` for a connection that is not there, `conflict` for another version.
     pub async fn write_routing(
         &self,
-        operator: Operator,
+        operator: &Operator,
         place: Place,
         policy: &Policy,
         expected: Option<u64>,
@@ -122,11 +124,21 @@ impl Connections {
         }
         let text = serde_json::to_string(policy)
             .map_err(|error| Refusal::internal("cannot write a routing policy", &error))?;
+        let now = self.clock.now();
         let row = tx
-            .write_routing_policy(place.slot(), &text, expected, self.clock.now())
+            .write_routing_policy(place.slot(), &text, expected, now)
             .await
             .map_err(failed)?
             .ok_or_else(changed)?;
+        let change = Change {
+            action: "routing_policy.written",
+            target: format!("{category}/{environment}"),
+            before: before.as_ref().map(shown),
+            after: Some(shown(&row)),
+        };
+        audit::record(&mut tx, operator, change, now)
+            .await
+            .map_err(failed)?;
         tx.commit().await.map_err(failed)?;
         self.lists
             .invalidate(&(operator.tenant, environment, category))
@@ -140,7 +152,7 @@ impl Connections {
     /// `validation_failed` for a connection that is not there.
     pub async fn simulate_routing(
         &self,
-        operator: Operator,
+        operator: &Operator,
         need: &Need<'_>,
         policy: Option<&Policy>,
         seed: u128,
@@ -189,6 +201,11 @@ impl Connections {
 pub(in crate::service) fn parse(row: &RoutingPolicyRow) -> Result<Policy, Refusal> {
     serde_json::from_str(&row.policy)
         .map_err(|error| Refusal::internal("cannot understand a routing policy", &error))
+}
+
+fn shown(row: &RoutingPolicyRow) -> Value {
+    let policy: Value = serde_json::from_str(&row.policy).unwrap_or_default();
+    json!({"version": row.version, "policy": policy})
 }
 
 fn standing(row: &RoutingPolicyRow) -> Result<Standing, Refusal> {

@@ -1,0 +1,115 @@
+//! The audit log: who has changed what, from where. An entry is written in the transaction of the change
+//! that it tells of, so that neither is there without the other.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use onerouter_domain::id::{AuditId, TenantId};
+use serde_json::Value;
+
+use super::authentication::unavailable;
+use super::caller::Operator;
+use super::refusal::Refusal;
+use crate::ids;
+use crate::store::{AuditFilter, AuditRow};
+use crate::store::{Store, StoreError, TenantTx};
+
+/// By what somebody has proven to be an operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proof {
+    /// The operator's token.
+    Token,
+    /// Access to the database, on the command line.
+    CommandLine,
+}
+
+impl Proof {
+    /// The name in the column.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Token => "operator_token",
+            Self::CommandLine => "command_line",
+        }
+    }
+}
+
+/// Who acts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Actor {
+    /// By what they are known.
+    pub proof: Proof,
+    /// Where the request came from.
+    pub address: Option<IpAddr>,
+    /// What the request is called.
+    pub request: Option<Arc<str>>,
+}
+
+/// A change that is told of. Nothing in it is secret.
+#[derive(Debug)]
+pub(super) struct Change {
+    /// What was done: `api_key.created`.
+    pub(super) action: &'static str,
+    /// To what.
+    pub(super) target: String,
+    /// What it was.
+    pub(super) before: Option<Value>,
+    /// What it is now.
+    pub(super) after: Option<Value>,
+}
+
+/// Notes a change.
+pub(super) async fn record(
+    tx: &mut TenantTx,
+    operator: &Operator,
+    change: Change,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let Actor {
+        proof,
+        address,
+        request,
+    } = &operator.actor;
+    tx.insert_audit(&AuditRow {
+        id: AuditId::from_uuid(ids::next()),
+        actor: proof.as_str().to_owned(),
+        action: change.action.to_owned(),
+        target: change.target,
+        before: change.before.map(|value| value.to_string()),
+        after: change.after.map(|value| value.to_string()),
+        address: address.map(|address| address.to_string()),
+        request_id: request.as_deref().map(str::to_owned),
+        created_at: now,
+    })
+    .await
+}
+
+/// Reads the audit log.
+#[derive(Debug, Clone)]
+pub struct Audit {
+    store: Store,
+}
+
+impl Audit {
+    /// Over a store.
+    #[must_use]
+    pub const fn new(store: Store) -> Self {
+        Self { store }
+    }
+
+    /// Entries, newest first; one more than the limit tells whether there are more.
+    ///
+    /// # Errors
+    /// The database cannot be reached.
+    pub async fn list(
+        &self,
+        tenant: TenantId,
+        mut filter: AuditFilter,
+    ) -> Result<Vec<AuditRow>, Refusal> {
+        let failed = |error| unavailable("cannot read the audit log", &error);
+        filter.limit = filter.limit.saturating_add(1);
+        let mut tx = self.store.begin_read(tenant).await.map_err(failed)?;
+        tx.list_audit(&filter).await.map_err(failed)
+    }
+}
