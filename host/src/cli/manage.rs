@@ -44,6 +44,22 @@ pub(super) enum TenantCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Delete a tenant with everything of it but the audit log; it cannot be undone
+    #[command(after_help = "Example:
+  onerouter tenant delete ten_01h455vb4pex5vsknk084sn02q --name Acme
+
+API keys, credentials and the keys that encrypt them are destroyed first, then the rest in
+pieces. Stopped halfway, it goes on when it is run again.")]
+    Delete {
+        /// Its id
+        id: TenantId,
+        /// Its name, so that it is the right one
+        #[arg(long)]
+        name: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// List tenants
     #[command(after_help = "Example:\n  onerouter tenant list")]
     List {
@@ -188,6 +204,15 @@ pub(super) async fn tenant(global: &Global, command: TenantCommand) -> anyhow::R
                 terminal::json(&json!({ "id": id, "object": "tenant", "revoked_keys": revoked }))?;
             } else {
                 terminal::say(&format!("Revoked {revoked} API key(s) of {id}."));
+            }
+        }
+        TenantCommand::Delete { id, name, json } => {
+            let operator = Operator::on_command_line(id);
+            let deleted = tenants.delete(&operator, &name).await.map_err(refused)?;
+            if json {
+                terminal::json(&json!({ "id": id, "object": "tenant", "deleted": true }))?;
+            } else {
+                terminal::say(&format!("Deleted {id} and {deleted} row(s) of it."));
             }
         }
         TenantCommand::List { json } => {

@@ -1,5 +1,7 @@
 //! Tenants: who owns the data.
 
+use chrono::{DateTime, Utc};
+use onerouter_domain::code::ErrorCode;
 use onerouter_domain::id::TenantId;
 use serde_json::json;
 
@@ -9,6 +11,7 @@ use super::caller::Operator;
 use super::refusal::Refusal;
 use crate::clock::Clock;
 use crate::ids;
+use crate::store::DEFAULT_TENANT;
 use crate::store::Store;
 use crate::store::TenantRow;
 
@@ -57,6 +60,74 @@ impl Tenants {
             .map_err(failed)?;
         tx.commit().await.map_err(failed)?;
         Ok(tenant)
+    }
+
+    /// Deletes a tenant: its keys, credentials and data keys at once, so that nobody can act for it and
+    /// nothing of it can be decrypted; then, piece by piece, everything else but the audit log. Stopped
+    /// halfway, it goes on when called again. Tells how many rows went after the first step.
+    ///
+    /// # Errors
+    /// `not_found` where there is no such tenant, `conflict` where it has another name, `invalid_state`
+    /// for the default tenant.
+    pub async fn delete(&self, operator: &Operator, name: &str) -> Result<u64, Refusal> {
+        let failed = |error| unavailable("cannot delete a tenant", &error);
+        let tenant = operator.tenant;
+        if tenant == DEFAULT_TENANT {
+            return Err(Refusal::new(
+                ErrorCode::InvalidState,
+                "The default tenant cannot be deleted: operators act on it.",
+            ));
+        }
+        let now = self.clock.now();
+        let mut tx = self.store.begin(tenant).await.map_err(failed)?;
+        let known = tx.tenant_name().await.map_err(failed)?;
+        let known = known.ok_or_else(|| Refusal::not_found("tenant"))?;
+        if known != name {
+            return Err(Refusal::new(
+                ErrorCode::Conflict,
+                "The tenant has another name; nothing was deleted.",
+            ));
+        }
+        if tx.end_tenant(name, now).await.map_err(failed)? {
+            let change = || Change {
+                action: "tenant.deleted",
+                target: tenant.to_string(),
+                before: Some(json!({"name": name})),
+                after: None,
+            };
+            audit::record(&mut tx, operator, change(), now)
+                .await
+                .map_err(failed)?;
+            tx.commit().await.map_err(failed)?;
+            self.tell_operators(operator, change(), now).await?;
+        } else {
+            drop(tx);
+        }
+        let mut deleted = 0_u64;
+        loop {
+            let mut tx = self.store.begin(tenant).await.map_err(failed)?;
+            let some = tx.purge_some().await.map_err(failed)?;
+            tx.commit().await.map_err(failed)?;
+            if some == 0 {
+                return Ok(deleted);
+            }
+            deleted = deleted.saturating_add(some);
+        }
+    }
+
+    /// The deleted tenant's own log cannot be asked for any more.
+    async fn tell_operators(
+        &self,
+        operator: &Operator,
+        change: Change,
+        now: DateTime<Utc>,
+    ) -> Result<(), Refusal> {
+        let failed = |error| unavailable("cannot note that a tenant was deleted", &error);
+        let mut tx = self.store.begin(DEFAULT_TENANT).await.map_err(failed)?;
+        audit::record(&mut tx, operator, change, now)
+            .await
+            .map_err(failed)?;
+        tx.commit().await.map_err(failed)
     }
 
     /// Tenants, newest first; one more than `limit` tells whether there are more.

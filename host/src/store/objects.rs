@@ -647,7 +647,7 @@ fn wanted_metadata(pairs: &[(String, String)]) -> Option<Metadata> {
     Metadata::new(wanted).ok()
 }
 
-struct Text(String);
+pub(super) struct Text(pub(super) String);
 
 impl FromColumns for Text {
     fn from_columns(row: &impl Columns) -> Result<Self, sqlx::Error> {

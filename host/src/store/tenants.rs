@@ -26,8 +26,12 @@ pub struct TenantRow {
 
 statements! {
     INSERT = Statement::same("insert into tenants (id, name, created_at) values ($1, $2, $3)");
-    LIST = Statement::same("select id, name, created_at from tenants order by id");
-    FIND = Statement::same("select id, name, created_at from tenants where id = $1");
+    LIST = Statement::same(
+        "select id, name, created_at from tenants where deleted_at is null order by id",
+    );
+    FIND = Statement::same(
+        "select id, name, created_at from tenants where id = $1 and deleted_at is null",
+    );
 }
 
 impl TenantTx {
@@ -44,7 +48,7 @@ impl TenantTx {
 }
 
 impl Store {
-    /// Every tenant, oldest first.
+    /// Every tenant that is not deleted, oldest first.
     ///
     /// # Errors
     /// The database cannot be reached.

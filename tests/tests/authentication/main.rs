@@ -2,6 +2,7 @@
 
 mod addresses;
 mod audit;
+mod deletion;
 mod keys;
 mod operators;
 mod walk;
