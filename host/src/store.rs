@@ -38,6 +38,8 @@ mod kept;
 mod migration;
 mod objects;
 mod payments;
+#[cfg(test)]
+mod plans;
 mod roles;
 mod routing_policies;
 mod settlements;
