@@ -5,6 +5,7 @@ pub mod component;
 pub mod database;
 pub mod edge;
 pub mod harness;
+pub mod node;
 pub mod refused;
 pub mod table;
 pub mod wire;

@@ -2,10 +2,8 @@
 //! the claim lasts, then settled by asking, and never sent twice.
 
 use std::future::poll_fn;
-use std::io::{BufRead as _, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::pin::pin;
-use std::process::{Child, Command, Stdio};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -20,7 +18,8 @@ use onerouter_domain::id::{ApiKeyId, RequestId};
 use onerouter_domain::idempotency::IdempotencyKey;
 use onerouter_domain::metadata::Metadata;
 use onerouter_sandbox::{Sandbox, SandboxConfig};
-use onerouter_tests::harness::{ADMIN_TOKEN, Client, Harness, Setup, built};
+use onerouter_tests::harness::{Client, Harness, Setup};
+use onerouter_tests::node::{Node, NodeSetup};
 use onerouter_tests::scenarios;
 use onerouter_tests::write_path::{Ground, Provider, attempts, connect_saboteur, eventually, text};
 use serde_json::{Value, json};
@@ -77,6 +76,17 @@ impl World {
 
     fn data_dir(&self) -> PathBuf {
         self.folder.path().join("data")
+    }
+
+    /// The real program on the same database.
+    fn node(&self) -> NodeSetup {
+        NodeSetup {
+            database_url: self.ground.url().to_owned(),
+            data_dir: self.data_dir(),
+            upstreams: self.sandbox.upstreams(),
+            port: 0,
+            settings: Vec::new(),
+        }
     }
 
     fn setup(&self) -> Setup {
@@ -662,71 +672,6 @@ async fn a_request_that_is_dropped_at_any_moment_leaves_nothing_half_done(ground
     assert_eq!(host.sweep().await, 0);
 }
 
-/// The real program.
-struct Program {
-    child: Child,
-    base: String,
-}
-
-impl Program {
-    fn start(world: &World) -> Self {
-        let data_dir = world.data_dir();
-        let upstreams: Vec<_> = world
-            .sandbox
-            .upstreams()
-            .into_iter()
-            .map(|(host, base)| format!("{host}={base}"))
-            .collect();
-        let mut child = Command::new(program())
-            .arg("serve")
-            .current_dir(&data_dir)
-            .env_clear()
-            .env("ONEROUTER_BIND", "127.0.0.1:0")
-            .env("ONEROUTER_DATA_DIR", &data_dir)
-            .env(
-                "ONEROUTER_PLUGINS_DIR",
-                built("ONEROUTER_TEST_PLUGINS_DIR", "plugins"),
-            )
-            .env("ONEROUTER_ADMIN_TOKEN", ADMIN_TOKEN)
-            .env("ONEROUTER_UPSTREAMS", upstreams.join(","))
-            .env("DATABASE_URL", world.ground.url())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let mut said = Vec::new();
-        let base = loop {
-            let Some(Ok(line)) = lines.next() else {
-                panic!("it did not start: {said:#?}");
-            };
-            if let Some((_, url)) = line.split_once("listens on ") {
-                break url.trim().to_owned();
-            }
-            said.push(line);
-        };
-        // Else it would be stopped by a full pipe.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { child, base }
-    }
-}
-
-impl Drop for Program {
-    /// SIGKILL: nothing can be done about it.
-    fn drop(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
-
-fn program() -> PathBuf {
-    std::env::var_os("ONEROUTER_TEST_BIN").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/debug/onerouter"),
-        PathBuf::from,
-    )
-}
-
 async fn a_killed_program_sends_nothing_twice(ground: Ground) {
     let world = World::new(ground).await;
     let host = Harness::with(world.setup()).await;
@@ -741,7 +686,7 @@ async fn a_killed_program_sends_nothing_twice(ground: Ground) {
         world
             .fault(json!({"fault": "latency_after", "delay_ms": 2_000, "method": "POST"}))
             .await;
-        let program = Program::start(&world);
+        let program = Node::start(&world.node());
         tokio::select! {
             reply = world.call(&program.base, &key, path, body, "") => panic!("too late: {reply:?}"),
             () = eventually("it has its effect", || async { world.effects(to).await == 1 }) => {}
@@ -759,7 +704,7 @@ async fn a_killed_program_sends_nothing_twice(ground: Ground) {
     .await;
     host.stop().await;
 
-    let program = Program::start(&world);
+    let program = Node::start(&world.node());
     for (path, body, to) in &calls {
         let reply = world
             .call(&program.base, &key, path, body, "")

@@ -17,20 +17,20 @@ mod wire;
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::attended::Attended;
+use self::attended::{Attended, Farewell};
 use self::opening::Opening;
 use self::seats::{Seat, Seats};
 use self::unread::Unread;
@@ -64,6 +64,8 @@ const TURNED_AWAY_MAX: usize = 256;
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// After a failed accept (no file descriptors left, say) the loop rests instead of spinning.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
+/// After a shutdown has begun, those who had connected before are still received for so long.
+const ACCEPT_LATE_MAX: Duration = Duration::from_secs(1);
 /// How long a client that asks nothing may stay then.
 const DRAIN_IDLE: Duration = Duration::from_secs(5);
 /// How long requests in flight may take once the shutdown has begun.
@@ -141,59 +143,87 @@ impl Listener {
 
     /// Serves until `stop`, then lets the requests in flight finish.
     pub async fn serve(self, router: Router, stop: CancellationToken) {
-        let graceful = GracefulShutdown::new();
-        let connections = TaskTracker::new();
-        let seats = Arc::new(Seats::new(self.connections_max));
-        let turned_away = Arc::new(Semaphore::new(TURNED_AWAY_MAX));
+        let hall = Hall {
+            router,
+            seats: Arc::new(Seats::new(self.connections_max)),
+            turned_away: Arc::new(Semaphore::new(TURNED_AWAY_MAX)),
+            connections: TaskTracker::new(),
+            patience: self.patience,
+            stop,
+        };
         loop {
             let accepted = tokio::select! {
-                () = stop.cancelled() => break,
+                () = hall.stop.cancelled() => break,
                 accepted = self.socket.accept() => accepted,
             };
-            let (stream, peer) = match accepted {
-                Ok((stream, peer)) => (stream, peer.ip()),
+            match accepted {
+                Ok((stream, peer)) => hall.receive(stream, Peer(peer.ip())),
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");
                     tokio::time::sleep(ACCEPT_REST).await;
-                    continue;
                 }
-            };
-            if let Some(seat) = seats.take() {
-                let unread = Arc::new(Unread::default());
-                let gone = gone(Arc::clone(&seat), Arc::clone(&unread), stop.clone());
-                let attended = Attended::new(
-                    router.clone(),
-                    Arc::clone(&seat),
-                    unread,
-                    Peer(peer),
-                    self.patience.body,
-                );
-                let served = connection(stream, attended, seat, self.patience, &graceful);
-                connections.spawn(async move {
-                    tokio::select! {
-                        () = gone => {}
-                        () = served => {}
-                    }
-                });
-            } else if let Ok(permit) = Arc::clone(&turned_away).try_acquire_owned() {
-                connections.spawn(async move {
-                    farewell::turn_away(stream).await;
-                    drop(permit);
-                });
             }
         }
-        drop(self.socket);
-        connections.close();
-        let drained = async {
-            graceful.shutdown().await;
-            // The last words come after the library's.
-            connections.wait().await;
+        // Who has come until now is connected, as far as they know, and may have sent a request.
+        let late = async {
+            while let Ok(Ok((stream, peer))) =
+                tokio::time::timeout(ACCEPT_REST, self.socket.accept()).await
+            {
+                hall.receive(stream, Peer(peer.ip()));
+            }
         };
-        if tokio::time::timeout(DRAIN_MAX, drained).await.is_err() {
+        // Others keep coming as long as they can: then that is that.
+        let _all_or_time_is_up = tokio::time::timeout(ACCEPT_LATE_MAX, late).await;
+        drop(self.socket);
+        hall.connections.close();
+        let drained = tokio::time::timeout(DRAIN_MAX, hall.connections.wait()).await;
+        if drained.is_err() {
             tracing::warn!(
-                connections = connections.len(),
+                connections = hall.connections.len(),
                 "shutdown: connections are cut"
             );
+        }
+    }
+}
+
+/// Where the clients of one listener are.
+struct Hall {
+    router: Router,
+    seats: Arc<Seats>,
+    turned_away: Arc<Semaphore>,
+    connections: TaskTracker,
+    patience: Patience,
+    stop: CancellationToken,
+}
+
+impl Hall {
+    /// Serves a new client, if there is room.
+    fn receive(&self, stream: TcpStream, peer: Peer) {
+        if let Some(seat) = self.seats.take() {
+            let unread = Arc::new(Unread::default());
+            let stop = self.stop.clone();
+            let gone = gone(Arc::clone(&seat), Arc::clone(&unread), stop.clone());
+            let farewell = Farewell::new(stop);
+            let attended = Attended {
+                router: self.router.clone(),
+                seat: Arc::clone(&seat),
+                unread,
+                peer,
+                farewell: farewell.clone(),
+                body_timeout: self.patience.body,
+            };
+            let served = connection(stream, attended, seat, self.patience, farewell);
+            self.connections.spawn(async move {
+                tokio::select! {
+                    () = gone => {}
+                    () = served => {}
+                }
+            });
+        } else if let Ok(permit) = Arc::clone(&self.turned_away).try_acquire_owned() {
+            self.connections.spawn(async move {
+                farewell::turn_away(stream).await;
+                drop(permit);
+            });
         }
     }
 }
@@ -224,7 +254,7 @@ fn connection(
     attended: Attended,
     seat: Arc<Seat>,
     patience: Patience,
-    graceful: &GracefulShutdown,
+    farewell: Farewell,
 ) -> impl Future<Output = ()> + Send + 'static {
     // A small answer must not wait for the next one.
     if let Err(error) = stream.set_nodelay(true) {
@@ -252,9 +282,22 @@ fn connection(
             TowerToHyperService::new(attended),
         )
         .into_owned();
-    let watched = graceful.watch(served);
     async move {
-        let served = watched.await;
+        // It gives the wire back when it is dropped.
+        let served = {
+            let mut served = pin!(served);
+            tokio::select! {
+                served = served.as_mut() => served,
+                () = farewell.begun() => {
+                    // Of HTTP/1 an idle connection would be closed at once, perhaps while its
+                    // client writes: there, the last answer says that it is the last.
+                    if farewell.is_http2() {
+                        served.as_mut().graceful_shutdown();
+                    }
+                    served.await
+                }
+            }
+        };
         if let Err(error) = &served {
             tracing::debug!(error, "connection ended early");
         }

@@ -122,6 +122,10 @@ async fn plan(connection: &mut PgConnection, text: &str, parameters: usize) -> V
 }
 
 #[tokio::test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the tests' own server is no configuration"
+)]
 async fn every_statement_of_postgres_has_the_plan_that_was_looked_at() {
     let Ok(server) = env::var(SERVER) else { return };
     let name = format!("onerouter_plans_{}", Uuid::now_v7().simple());

@@ -95,6 +95,23 @@ async fn a_revoked_tenant_has_no_working_key() {
 }
 
 #[test]
+fn a_tenant_is_deleted_by_its_id_and_its_name() {
+    let program = Program::new();
+    let tenant = program.run(&["tenant", "create", "--name", "Acme"]).well();
+    let id = tenant.data.trim();
+    let refused = program.run(&["tenant", "delete", id, "--name", "acme"]);
+    assert!(refused.badly().talk.contains("another name"));
+    let delete = ["tenant", "delete", id, "--name", "Acme"];
+    let deleted = program.run(&[&delete[..], &["--json"]].concat()).well();
+    assert_eq!(deleted.json()["deleted"], true);
+    // What a kill may have left goes with the next one.
+    program.run(&delete).well();
+    let listed = program.run(&["tenant", "list"]).well();
+    assert!(!listed.data.contains("Acme"), "{listed:?}");
+    program.run(&["key", "list", "--tenant", id]).badly();
+}
+
+#[test]
 fn keys_are_made_listed_and_revoked() {
     let program = Program::new();
     let made = program

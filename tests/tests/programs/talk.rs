@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::program::Program;
 
-const COMMANDS: [&str; 21] = [
+const COMMANDS: [&str; 22] = [
     "",
     "serve",
     "dev",
@@ -12,6 +12,7 @@ const COMMANDS: [&str; 21] = [
     "tenant",
     "tenant create",
     "tenant revoke",
+    "tenant delete",
     "tenant list",
     "key",
     "key create",

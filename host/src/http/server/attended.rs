@@ -4,13 +4,16 @@
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::HttpBody;
 use axum::{BoxError, Router};
 use bytes::Bytes;
-use http::{Request, Response};
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Response, Version};
+use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceExt as _};
 
 use super::plain;
@@ -22,27 +25,50 @@ use crate::http::client_address::Peer;
 /// Cheap to clone; all clones are of one connection.
 #[derive(Debug, Clone)]
 pub(super) struct Attended {
-    router: Router,
-    seat: Arc<Seat>,
-    unread: Arc<Unread>,
-    peer: Peer,
-    body_timeout: Option<Duration>,
+    pub(super) router: Router,
+    pub(super) seat: Arc<Seat>,
+    pub(super) unread: Arc<Unread>,
+    pub(super) peer: Peer,
+    pub(super) farewell: Farewell,
+    pub(super) body_timeout: Option<Duration>,
 }
 
-impl Attended {
-    pub(super) const fn new(
-        router: Router,
-        seat: Arc<Seat>,
-        unread: Arc<Unread>,
-        peer: Peer,
-        body_timeout: Option<Duration>,
-    ) -> Self {
+/// What a connection's client is told at a shutdown, by the means of its protocol.
+#[derive(Debug, Clone)]
+pub(super) struct Farewell {
+    stop: CancellationToken,
+    is_http2: Arc<AtomicBool>,
+}
+
+impl Farewell {
+    pub(super) fn new(stop: CancellationToken) -> Self {
         Self {
-            router,
-            seat,
-            unread,
-            peer,
-            body_timeout,
+            stop,
+            is_http2: Arc::default(),
+        }
+    }
+
+    /// Ends when the shutdown begins.
+    pub(super) async fn begun(&self) {
+        self.stop.cancelled().await;
+    }
+
+    /// Whether the client has asked anything in HTTP/2.
+    pub(super) fn is_http2(&self) -> bool {
+        self.is_http2.load(Ordering::Relaxed)
+    }
+
+    fn hear(&self, version: Version) {
+        if version == Version::HTTP_2 {
+            self.is_http2.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// In HTTP/1, an answer during the shutdown is the connection's last.
+    fn say<B>(&self, answer: &mut Response<B>) {
+        if self.stop.is_cancelled() && !self.is_http2() {
+            let close = HeaderValue::from_static("close");
+            answer.headers_mut().insert(CONNECTION, close);
         }
     }
 }
@@ -69,6 +95,8 @@ where
             });
         };
         request.extensions_mut().insert(self.peer);
+        self.farewell.hear(request.version());
+        let farewell = self.farewell.clone();
         if let Some(timeout) = self.body_timeout {
             request.extensions_mut().insert(BodyPatience(timeout));
         }
@@ -77,7 +105,8 @@ where
             if unread.room().await.is_none() {
                 return Ok(plain::overloaded_response().map(|body| unread.send(body, None)));
             }
-            let answer = router.oneshot(request).await?;
+            let mut answer = router.oneshot(request).await?;
+            farewell.say(&mut answer);
             Ok(answer.map(|body| unread.send(body, Some(running))))
         })
     }
