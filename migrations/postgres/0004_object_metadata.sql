@@ -12,9 +12,10 @@ create table object_metadata (
         primary key (tenant_id, environment, kind, key, value, object_id)
 );
 
--- A trigger, so that nothing is missed while the version before this one still serves. Pairs never
--- change once an object is made.
-create function note_object_metadata() returns trigger language plpgsql as $$
+-- A trigger, so that nothing is missed while the version before this one still serves; with the owner's
+-- rights, as nobody else has any on the table yet. Pairs never change once an object is made.
+create function note_object_metadata() returns trigger language plpgsql
+security definer set search_path from current as $$
 begin
     insert into object_metadata (tenant_id, environment, kind, key, value, object_id)
     select new.tenant_id, new.environment, new.kind, pair.key, pair.value, new.id
@@ -26,10 +27,3 @@ $$;
 
 create trigger note_metadata after insert on objects for each row
     when (new.metadata <> '{}'::jsonb) execute function note_object_metadata();
-
-insert into object_metadata (tenant_id, environment, kind, key, value, object_id)
-select tenant_id, environment, kind, pair.key, pair.value, id
-from objects, jsonb_each_text(metadata) as pair
-on conflict on constraint object_metadata_pkey do nothing;
-
-drop index objects_metadata_idx;

@@ -101,7 +101,7 @@ impl Tenants {
             tx.commit().await.map_err(failed)?;
             self.tell_operators(operator, change(), now).await?;
         } else {
-            drop(tx);
+            tx.commit().await.map_err(failed)?;
         }
         let mut deleted = 0_u64;
         loop {

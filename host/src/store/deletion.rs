@@ -71,8 +71,8 @@ impl TenantTx {
     }
 
     /// Marks the tenant as deleted and destroys its data keys, credentials and API keys: from the
-    /// commit on nobody can act for it, and nothing of it can be decrypted. `false` when there is no
-    /// such tenant of this name that is not deleted already.
+    /// commit on nobody can act for it, and nothing of it can be decrypted. `false` when it was marked
+    /// before; what somebody was still writing at that moment goes now.
     ///
     /// # Errors
     /// The database refuses or cannot be reached.
@@ -80,16 +80,13 @@ impl TenantTx {
         const OPERATION: &str = "delete a tenant";
         let tenant = self.tenant().uuid();
         let marked = execute!(self, MARK, [tenant, name, at]).during(OPERATION)?;
-        if marked == 0 {
-            return Ok(false);
-        }
         execute!(self, KEYS_OF_DIRECTORY, [tenant]).during(OPERATION)?;
         execute!(self, CONNECTIONS_OF_DIRECTORY, [tenant]).during(OPERATION)?;
         execute!(self, API_KEYS, [tenant]).during(OPERATION)?;
         execute!(self, CONNECTIONS, [tenant]).during(OPERATION)?;
         execute!(self, DATA_KEYS, [tenant]).during(OPERATION)?;
         execute!(self, ROUTING_POLICIES, [tenant]).during(OPERATION)?;
-        Ok(true)
+        Ok(marked == 1)
     }
 
     /// Deletes some of the rows that a deleted tenant has left: how many. Work that is due on them ends

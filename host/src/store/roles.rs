@@ -22,7 +22,8 @@ const PRIVILEGES: &[(&str, &str)] = &[
     ("idempotency_keys", "select, insert, update, delete"),
     ("key_directory", "select, insert, update, delete"),
     ("object_contents", "select, insert, update, delete"),
-    ("object_metadata", "select, insert, update, delete"),
+    // Written by a trigger, with its owner's rights.
+    ("object_metadata", "select, delete"),
     ("objects", "select, insert, update, delete"),
     ("provider_refs", "select, insert, update, delete"),
     ("refund_amounts", "select, insert, update, delete"),
