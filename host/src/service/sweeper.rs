@@ -7,10 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use futures_util::StreamExt as _;
-use futures_util::future::BoxFuture;
-use futures_util::stream::FuturesUnordered;
 use onerouter_domain::id::{ConnectionId, TenantId};
+use tokio::task::{self, JoinSet};
 use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
@@ -92,7 +90,7 @@ impl Sweeper {
             let look = tokio::select! {
                 () = stop.cancelled() => break,
                 _ = ticks.tick() => true,
-                Some(place) = hands.running.next() => {
+                Some(place) = hands.next_ended() => {
                     ended = Some(place);
                     hands.may_have_more
                 }
@@ -227,7 +225,9 @@ impl Place {
 struct Hands<'a> {
     sweeper: &'a Sweeper,
     kind: WorkKind,
-    running: FuturesUnordered<BoxFuture<'a, Place>>,
+    /// Tasks: a piece that holds a connection goes on while the next ones are looked for.
+    running: JoinSet<()>,
+    places: HashMap<task::Id, Place>,
     of_provider: HashMap<String, usize>,
     of_connection: HashMap<ConnectionId, usize>,
     waiting: VecDeque<(DueWork, Place, DateTime<Utc>)>,
@@ -240,7 +240,8 @@ impl<'a> Hands<'a> {
         Self {
             sweeper,
             kind,
-            running: FuturesUnordered::new(),
+            running: JoinSet::new(),
+            places: HashMap::new(),
             of_provider: HashMap::new(),
             of_connection: HashMap::new(),
             waiting: VecDeque::new(),
@@ -322,18 +323,31 @@ impl<'a> Hands<'a> {
         let count = |count: &mut usize| *count = count.saturating_add(1);
         count(self.of_provider.entry(place.provider.clone()).or_default());
         count(self.of_connection.entry(place.connection).or_default());
-        let sweeper = self.sweeper;
-        self.running.push(Box::pin(async move {
+        let sweeper = self.sweeper.clone();
+        let piece = self.running.spawn(async move {
             if let Err(error) = sweeper.work_on(&work, row).await {
                 tracing::warn!(%error, object = %work.object_id, kind = work.kind.as_str(), "cannot work on an object");
             }
-            place
-        }));
+        });
+        self.places.insert(piece.id(), place);
+    }
+
+    /// Where the next piece that ends was; none where none is being done.
+    async fn next_ended(&mut self) -> Option<Place> {
+        let ended = self.running.join_next_with_id().await?;
+        let id = match ended {
+            Ok((id, ())) => id,
+            Err(error) => {
+                tracing::error!(%error, "a piece of due work broke; its lease ends");
+                error.id()
+            }
+        };
+        self.places.remove(&id)
     }
 
     /// Waits until a piece is done; `false` where none is being done.
     async fn finish_one(&mut self) -> bool {
-        let ended = self.running.next().await;
+        let ended = self.next_ended().await;
         if let Some(place) = &ended {
             self.ended(place).await;
         }

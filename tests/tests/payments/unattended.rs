@@ -23,7 +23,25 @@ scenarios!(
     an_order_that_is_gone_has_expired,
     an_order_that_is_not_found_at_once_is_not_given_up,
     a_provider_that_hangs_does_not_hold_up_another,
+    many_open_payments_hold_up_nobody,
 );
+
+/// More than there are hands, so that work is looked for while other work is being done; on SQLite all
+/// of it waits for one connection that writes.
+async fn many_open_payments_hold_up_nobody(ground: Ground) {
+    let shop = Shop::on(ground, PAYPAL).await;
+    let all = (0..80).map(|_| shop.create("/v1/payments", shop.payment()));
+    for created in futures_util::future::join_all(all).await {
+        assert_eq!(created.status, 201, "{created:?}");
+    }
+    advance(&shop.host, TimeDelta::minutes(2));
+    let (looked_at, sent) = tokio::join!(
+        shop.host.sweep(),
+        shop.create("/v1/payments", shop.payment())
+    );
+    assert!(looked_at >= 80, "{looked_at}");
+    assert_eq!(sent.status, 201, "{sent:?}");
+}
 
 async fn a_payment_that_was_lost_is_followed_once_it_is_found(shop: Shop) {
     let orders = match shop.provider.name {
