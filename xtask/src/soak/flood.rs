@@ -3,8 +3,9 @@
 use std::io::{Read as _, Write as _};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use super::Soak;
 use super::gateway::{Gateway, read};
@@ -12,6 +13,8 @@ use super::gateway::{Gateway, read};
 const CLIENTS: usize = 32;
 const EACH: usize = 8;
 const MEGABYTE: usize = 1 << 20;
+/// A gateway that has no room says so at once.
+const ANSWER_WAIT: Duration = Duration::from_millis(300);
 /// So many of these are 100 MB.
 const MEGABYTES: usize = 96;
 /// The flood may make the gateway hold this much more, in KiB: of a chunked body it learns only after
@@ -127,9 +130,13 @@ fn hold(gateway: &Gateway) -> Result<()> {
         stream.read_exact(&mut status)?;
         if status.ends_with(b"100") {
             for _ in 0..9 {
-                stream.write_all(b"100000\r\n")?;
-                stream.write_all(&piece)?;
-                stream.write_all(b"\r\n")?;
+                // Whoever finds no room on the way is told, and hung up on.
+                let is_taken = stream.write_all(b"100000\r\n").is_ok()
+                    && stream.write_all(&piece).is_ok()
+                    && stream.write_all(b"\r\n").is_ok();
+                if !is_taken {
+                    break;
+                }
             }
             holding.push(stream);
         } else {
@@ -141,12 +148,23 @@ fn hold(gateway: &Gateway) -> Result<()> {
             full = full.saturating_add(1);
         }
     }
+    let mut held = Vec::new();
+    for mut stream in holding {
+        stream.set_read_timeout(Some(ANSWER_WAIT))?;
+        let mut status = [0; 12];
+        match stream.read_exact(&mut status) {
+            Ok(()) if status.ends_with(b"503") => full = full.saturating_add(1),
+            Ok(()) => bail!("{}", String::from_utf8_lossy(&status)),
+            Err(_no_answer) => held.push(stream),
+        }
+    }
     gateway.serves()?;
     eprintln!(
         "soak:   {} bodies of 9 MiB are held, {full} found no room",
-        holding.len()
+        held.len()
     );
     ensure!(full > 0, "there is room without end");
+    ensure!(!held.is_empty(), "there is no room at all");
     gateway.report("with them")?;
     Ok(())
 }
