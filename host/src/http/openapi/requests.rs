@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use onerouter_domain::id::{
-    ApiKeyId, ConnectionId, EmailId, PaymentId, PaymentLinkId, PlanId, RefundId, SmsId,
+    ApiKeyId, AuditId, ConnectionId, EmailId, PaymentId, PaymentLinkId, PlanId, RefundId, SmsId,
     SubscriptionId, TenantId,
 };
 use onerouter_domain::message::{EmailStatus, SmsStatus};
@@ -84,6 +84,7 @@ pub(super) fn tighten(schemas: &mut Schemas) {
     items(schemas, "CreateApiKey", "scopes", |scope| {
         scope.enum_values = Some(SCOPES.map(Value::from).to_vec());
     });
+    items(schemas, "CreateApiKey", "allowed_ips", network);
     if let Some(Schema::Array(scopes)) = field(schemas, "CreateApiKey", "scopes") {
         scopes.max_items = Some(SCOPES.len());
     }
@@ -213,6 +214,7 @@ fn tighten_parameter(parameter: &mut Parameter, tag: &str) {
         ("cursor", "payment_links") => id(schema, PaymentLinkId::PREFIX),
         ("cursor", "api-keys") => id(schema, ApiKeyId::PREFIX),
         ("cursor", "tenants") => id(schema, TenantId::PREFIX),
+        ("cursor", "audit") => id(schema, AuditId::PREFIX),
         ("status", "sms") => one_of(schema, SmsStatus::ALL),
         ("status", "email") => one_of(schema, EmailStatus::ALL),
         ("status", "payments") => one_of(schema, PaymentStatus::ALL),
@@ -259,6 +261,20 @@ fn sender(text: &mut Object) {
         {"pattern": r"^\+[1-9][0-9]{6,14}$"},
         {"pattern": "^[0-9]{3,8}$"},
         {"pattern": SENDER_NAME, "maxLength": 11},
+    ]);
+    also(text, "anyOf", forms);
+}
+
+/// An address, or a network: of version 4, of version 6 in full, cut short at its end or at its start.
+fn network(text: &mut Object) {
+    let byte = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])";
+    let group = "[0-9A-Fa-f]{1,4}";
+    let prefix = "(/(12[0-8]|1[01][0-9]|[1-9]?[0-9]))?";
+    let forms = json!([
+        {"pattern": format!(r"^({byte}\.){{3}}{byte}(/(3[0-2]|[12]?[0-9]))?$")},
+        {"pattern": format!("^({group}:){{7}}{group}{prefix}$")},
+        {"pattern": format!("^({group}:){{1,6}}:{prefix}$")},
+        {"pattern": format!("^::({group}(:{group}){{0,6}})?{prefix}$")},
     ]);
     also(text, "anyOf", forms);
 }
