@@ -5,6 +5,7 @@ mod dev;
 mod doctor;
 mod manage;
 mod plugin;
+mod sandbox;
 mod serve;
 mod terminal;
 
@@ -70,6 +71,11 @@ enum Command {
   onerouter dev
   onerouter dev --json | head -1 | jq -r .api_key")]
     Dev(dev::DevArgs),
+    /// Run the emulated providers alone, for gateways that run elsewhere
+    #[command(after_help = "Examples:
+  onerouter sandbox
+  onerouter sandbox --bind 127.0.0.1:0 --json")]
+    Sandbox(sandbox::SandboxArgs),
     /// Bring the database up to date
     #[command(after_help = "Example:
   ONEROUTER_MIGRATE_DATABASE_URL=postgres://owner@db/onerouter DATABASE_URL=postgres://app@db/onerouter onerouter migrate")]
@@ -129,6 +135,7 @@ pub async fn run() -> anyhow::Result<()> {
     match cli.command {
         Command::Serve(args) => serve::run(&global, args).await,
         Command::Dev(args) => dev::run(&global, args).await,
+        Command::Sandbox(args) => sandbox::run(args).await,
         Command::Migrate => manage::migrate(&global).await,
         Command::Tenant(command) => manage::tenant(&global, command).await,
         Command::Key(command) => manage::key(&global, command).await,

@@ -7,6 +7,7 @@ mod reader;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use chrono::TimeDelta;
 use figment::Figment;
 use figment::providers::{Format as _, Serialized, Toml};
 use figment::value::Map;
@@ -19,6 +20,16 @@ use crate::vault::master_key::MasterKeys;
 
 /// An admin token shorter than this could be guessed.
 const ADMIN_TOKEN_LENGTH_MIN: usize = 16;
+
+/// Events can be read by their cursor for so long at least.
+const EVENT_DAYS_MIN: u16 = 30;
+const EVENT_DAYS: u16 = 90;
+const CALL_LOG_DAYS: u16 = 30;
+/// Keys toward providers are numbered by the attempts before: longer than any provider remembers one.
+const ATTEMPT_DAYS_MIN: u16 = 90;
+const ATTEMPT_DAYS: u16 = 400;
+/// A hundred years.
+const DAYS_MAX: u16 = 36_500;
 
 /// What the gateway is run for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +49,28 @@ pub enum MetricsBind {
     Own(SocketAddr),
     /// Nowhere.
     Off,
+}
+
+/// How long what nobody needs for its work is kept, at least.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// What happened to objects.
+    pub events: TimeDelta,
+    /// Requests of clients.
+    pub call_logs: TimeDelta,
+    /// What was tried at providers.
+    pub attempts: TimeDelta,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        let days = |days: u16| TimeDelta::days(i64::from(days));
+        Self {
+            events: days(EVENT_DAYS),
+            call_logs: days(CALL_LOG_DAYS),
+            attempts: days(ATTEMPT_DAYS),
+        }
+    }
 }
 
 /// What the operator decides.
@@ -71,6 +104,8 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// Where `/metrics` is served.
     pub metrics_bind: MetricsBind,
+    /// What is deleted when.
+    pub retention: Retention,
 }
 
 /// Values from the command line, the strongest source.
@@ -168,6 +203,16 @@ impl Config {
             );
         }
         let metrics_bind = reader.metrics_bind(production);
+        let retention = Retention {
+            events: reader.days("event_retention_days", EVENT_DAYS_MIN, DAYS_MAX, EVENT_DAYS),
+            call_logs: reader.days("call_log_retention_days", 7, DAYS_MAX, CALL_LOG_DAYS),
+            attempts: reader.days(
+                "attempt_retention_days",
+                ATTEMPT_DAYS_MIN,
+                DAYS_MAX,
+                ATTEMPT_DAYS,
+            ),
+        };
         let (bind, deployment) = reader.finish(bind.zip(deployment))?;
         let database_url = database_url
             .unwrap_or_else(|| format!("sqlite://{}", data_dir.join("onerouter.db").display()));
@@ -186,6 +231,7 @@ impl Config {
             upstreams,
             trusted_proxies,
             metrics_bind,
+            retention,
         })
     }
 
@@ -207,6 +253,7 @@ impl Config {
             upstreams: Upstreams::default(),
             trusted_proxies: Vec::new(),
             metrics_bind: MetricsBind::SameListener,
+            retention: Retention::default(),
         }
     }
 }

@@ -19,10 +19,13 @@ use crate::config::{Config, Deployment, MetricsBind};
 use crate::http::state::{AppState, Services};
 use crate::http::{self, Listener};
 use crate::keyfile::{self, KeyFileError};
+use crate::redis::Redis;
 use crate::service::audit::Audit;
 use crate::service::authentication::Authentication;
+use crate::service::changes::Changes;
 use crate::service::connections::Connections;
 use crate::service::keys::Keys;
+use crate::service::limits::Limits;
 use crate::service::objects::{Objects, Parts};
 use crate::service::pages::Checkouts;
 use crate::service::sweeper::Sweeper;
@@ -80,6 +83,9 @@ pub enum StartError {
         /// What is wrong.
         faults: Vec<String>,
     },
+    /// The URL of Redis.
+    #[error("REDIS_URL is not the URL of a Redis")]
+    Redis(#[from] ::redis::RedisError),
     /// The listen address.
     #[error("cannot listen on {address}")]
     Bind {
@@ -160,15 +166,19 @@ impl Gateway {
         let metrics = metrics_handle();
         let tasks = TaskTracker::new();
         let vault = Vault::new(masters, store.clone());
+        let changes = Arc::new(Changes::new(store.clone()));
+        let redis = open_redis(config).await?;
         let connections = Arc::new(Connections::new(
             store.clone(),
             vault,
             Arc::clone(&adapters),
             clock.clone(),
+            Arc::clone(&changes),
         ));
         let authentication = Arc::new(Authentication::new(
             store.clone(),
             clock.clone(),
+            Arc::clone(&changes),
             config.admin_token.clone(),
         ));
         let parts = Parts {
@@ -182,7 +192,7 @@ impl Gateway {
         let (payments, refunds) = (Objects::new(parts.clone()), Objects::new(parts.clone()));
         let (plans, subscriptions) = (Objects::new(parts.clone()), Objects::new(parts.clone()));
         let payment_links = Objects::new(parts);
-        let keys = Keys::new(store.clone(), clock.clone(), Arc::clone(&authentication));
+        let keys = Keys::new(store.clone(), clock.clone(), Arc::clone(&changes));
         let sweeper = Sweeper {
             store: store.clone(),
             clock: clock.clone(),
@@ -194,6 +204,8 @@ impl Gateway {
             subscriptions: subscriptions.clone(),
             payment_links: payment_links.clone(),
             authentication: Arc::clone(&authentication),
+            changes: Arc::clone(&changes),
+            retention: config.retention,
         };
         let stop = CancellationToken::new();
         let mut listener = bind(config.bind)?;
@@ -217,9 +229,11 @@ impl Gateway {
             store: store.clone(),
             adapters: Arc::clone(&adapters),
             authentication,
+            limits: Limits::new(redis.clone()),
+            redis: redis.clone(),
             connections: Arc::clone(&connections),
             keys: keys.clone(),
-            tenants: Tenants::new(store.clone(), clock),
+            tenants: Tenants::new(store.clone(), clock, Arc::clone(&changes)),
             audit: Audit::new(store.clone()),
             sms,
             email,
@@ -249,6 +263,10 @@ impl Gateway {
         }
         if !doubles.without_background {
             running.push(server.spawn(sweeper.clone().run(stop.clone())));
+            running.push(server.spawn(Arc::clone(&changes).run(stop.clone())));
+            if let Some(redis) = redis {
+                running.push(server.spawn(redis.run(changes, stop.clone())));
+            }
             // Without traffic nobody looks at connections that have been idle for too long.
             let sweep = move || egress.sweep();
             running.push(server.spawn(repeat(EGRESS_SWEEP_EVERY, stop.clone(), sweep)));
@@ -348,6 +366,19 @@ pub async fn open_store(config: &Config) -> Result<Store, StartError> {
         }
     }
     Ok(store)
+}
+
+/// A Redis that does not answer keeps nobody from starting.
+async fn open_redis(config: &Config) -> Result<Option<Arc<Redis>>, StartError> {
+    let Some(url) = &config.redis_url else {
+        return Ok(None);
+    };
+    let redis = Redis::new(url)?;
+    if let Err(error) = redis.connect().await {
+        tracing::warn!(%error, "Redis cannot be used yet: each node limits for itself");
+        metrics::gauge!("onerouter_redis_up").set(0.0);
+    }
+    Ok(Some(Arc::new(redis)))
 }
 
 /// In production nothing is served past row-level security.

@@ -3,7 +3,7 @@
 //! - [`config`]: defaults, file, environment, flags, with the origin of every value
 //! - [`http`]: routes, wire types, problems, OpenAPI
 //! - [`service`]: what happens, step by step
-//! - [`store`], [`vault`]: rows and secrets
+//! - [`store`], [`vault`], [`redis`]: rows, secrets, and what nodes share in passing
 //! - [`gateway`]: the parts wired together, as a server that a test can start too
 //! - [`cli`]: the commands of the `onerouter` program
 
@@ -16,6 +16,7 @@ pub mod http;
 pub(crate) mod ids;
 pub mod keyfile;
 pub(crate) mod network;
+pub mod redis;
 pub mod service;
 pub mod store;
 pub mod vault;

@@ -5,17 +5,20 @@
 //! - [`payment`], [`refund`], [`plan`], [`subscription`], [`payment_link`], [`paying`]: money
 //! - [`pages`]: what buyers get to see
 //! - [`connections`]: credentials, from connect to call
-//! - [`authentication`], [`caller`], [`keys`], [`tenants`]: who may do what
+//! - [`authentication`], [`caller`], [`keys`], [`tenants`], [`limits`]: who may do what, and how often
+//! - [`changes`]: what was changed on other nodes
 //! - `outcome`, [`refusal`]: what a call's end means to a caller
 //! - [`sweeper`]: what happens in the background
 
 pub mod audit;
 pub mod authentication;
 pub mod caller;
+pub mod changes;
 pub mod connections;
 pub mod email;
 pub mod keys;
 pub mod kind;
+pub mod limits;
 pub mod message;
 pub mod object;
 pub mod objects;

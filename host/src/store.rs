@@ -3,15 +3,16 @@
 //! Two databases, PostgreSQL and embedded SQLite, behind one text per statement:
 //!
 //! - [`Store`] opens, migrates and checks a database, and answers what must be known before a
-//!   tenant is: whose key, whose connection, whose work is due. The tables behind that hold no data
-//!   of a tenant.
+//!   tenant is: whose key, whose connection, whose work is due, who has changed something. The tables
+//!   behind that hold no data of a tenant.
 //! - [`TenantTx`] is the only way to everything else: a transaction that knows its tenant, and
 //!   tells PostgreSQL.
 //! - One file per table: `tenants`, `api_keys`, `connections`, `data_keys`, `objects`, `attempts`,
-//!   `idempotency_keys`, `events`, `call_logs`, `due_work`, `routing_policies`, `audit_log`.
+//!   `idempotency_keys`, `events`, `call_logs`, `due_work`, `routing_policies`, `audit_log`,
+//!   `tenant_changes`.
 //! - `claims` and `settlements`: all that is written of one message before it is sent and after, in
 //!   one statement on PostgreSQL; `groups`: those of one moment share statement and transaction.
-//! - `deletion`: the end of a tenant.
+//! - `deletion`: the end of a tenant. `retention`: the end of what is too old.
 //! - `statement` and `backend`: how one text reaches two drivers. `connect`, `kept`,
 //!   `dead_connection`, `migration`, `roles`, `error`.
 //!
@@ -40,10 +41,12 @@ mod objects;
 mod payments;
 #[cfg(test)]
 mod plans;
+mod retention;
 mod roles;
 mod routing_policies;
 mod settlements;
 mod statement;
+mod tenant_changes;
 mod tenant_tx;
 mod tenants;
 
@@ -51,6 +54,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use sqlx::{Executor as _, SqlSafeStr as _, SqlitePool};
 
 use backend::{Backend, Pools};
@@ -76,9 +80,11 @@ pub use idempotency_keys::{IdempotencyRow, KeyClaim, KeyState, NewKeyClaim};
 pub use migration::SchemaState;
 pub use objects::{NewObject, ObjectFilter, ObjectKind, ObjectMove, ObjectRow, ObjectUpdate};
 pub use payments::{CheckoutPlace, RefundState, RefundSums};
+pub use retention::Log;
 pub use roles::RoleCheck;
 pub use routing_policies::{RoutingPolicyRow, RoutingSlot};
 pub use settlements::{MessageSettlement, RequestEnd, SettledRequest};
+pub use tenant_changes::TenantChange;
 pub use tenant_tx::TenantTx;
 pub use tenants::{DEFAULT_TENANT, TenantRow};
 
@@ -184,6 +190,21 @@ impl Store {
             .during("ping the database")
     }
 
+    /// The server's clock; none on SQLite, which has the same one as we.
+    ///
+    /// # Errors
+    /// The database cannot be reached.
+    pub async fn server_time(&self) -> Result<Option<DateTime<Utc>>, StoreError> {
+        let Db::Postgres(kept) = &self.db else {
+            return Ok(None);
+        };
+        sqlx::query_scalar("select clock_timestamp()")
+            .fetch_one(kept.pool())
+            .await
+            .map(Some)
+            .during("ask the server for the time")
+    }
+
     /// Prepares every statement, so that one that the schema does not fit is found before a
     /// request finds it.
     ///
@@ -266,7 +287,9 @@ fn statements() -> impl Iterator<Item = (&'static str, Statement)> {
         idempotency_keys::STATEMENTS,
         objects::STATEMENTS,
         payments::STATEMENTS,
+        retention::STATEMENTS,
         routing_policies::STATEMENTS,
+        tenant_changes::STATEMENTS,
         tenants::STATEMENTS,
     ]
     .into_iter()

@@ -36,27 +36,8 @@ pub struct NodeSetup {
 impl Node {
     /// Starts it and waits until it listens.
     pub fn start(setup: &NodeSetup) -> Self {
-        fs::create_dir_all(&setup.data_dir).unwrap();
-        let upstreams: Vec<_> = setup
-            .upstreams
-            .iter()
-            .map(|(host, base)| format!("{host}={base}"))
-            .collect();
-        let mut child = Command::new(program())
-            .arg("serve")
-            .current_dir(&setup.data_dir)
-            .env_clear()
-            .env("ONEROUTER_BIND", format!("127.0.0.1:{}", setup.port))
-            .env("ONEROUTER_DATA_DIR", &setup.data_dir)
-            .env(
-                "ONEROUTER_PLUGINS_DIR",
-                built("ONEROUTER_TEST_PLUGINS_DIR", "plugins"),
-            )
-            .env("ONEROUTER_ADMIN_TOKEN", ADMIN_TOKEN)
-            .env("ONEROUTER_UPSTREAMS", upstreams.join(","))
-            .env("DATABASE_URL", &setup.database_url)
-            .envs(setup.settings.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null())
+        let mut child = setup
+            .command(&["serve"])
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
@@ -90,6 +71,35 @@ impl Node {
             assert!(Instant::now() < until, "it does not stop");
             thread::yield_now();
         }
+    }
+}
+
+impl NodeSetup {
+    /// The program with these settings.
+    pub fn command(&self, args: &[&str]) -> Command {
+        fs::create_dir_all(&self.data_dir).unwrap();
+        let upstreams: Vec<_> = self
+            .upstreams
+            .iter()
+            .map(|(host, base)| format!("{host}={base}"))
+            .collect();
+        let mut command = Command::new(program());
+        command
+            .args(args)
+            .current_dir(&self.data_dir)
+            .env_clear()
+            .env("ONEROUTER_BIND", format!("127.0.0.1:{}", self.port))
+            .env("ONEROUTER_DATA_DIR", &self.data_dir)
+            .env(
+                "ONEROUTER_PLUGINS_DIR",
+                built("ONEROUTER_TEST_PLUGINS_DIR", "plugins"),
+            )
+            .env("ONEROUTER_ADMIN_TOKEN", ADMIN_TOKEN)
+            .env("ONEROUTER_UPSTREAMS", upstreams.join(","))
+            .env("DATABASE_URL", &self.database_url)
+            .envs(self.settings.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null());
+        command
     }
 }
 

@@ -5,27 +5,33 @@
 //! - [`toolchain`]: what must be installed before anything compiles
 //! - [`plugins`]: building and packing the adapters
 //! - [`postgres`], [`debian`]: the throw-away database server, and installing one
+//! - [`servers`]: programs that tests start for themselves
 //! - [`python`]: programs in Python that the tests run
 //! - [`testing`]: tests, and the environment they run in
 //! - [`apart`]: running them where cargo-nextest is not installed
 //! - [`soak`], [`fuzz`]: what is too large or takes too long for the tests
-//! - [`mod@bench`], [`dev`], [`lint`]: the commands of the same names
+//! - [`mod@bench`], [`cluster`], [`dev`], [`lint`]: the commands of the same names
+//! - [`watchdog`], [`http`]: ending what was started, and asking a gateway
 
 #![expect(clippy::print_stderr, reason = "a tool that talks to people")]
 
 mod apart;
 mod bench;
+mod cluster;
 mod debian;
 mod dev;
 mod fuzz;
+mod http;
 mod lint;
 mod plugins;
 mod postgres;
 mod process;
 mod python;
+mod servers;
 mod soak;
 mod testing;
 mod toolchain;
+mod watchdog;
 mod workspace;
 
 use std::ffi::OsString;
@@ -62,6 +68,11 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
+    /// Start three gateways over one database, behind a balancer, to play with
+    #[command(after_help = "Examples:
+  cargo xtask cluster
+  cargo xtask cluster --port 0 --json | head -1 | jq -r .base_url")]
+    Cluster(cluster::ClusterArgs),
     /// Build the plugins and pack them into target/plugins and target/fixtures
     Plugins,
     /// Run the tests, with a private PostgreSQL
@@ -92,13 +103,13 @@ ONEROUTER_BENCH_ROUNDS, ONEROUTER_BENCH_SECONDS and ONEROUTER_BENCH_CALLS make i
         /// With or without optimisations
         #[arg(long, value_enum, default_value = "release")]
         profile: bench::Profile,
-        /// Only sections whose name contains this: call, writes, memory, starts
+        /// Only sections whose name contains this: call, writes, crowds, memory, starts
         filter: Option<OsString>,
     },
     /// Run what is too large or takes too long for the tests
     #[command(after_help = "Examples:
   cargo xtask soak                       every part
-  cargo xtask soak --only idle           one of them: idle, bodies, damaged, openapi, fuzz
+  cargo xtask soak --only idle           one of them: idle, bodies, damaged, openapi, fuzz, redis
   cargo xtask soak --seed 7              a run like that of this seed")]
     Soak(soak::SoakArgs),
     /// Run a command in the environment of the tests, with a private PostgreSQL
@@ -125,6 +136,7 @@ fn main() -> ExitCode {
     let workspace = Workspace::locate();
     let outcome = workspace.and_then(|workspace| match Cli::parse().command {
         Command::Dev { release, args } => dev::run(&workspace, release, &args),
+        Command::Cluster(args) => cluster::run(&workspace, &args),
         Command::Plugins => plugins::build(&workspace).map(|()| ExitCode::SUCCESS),
         Command::Test { lint, args } => testing::run(&workspace, lint, &args),
         Command::Lint => lint::run(&workspace),

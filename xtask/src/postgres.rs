@@ -4,12 +4,12 @@ use std::env;
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::net::{Ipv4Addr, TcpListener};
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
+use crate::watchdog::Watchdog;
 use crate::{debian, process};
 
 /// PostgreSQL refuses to run as root; for root it runs as the user that its packages create.
@@ -46,6 +46,7 @@ impl Commits {
 #[derive(Debug)]
 pub(crate) struct Postgres {
     port: u16,
+    programs: Programs,
     _watchdog: Watchdog,
 }
 
@@ -56,7 +57,7 @@ impl Postgres {
         let folder = programs.create_folder()?;
         let data = folder.join("data");
         // First, so that nothing can be started and then left behind.
-        let watchdog = Watchdog::start(&folder, &programs.stop_server(&data))?;
+        let watchdog = Watchdog::of_postgres(&folder, &programs.stop_server(&data))?;
         programs.create_cluster(&data)?;
         let mut settings = OpenOptions::new()
             .append(true)
@@ -70,8 +71,18 @@ impl Postgres {
         let port = programs.start_server(&data, &folder.join("log"))?;
         Ok(Self {
             port,
+            programs,
             _watchdog: watchdog,
         })
+    }
+
+    /// Runs statements as the superuser.
+    pub(crate) fn run(&self, statements: &str) -> Result<()> {
+        let mut psql = self.programs.command("psql");
+        psql.args(["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1"])
+            .arg(format!("--dbname={}", self.url()))
+            .arg(format!("--command={statements}"));
+        process::read(&mut psql).map(drop)
     }
 
     /// Where tests connect, as the superuser.
@@ -222,52 +233,10 @@ fn debian_installations(parent: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-fn free_port() -> Result<u16> {
+/// A port that nobody has at this moment.
+pub(crate) fn free_port() -> Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port")?;
     Ok(listener.local_addr()?.port())
-}
-
-/// Stops the server and removes its files when this process ends, in whatever way: it waits for the
-/// end of a pipe whose other end nobody else holds. A guard in this process alone would not survive
-/// Ctrl-C or a kill.
-#[derive(Debug)]
-struct Watchdog {
-    shell: Child,
-}
-
-impl Watchdog {
-    const SCRIPT: &str = r#"
-        trap '' HUP INT TERM
-        folder=$1
-        shift
-        cat
-        if [ -e "$folder/data/postmaster.pid" ]; then "$@"; fi
-        rm -rf "$folder"
-    "#;
-
-    fn start(folder: &Path, stop: &Command) -> Result<Self> {
-        let shell = Command::new("sh")
-            .args(["-c", Self::SCRIPT, "sh"])
-            .arg(folder)
-            .arg(stop.get_program())
-            .args(stop.get_args())
-            .current_dir("/")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            // Ctrl-C goes to the group of the tests, not to this one.
-            .process_group(0)
-            .spawn()
-            .context("cannot start a shell")?;
-        Ok(Self { shell })
-    }
-}
-
-impl Drop for Watchdog {
-    fn drop(&mut self) {
-        drop(self.shell.stdin.take());
-        // Without a result to give: the shell has already said what went wrong.
-        let _ = self.shell.wait();
-    }
 }
 
 #[cfg(test)]
@@ -283,21 +252,5 @@ mod tests {
         let found = debian_installations(parent.path());
         let expected = ["17/bin", "15/bin", "9/bin"].map(|name| parent.path().join(name));
         assert_eq!(found, expected);
-    }
-
-    #[test]
-    fn the_watchdog_runs_the_command_when_it_is_dropped() {
-        let folder = tempfile::tempdir().unwrap();
-        let cluster = folder.path().join("cluster");
-        fs::create_dir_all(cluster.join("data")).unwrap();
-        fs::write(cluster.join("data/postmaster.pid"), "").unwrap();
-        let stopped = folder.path().join("stopped");
-        let mut stop = Command::new("touch");
-        stop.arg(&stopped);
-
-        let watchdog = Watchdog::start(&cluster, &stop).unwrap();
-        assert!(cluster.exists() && !stopped.exists());
-        drop(watchdog);
-        assert!(!cluster.exists() && stopped.exists());
     }
 }

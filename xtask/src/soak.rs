@@ -16,6 +16,8 @@ use crate::{fuzz, plugins, process};
 
 /// Damaged requests of one run.
 const DAMAGED: u64 = 20_000;
+/// Seconds without Redis.
+const REDIS_AWAY_S: u64 = 30;
 
 /// What a part has to work with.
 #[derive(Debug)]
@@ -31,7 +33,7 @@ pub(crate) struct Soak<'a> {
 type Part = (&'static str, &'static str, fn(&Soak<'_>) -> Result<()>);
 
 /// In the order in which they run.
-const PARTS: [Part; 5] = [
+const PARTS: [Part; 6] = [
     (
         "idle",
         "10,000 idle connections, then more than there is room for",
@@ -45,6 +47,7 @@ const PARTS: [Part; 5] = [
         fuzz::openapi,
     ),
     ("fuzz", "the fuzz targets", fuzz::targets),
+    ("redis", "30 s without Redis, under load", redis_away),
 ];
 
 /// What the command line asks for.
@@ -107,6 +110,13 @@ fn damaged(soak: &Soak<'_>) -> Result<()> {
     ];
     let name = "mutated::damaged_requests_are_answered_whole_or_not_at_all";
     test(soak.workspace, "edge", name, &variables).context("damaged requests")
+}
+
+/// The test of the same kind, for longer.
+fn redis_away(soak: &Soak<'_>) -> Result<()> {
+    let variables = [("ONEROUTER_SOAK_AWAY_S", REDIS_AWAY_S.to_string().into())];
+    let name = "away::redis_that_goes_away_is_not_missed";
+    test(soak.workspace, "nodes", name, &variables).context("Redis away")
 }
 
 /// Runs one test. That there is none of this name, since it was renamed, is an error: without it a

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, ensure};
 use crate::postgres::{Commits, Postgres};
 use crate::python::Program;
 use crate::workspace::{Workspace, without_cargo_run};
-use crate::{apart, lint, plugins, process, python, toolchain};
+use crate::{apart, lint, plugins, process, python, servers, toolchain};
 
 const POSTGRES_URL: &str = "ONEROUTER_TEST_POSTGRES_URL";
 
@@ -153,6 +153,8 @@ impl Environment {
         if let Some(specs) = env::var_os("ONEROUTER_PROVIDER_SPECS") {
             variables.push(("ONEROUTER_PROVIDER_SPECS", path::absolute(specs)?.into()));
         }
+        let servers = servers::provide()?.into_iter();
+        variables.extend(servers.map(|server| (server.variable, server.path)));
         // A server that the caller has already provided is inherited, as it is.
         let postgres = match env::var_os(POSTGRES_URL) {
             Some(_) => None,

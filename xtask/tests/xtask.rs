@@ -16,7 +16,7 @@ fn help_names_every_command() {
     assert!(output.status.success());
     let help = String::from_utf8(output.stdout).unwrap();
     for command in [
-        "dev", "plugins", "test", "lint", "bench", "soak", "postgres",
+        "dev", "cluster", "plugins", "test", "lint", "bench", "soak", "postgres",
     ] {
         let line = format!("\n  {command} ");
         assert!(help.contains(&line), "{command} is missing in:\n{help}");

@@ -1,8 +1,11 @@
 //! `onerouter doctor`: looks at everything that a gateway needs and says how to mend it.
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
 
 use anyhow::bail;
+use chrono::{TimeDelta, Utc};
 use clap::Args;
 use serde::Serialize;
 
@@ -10,7 +13,13 @@ use super::{Global, terminal};
 use crate::clock::Clock;
 use crate::config::{Config, Deployment};
 use crate::gateway::{make_private_folder, start_engine};
+use crate::redis::Redis;
 use crate::store::{SchemaState, Store, StoreConfig, StoreError};
+
+/// Clocks that are further apart are not kept.
+const CLOCK_OFF_MAX: TimeDelta = TimeDelta::seconds(2);
+/// How long a name may take to be looked up.
+const LOOKUP_MAX: Duration = Duration::from_secs(3);
 
 #[derive(Debug, Args)]
 pub(super) struct DoctorArgs {
@@ -109,6 +118,7 @@ async fn examine(config: &Config) -> Vec<Finding> {
     });
     findings.push(keys(config));
     findings.extend(database(config).await);
+    findings.extend(redis(config).await);
     findings.extend(plugins(config).await);
     for (host, base) in config.upstreams.iter() {
         findings.push(Finding::bad(
@@ -168,6 +178,7 @@ async fn database(config: &Config) -> Vec<Finding> {
     let mut findings = vec![schema(config, state)];
     if is_up_to_date {
         findings.extend(role(config, &store).await);
+        findings.extend(clock(&store).await);
     }
     store.close().await;
     findings
@@ -228,6 +239,43 @@ async fn role(config: &Config, store: &Store) -> Vec<Finding> {
     faults.into_iter().map(finding).collect()
 }
 
+/// Nodes compare times that others have written, with margins of seconds.
+async fn clock(store: &Store) -> Option<Finding> {
+    let asked_at = Utc::now();
+    let there = store.server_time().await.ok()??;
+    let answered_at = Utc::now();
+    let ahead = there.signed_duration_since(answered_at);
+    let behind = asked_at.signed_duration_since(there);
+    let off = ahead.max(behind).max(TimeDelta::zero());
+    Some(if off > CLOCK_OFF_MAX {
+        Finding::bad(
+            "clock",
+            Verdict::Warning,
+            format!(
+                "this machine and the database are {} s apart",
+                off.num_seconds()
+            ),
+            "have NTP keep the clocks of all nodes and of the database",
+        )
+    } else {
+        Finding::ok("clock", "as the database's")
+    })
+}
+
+async fn redis(config: &Config) -> Option<Finding> {
+    let url = config.redis_url.as_ref()?;
+    let connected = async { Redis::new(url)?.connect().await };
+    Some(match connected.await {
+        Ok(()) => Finding::ok("redis", "reachable; nodes share limits"),
+        Err(error) => Finding::bad(
+            "redis",
+            Verdict::Failed,
+            chain(&error),
+            "check REDIS_URL, and that the server runs and may be written to; until then each node limits for itself",
+        ),
+    })
+}
+
 async fn plugins(config: &Config) -> Vec<Finding> {
     let engine = match start_engine(config, &Clock::default()) {
         Ok((engine, _egress)) => engine,
@@ -258,21 +306,52 @@ async fn plugins(config: &Config) -> Vec<Finding> {
             "put plugins there, or set ONEROUTER_PLUGINS_DIR",
         )];
     }
-    loaded
-        .into_iter()
-        .map(|(path, loaded)| match loaded {
+    let mut findings = Vec::new();
+    let mut hosts = BTreeSet::new();
+    for (path, loaded) in loaded {
+        match loaded {
             Ok(adapter) => {
                 let manifest = adapter.manifest();
-                Finding::ok("plugins", format!("{} {}", manifest.id, manifest.version))
+                let name = format!("{} {}", manifest.id, manifest.version);
+                findings.push(Finding::ok("plugins", name));
+                let rules = manifest.outbound.iter();
+                hosts.extend(rules.map(|rule| (rule.host.clone(), rule.port)));
             }
-            Err(error) => Finding::bad(
+            Err(error) => findings.push(Finding::bad(
                 "plugins",
                 Verdict::Failed,
                 format!("{}: {}", path.display(), chain(&error)),
                 "replace or remove the file",
-            ),
-        })
-        .collect()
+            )),
+        }
+    }
+    findings.extend(providers(config, hosts).await);
+    findings
+}
+
+/// Hosts of providers that no address is known for.
+async fn providers(config: &Config, hosts: BTreeSet<(String, u16)>) -> Vec<Finding> {
+    let is_redirected = |host: &str| config.upstreams.iter().any(|(from, _)| from == host);
+    let direct = hosts
+        .into_iter()
+        .filter(|(host, _)| !host.starts_with("*.") && !is_redirected(host));
+    let lookups = direct.map(|(host, port)| async move {
+        let looked_up = tokio::net::lookup_host((host.as_str(), port));
+        let found = tokio::time::timeout(LOOKUP_MAX, looked_up).await;
+        let addresses = found.ok().and_then(Result::ok);
+        let is_known = addresses.is_some_and(|mut addresses| addresses.next().is_some());
+        (!is_known).then_some(host)
+    });
+    let unknown = futures_util::future::join_all(lookups).await;
+    let finding = |host: String| {
+        Finding::bad(
+            "providers",
+            Verdict::Warning,
+            format!("no address is known for {host}"),
+            "check the resolver of this machine (/etc/resolv.conf)",
+        )
+    };
+    unknown.into_iter().flatten().map(finding).collect()
 }
 
 fn chain(error: &dyn std::error::Error) -> String {

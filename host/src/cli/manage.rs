@@ -1,5 +1,7 @@
 //! `onerouter migrate`, `tenant`, `key`, `vault`: what an operator does at the database.
 
+use std::sync::Arc;
+
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use ipnet::IpNet;
@@ -14,8 +16,8 @@ use crate::config::Config;
 use crate::gateway::{make_private_folder, open_store};
 use crate::network;
 use crate::service::audit::Proof;
-use crate::service::authentication::Authentication;
 use crate::service::caller::{Operator, SCOPES};
+use crate::service::changes::Changes;
 use crate::service::keys::{CreateKey, Keys};
 use crate::service::refusal::Refusal;
 use crate::service::tenants::{NAME_LENGTH_MAX, Tenants};
@@ -174,7 +176,9 @@ pub(super) async fn migrate(global: &Global) -> anyhow::Result<()> {
 
 pub(super) async fn tenant(global: &Global, command: TenantCommand) -> anyhow::Result<()> {
     let store = open(&load(&global.flags())?).await?;
-    let tenants = Tenants::new(store.clone(), Clock::default());
+    // Nodes look for what has changed.
+    let changes = Arc::new(Changes::new(store.clone()));
+    let tenants = Tenants::new(store.clone(), Clock::default(), Arc::clone(&changes));
     match command {
         TenantCommand::Create { name, json } => {
             let tenant = tenants
@@ -194,8 +198,7 @@ pub(super) async fn tenant(global: &Global, command: TenantCommand) -> anyhow::R
             let is_known = store.find_tenant(id).await?.is_some();
             anyhow::ensure!(is_known, "there is no tenant {id}");
             let clock = Clock::default();
-            let authentication = Authentication::new(store.clone(), clock.clone(), None);
-            let keys = Keys::new(store.clone(), clock, std::sync::Arc::new(authentication));
+            let keys = Keys::new(store.clone(), clock, changes);
             let revoked = keys
                 .revoke_all(&Operator::on_command_line(id))
                 .await
@@ -255,8 +258,9 @@ pub(super) async fn key(global: &Global, command: KeyCommand) -> anyhow::Result<
         return Err(refused(Refusal::not_found("tenant")));
     }
     let clock = Clock::default();
-    let authentication = Authentication::new(store.clone(), clock.clone(), None);
-    let keys = Keys::new(store.clone(), clock, std::sync::Arc::new(authentication));
+    // Nodes look for what has changed.
+    let changes = Arc::new(Changes::new(store.clone()));
+    let keys = Keys::new(store.clone(), clock, changes);
     match command {
         KeyCommand::Create {
             environment,

@@ -6,7 +6,7 @@ use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Global, core_dump, load, terminal};
-use crate::config::{Config, Flags};
+use crate::config::Flags;
 use crate::gateway::{Doubles, Gateway};
 
 #[derive(Debug, Args)]
@@ -22,7 +22,6 @@ pub(super) async fn run(global: &Global, args: ServeArgs) -> anyhow::Result<()> 
         bind: args.bind,
         ..global.flags()
     })?;
-    warn_of_what_is_not_there_yet(&config);
     let mut stop = StopSignal::listen()?;
     let gateway = Gateway::start(&config, Doubles::default()).await?;
     core_dump::forbid()?;
@@ -30,14 +29,6 @@ pub(super) async fn run(global: &Global, args: ServeArgs) -> anyhow::Result<()> 
     stop.wait().await;
     terminal::say("finishing what is in flight");
     stop.shut_down(gateway).await
-}
-
-fn warn_of_what_is_not_there_yet(config: &Config) {
-    if config.redis_url.is_some() {
-        tracing::warn!(
-            "REDIS_URL is set but not used by this version: limits are kept per process"
-        );
-    }
 }
 
 /// SIGINT or SIGTERM. Listened for before anybody is told that the program is ready: a signal that

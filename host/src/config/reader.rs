@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
 
+use chrono::TimeDelta;
 use figment::value::{Dict, Map, Value};
 use figment::{Figment, Provider};
 use ipnet::IpNet;
@@ -32,6 +33,12 @@ const KEYS: &[(&str, &str)] = &[
     ("upstreams", "ONEROUTER_UPSTREAMS"),
     ("trusted_proxies", "ONEROUTER_TRUSTED_PROXIES"),
     ("metrics_bind", "ONEROUTER_METRICS_BIND"),
+    ("event_retention_days", "ONEROUTER_EVENT_RETENTION_DAYS"),
+    (
+        "call_log_retention_days",
+        "ONEROUTER_CALL_LOG_RETENTION_DAYS",
+    ),
+    ("attempt_retention_days", "ONEROUTER_ATTEMPT_RETENTION_DAYS"),
 ];
 
 /// Keys whose values are never printed.
@@ -176,6 +183,23 @@ impl Reader {
     }
 
     /// Addresses and networks, separated by commas.
+    /// A number of days, between two.
+    pub(super) fn days(&mut self, key: &str, least: u16, most: u16, default: u16) -> TimeDelta {
+        let rule = format!("must be a number of days from {least} to {most}");
+        let days = match self.text(key) {
+            None => default,
+            Some(_) => match self.parsed::<u16>(key, &rule) {
+                Some(days) if (least..=most).contains(&days) => days,
+                Some(_) => {
+                    self.mistake(key, rule);
+                    default
+                }
+                None => default,
+            },
+        };
+        TimeDelta::days(i64::from(days))
+    }
+
     pub(super) fn networks(&mut self, key: &str) -> Vec<IpNet> {
         let text = self.text(key).unwrap_or_default();
         let entries = text.split(',').map(str::trim);

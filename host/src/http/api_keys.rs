@@ -20,9 +20,9 @@ use super::problem::Problem;
 use super::query::Query;
 use super::state::AppState;
 use crate::network;
-use crate::service::authentication::{RATE_BURST, RATE_PER_SECOND};
 use crate::service::caller::{ALL_SCOPES, Operator, Rate, SCOPES};
 use crate::service::keys::{CreateKey, CreatedKey, OVERLAP_MAX};
+use crate::service::limits::{RATE_BURST, RATE_PER_SECOND};
 use crate::service::tenants::NAME_LENGTH_MAX;
 use crate::store::ApiKeyRow;
 

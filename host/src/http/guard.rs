@@ -17,8 +17,8 @@ use super::envelope::RequestIdentity;
 use super::problem::Problem;
 use super::state::AppState;
 use crate::service::audit::{Actor, Proof};
-use crate::service::authentication::Allowance;
 use crate::service::caller::{Caller, Operator, Origin};
+use crate::service::limits::Allowance;
 use crate::service::objects::REQUEST_DEADLINE;
 use crate::service::refusal::{FieldMistake, Refusal};
 
@@ -43,7 +43,7 @@ pub(crate) async fn client(
         Ok(caller) => caller,
         Err(refusal) => return Problem(refusal).into_response(),
     };
-    let (allowance, admitted) = state.authentication.admit(&caller).await;
+    let (allowance, admitted) = state.limits.admit(&caller).await;
     let mut response = match admitted {
         Ok(()) => {
             request.extensions_mut().insert(caller);

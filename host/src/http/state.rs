@@ -9,11 +9,13 @@ use onerouter_engine::Adapters;
 
 use super::body::held::Bodies;
 use crate::clock::Clock;
+use crate::redis::Redis;
 use crate::service::audit::Audit;
 use crate::service::authentication::Authentication;
 use crate::service::connections::Connections;
 use crate::service::email::Email;
 use crate::service::keys::Keys;
+use crate::service::limits::Limits;
 use crate::service::objects::Objects;
 use crate::service::pages::Checkouts;
 use crate::service::payment::Payment;
@@ -40,6 +42,9 @@ pub(crate) struct Services {
     pub(crate) store: Store,
     pub(crate) adapters: Arc<Adapters>,
     pub(crate) authentication: Arc<Authentication>,
+    pub(crate) limits: Limits,
+    /// None where none is configured.
+    pub(crate) redis: Option<Arc<Redis>>,
     pub(crate) connections: Arc<Connections>,
     pub(crate) keys: Keys,
     pub(crate) tenants: Tenants,

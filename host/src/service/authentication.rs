@@ -2,17 +2,9 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use governor::clock::{Clock as _, DefaultClock};
-use governor::middleware::StateInformationMiddleware;
-use governor::state::{InMemoryState, NotKeyed};
-use governor::{Quota, RateLimiter};
-use moka::future::Cache;
 use onerouter_domain::code::ErrorCode;
 use onerouter_domain::id::{ApiKeyId, TenantId};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -21,6 +13,8 @@ use subtle::ConstantTimeEq as _;
 
 use super::audit::Actor;
 use super::caller::{Caller, Operator, Rate};
+use super::changes::{Changes, Remembered};
+use super::limits::{RATE_BURST, RATE_PER_SECOND};
 use super::refusal::Refusal;
 use crate::api_key::ApiKey;
 use crate::clock::Clock;
@@ -28,16 +22,8 @@ use crate::store::DEFAULT_TENANT;
 use crate::store::{ApiKeyRow, KeyUse};
 use crate::store::{Store, StoreError};
 
-/// A key that was revoked elsewhere stops working after this at the latest.
-const KEY_TTL: Duration = Duration::from_secs(1);
 /// Keys that are remembered, right and wrong ones.
 const KEYS_MAX: u64 = 100_000;
-/// Requests a second, sustained, unless the key says otherwise.
-pub const RATE_PER_SECOND: u32 = 100;
-/// Requests at once, unless the key says otherwise.
-pub const RATE_BURST: u32 = 200;
-
-type Limiter = RateLimiter<NotKeyed, InMemoryState, DefaultClock, StateInformationMiddleware>;
 
 /// Answers who a request comes from.
 #[derive(Debug)]
@@ -45,53 +31,31 @@ pub struct Authentication {
     store: Store,
     clock: Clock,
     admin_token: Option<SecretString>,
-    /// By the epoch in which the lookup began, and the key's hash.
-    keys: Cache<(u64, [u8; 32]), Option<Arc<ApiKeyRow>>>,
-    /// Grows when a key changes: what was looked up before may be out of date, also where the lookup
-    /// ends only afterwards.
-    epoch: AtomicU64,
-    limiters: Cache<ApiKeyId, Arc<KeyLimiter>>,
+    /// By the key's hash.
+    keys: Remembered<[u8; 32], Option<Arc<ApiKeyRow>>>,
     uses: Mutex<HashMap<ApiKeyId, KeyUse>>,
-}
-
-#[derive(Debug)]
-struct KeyLimiter {
-    rate: Rate,
-    limiter: Limiter,
 }
 
 /// Proof that a request carried the operator's token.
 #[derive(Debug, Clone, Copy)]
 pub struct OperatorToken(());
 
-/// What the limiter says of one request, for the response's headers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Allowance {
-    /// The policy.
-    pub rate: Rate,
-    /// Requests left at once.
-    pub remaining: u32,
-    /// Seconds until there is more.
-    pub reset_s: u64,
-}
-
 impl Authentication {
-    /// Nothing is cached yet.
+    /// No key is known yet.
     #[must_use]
-    pub fn new(store: Store, clock: Clock, admin_token: Option<SecretString>) -> Self {
+    pub fn new(
+        store: Store,
+        clock: Clock,
+        changes: Arc<Changes>,
+        admin_token: Option<SecretString>,
+    ) -> Self {
+        // Who tries keys that nobody has is nobody.
+        let owner = |_: &[u8; 32], row: &Option<Arc<ApiKeyRow>>| Some(row.as_ref()?.tenant_id);
         Self {
             store,
             clock,
             admin_token,
-            keys: Cache::builder()
-                .max_capacity(KEYS_MAX)
-                .time_to_live(KEY_TTL)
-                .build(),
-            epoch: AtomicU64::new(0),
-            limiters: Cache::builder()
-                .max_capacity(KEYS_MAX)
-                .time_to_idle(Duration::from_secs(600))
-                .build(),
+            keys: Remembered::new(changes, KEYS_MAX, owner),
             uses: Mutex::default(),
         }
     }
@@ -114,18 +78,14 @@ impl Authentication {
         let key = ApiKey::parse(text)
             .map_err(|error| unauthorized(format!("The API key is not valid: {error}.")))?;
         let hash = key.hash();
-        let place = (self.epoch.load(Ordering::Acquire), hash);
-        let found = match self.keys.get(&place).await {
-            Some(found) => found,
-            None => Box::pin(self.keys.try_get_with(place, self.find(hash)))
-                .await
-                .map_err(|error| unavailable("cannot look up an API key", &error))?,
-        };
+        let found = self.keys.get(hash, || self.find(hash)).await;
+        let found = found.map_err(|error| unavailable("cannot look up an API key", &error))?;
         let row = found
             .filter(|row| row.environment == key.environment())
             .ok_or_else(|| unauthorized("There is no such API key."))?;
         let now = self.clock.now();
-        if row.revoked_at.is_some_and(|at| at <= now) {
+        // Whenever that was, by the clock of the node that did it.
+        if row.revoked_at.is_some() {
             return Err(unauthorized("This API key was revoked."));
         }
         if row.expires_at.is_some_and(|at| at <= now) {
@@ -151,56 +111,6 @@ impl Authentication {
 
     async fn find(&self, hash: [u8; 32]) -> Result<Option<Arc<ApiKeyRow>>, StoreError> {
         Ok(self.store.find_api_key_by_hash(&hash).await?.map(Arc::new))
-    }
-
-    /// Counts one request of a caller.
-    ///
-    /// # Errors
-    /// `rate_limited`, with the same allowance for the headers.
-    pub async fn admit(&self, caller: &Caller) -> (Allowance, Result<(), Refusal>) {
-        let key = caller.key;
-        let rate = caller.rate;
-        let limiter = self
-            .limiters
-            .entry(key)
-            .or_insert_with_if(async { Arc::new(KeyLimiter::new(rate)) }, |limiter| {
-                limiter.rate != rate
-            })
-            .await
-            .into_value();
-        match limiter.limiter.check() {
-            Ok(state) => {
-                let remaining = state.remaining_burst_capacity();
-                (
-                    Allowance {
-                        rate,
-                        remaining,
-                        reset_s: refill_s(rate, remaining),
-                    },
-                    Ok(()),
-                )
-            }
-            Err(refused) => {
-                let wait = refused.wait_time_from(DefaultClock::default().now());
-                let wait_s = wait
-                    .as_secs()
-                    .saturating_add(u64::from(wait.subsec_nanos() > 0))
-                    .max(1);
-                let refusal = Refusal::new(
-                    ErrorCode::RateLimited,
-                    format!(
-                        "This API key may send {} requests a second, {} at once. Try again in {wait_s} s.",
-                        rate.per_second, rate.burst
-                    ),
-                );
-                let allowance = Allowance {
-                    rate,
-                    remaining: 0,
-                    reset_s: wait_s,
-                };
-                (allowance, Err(refusal.retry_after(wait_s)))
-            }
-        }
     }
 
     /// Whether an `Authorization` header carries the operator's token.
@@ -246,12 +156,6 @@ impl Authentication {
         }
     }
 
-    /// Forgets what is cached of keys: one was made, changed or revoked here, and that is committed.
-    pub fn forget_keys(&self) {
-        self.epoch.fetch_add(1, Ordering::AcqRel);
-        self.keys.invalidate_all();
-    }
-
     fn note_use(&self, row: &ApiKeyRow, at: DateTime<Utc>) {
         let mut uses = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
         uses.insert(
@@ -285,21 +189,6 @@ impl Authentication {
         }
         written
     }
-}
-
-impl KeyLimiter {
-    fn new(rate: Rate) -> Self {
-        let per_second = NonZeroU32::new(rate.per_second).unwrap_or(NonZeroU32::MIN);
-        let burst = NonZeroU32::new(rate.burst).unwrap_or(NonZeroU32::MIN);
-        let quota = Quota::per_second(per_second).allow_burst(burst);
-        let limiter = RateLimiter::direct(quota).with_middleware::<StateInformationMiddleware>();
-        Self { rate, limiter }
-    }
-}
-
-fn refill_s(rate: Rate, remaining: u32) -> u64 {
-    let missing = rate.burst.saturating_sub(remaining);
-    u64::from(missing.div_ceil(rate.per_second.max(1)))
 }
 
 fn bearer(authorization: &str) -> Option<&str> {

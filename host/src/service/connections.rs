@@ -25,6 +25,7 @@ pub use self::opened::{Chosen, Connection};
 use super::audit::{self, Change};
 use super::authentication::unavailable;
 use super::caller::Operator;
+use super::changes::{Changes, Remembered};
 use super::outcome;
 use super::refusal::Refusal;
 use super::routing::Served;
@@ -36,8 +37,6 @@ use crate::store::{
 };
 use crate::vault::{SecretPlace, Vault, VaultError};
 
-/// A connection that was changed on another node is used for this long at most.
-const LIST_TTL: Duration = Duration::from_secs(1);
 /// Opened connections in memory.
 const OPENED_MAX: u64 = 50_000;
 /// How long the provider may take to check credentials.
@@ -93,23 +92,30 @@ pub struct Connections {
     vault: Vault,
     pub(super) adapters: Arc<Adapters>,
     pub(super) clock: Clock,
-    pub(super) lists: Cache<ListKey, Arc<Served>>,
+    pub(super) changes: Arc<Changes>,
+    lists: Remembered<ListKey, Arc<Served>>,
     opened: Cache<(ConnectionId, DateTime<Utc>), Arc<Connection>>,
 }
 
 impl Connections {
     /// Nothing is opened yet.
     #[must_use]
-    pub fn new(store: Store, vault: Vault, adapters: Arc<Adapters>, clock: Clock) -> Self {
+    pub fn new(
+        store: Store,
+        vault: Vault,
+        adapters: Arc<Adapters>,
+        clock: Clock,
+        changes: Arc<Changes>,
+    ) -> Self {
         Self {
             store,
             vault,
             adapters,
             clock,
-            lists: Cache::builder()
-                .max_capacity(OPENED_MAX)
-                .time_to_live(LIST_TTL)
-                .build(),
+            lists: Remembered::new(Arc::clone(&changes), OPENED_MAX, |(tenant, ..), _| {
+                Some(*tenant)
+            }),
+            changes,
             opened: Cache::builder()
                 .max_capacity(OPENED_MAX)
                 .time_to_idle(Duration::from_secs(600))
@@ -176,9 +182,7 @@ impl Connections {
             kept: &kept,
         };
         let (row, is_new) = self.write(operator, &new).await?;
-        self.lists
-            .invalidate(&(operator.tenant, connect.environment, category))
-            .await;
+        self.changes.note(operator.tenant);
         Ok(Connected {
             row,
             warnings,
@@ -313,9 +317,7 @@ impl Connections {
                 .map_err(failed)?;
         }
         tx.commit().await.map_err(failed)?;
-        self.lists
-            .invalidate(&(operator.tenant, environment, category))
-            .await;
+        self.changes.note(operator.tenant);
         if deleted == 0 {
             Err(Refusal::not_found("connection"))
         } else {

@@ -12,8 +12,9 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::audit::{self, Change};
-use super::authentication::{Authentication, unavailable};
+use super::authentication::unavailable;
 use super::caller::{ALL_SCOPES, Operator, Rate};
+use super::changes::Changes;
 use super::refusal::Refusal;
 use crate::api_key::ApiKey;
 use crate::clock::Clock;
@@ -58,17 +59,17 @@ pub struct CreatedKey {
 pub struct Keys {
     store: Store,
     clock: Clock,
-    authentication: Arc<Authentication>,
+    changes: Arc<Changes>,
 }
 
 impl Keys {
     /// Over a store.
     #[must_use]
-    pub const fn new(store: Store, clock: Clock, authentication: Arc<Authentication>) -> Self {
+    pub const fn new(store: Store, clock: Clock, changes: Arc<Changes>) -> Self {
         Self {
             store,
             clock,
-            authentication,
+            changes,
         }
     }
 
@@ -141,7 +142,7 @@ impl Keys {
             .map_err(failed)?;
         let row = tx.find_api_key(id).await.map_err(failed)?;
         tx.commit().await.map_err(failed)?;
-        self.authentication.forget_keys();
+        self.changes.note(operator.tenant);
         row.ok_or_else(|| Refusal::not_found("API key"))
     }
 
@@ -190,7 +191,7 @@ impl Keys {
             }
         }
         tx.commit().await.map_err(failed)?;
-        self.authentication.forget_keys();
+        self.changes.note(operator.tenant);
         Ok(revoked)
     }
 
@@ -236,13 +237,16 @@ impl Keys {
             },
         );
         tx.insert_api_key(&row).await.map_err(failed)?;
+        // At once is no time: by another node's clock it may still be to come.
+        let is_at_once = overlap.is_zero();
         let ends = now + overlap;
         let ends = old.expires_at.map_or(ends, |expires| expires.min(ends));
-        let is_live = tx
-            .set_api_key_expiry(id, Some(ends))
-            .await
-            .map_err(failed)?;
-        if !is_live {
+        let was_live = if is_at_once {
+            tx.revoke_api_key(id, now).await
+        } else {
+            tx.set_api_key_expiry(id, Some(ends)).await
+        };
+        if !was_live.map_err(failed)? {
             // Revoked in this very moment: the new key would outlive the decision.
             return Err(Refusal::new(
                 ErrorCode::InvalidState,
@@ -251,9 +255,16 @@ impl Keys {
         }
         let stored = tx.find_api_key(row.id).await.map_err(failed)?;
         let row = stored.ok_or_else(|| Refusal::not_found("API key"))?;
-        let ending = ApiKeyRow {
-            expires_at: Some(ends),
-            ..old.clone()
+        let ending = if is_at_once {
+            ApiKeyRow {
+                revoked_at: Some(now),
+                ..old.clone()
+            }
+        } else {
+            ApiKeyRow {
+                expires_at: Some(ends),
+                ..old.clone()
+            }
         };
         for change in [
             change("api_key.rolled", id, Some(&old), Some(&ending)),
@@ -264,7 +275,7 @@ impl Keys {
                 .map_err(failed)?;
         }
         tx.commit().await.map_err(failed)?;
-        self.authentication.forget_keys();
+        self.changes.note(operator.tenant);
         Ok(CreatedKey { key, row })
     }
 }

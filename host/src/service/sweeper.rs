@@ -13,6 +13,7 @@ use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::authentication::Authentication;
+use super::changes::Changes;
 use super::email::Email;
 use super::objects::Objects;
 use super::payment::Payment;
@@ -22,8 +23,9 @@ use super::refund::Refund;
 use super::sms::Sms;
 use super::subscription::Subscription;
 use crate::clock::Clock;
+use crate::config::Retention;
 use crate::store::{DueWork, WorkKind};
-use crate::store::{ObjectKind, ObjectRow};
+use crate::store::{Log, ObjectKind, ObjectRow};
 use crate::store::{Store, StoreError};
 
 /// How often due work is looked for.
@@ -46,6 +48,8 @@ const LEASE: TimeDelta = TimeDelta::seconds(120);
 const WAITED_MAX: TimeDelta = TimeDelta::seconds(45);
 /// Looks between two rounds of housekeeping: an hour.
 const HOUSEKEEPING_EVERY: u32 = 3_600;
+/// Logs have room for so long ahead.
+const PARTITIONS_AHEAD: TimeDelta = TimeDelta::days(90);
 /// Rows that one statement of the housekeeping removes.
 const EXPIRED_MAX: u32 = 10_000;
 
@@ -72,6 +76,10 @@ pub struct Sweeper {
     pub payment_links: Objects<PaymentLink>,
     /// Knows which keys were used.
     pub authentication: Arc<Authentication>,
+    /// Knows what was changed elsewhere.
+    pub changes: Arc<Changes>,
+    /// What is deleted when.
+    pub retention: Retention,
 }
 
 impl Sweeper {
@@ -115,10 +123,8 @@ impl Sweeper {
                 _ = ticks.tick() => {}
             }
             self.write_uses().await;
-            if looks.is_multiple_of(HOUSEKEEPING_EVERY)
-                && let Err(error) = self.remove_expired().await
-            {
-                tracing::warn!(%error, "cannot remove expired idempotency keys");
+            if looks.is_multiple_of(HOUSEKEEPING_EVERY) {
+                self.clean_up().await;
             }
             looks = looks.wrapping_add(1);
         }
@@ -173,26 +179,68 @@ impl Sweeper {
         }
     }
 
-    async fn remove_expired(&self) -> Result<(), StoreError> {
-        for tenant in self.store.list_tenants().await? {
+    /// Removes what nobody needs any more, and makes room for what is to come. What fails is tried
+    /// again the next time.
+    pub async fn clean_up(&self) {
+        let now = self.clock.now();
+        let logs = [
+            (Log::Events, now - self.retention.events),
+            (Log::CallLogs, now - self.retention.call_logs),
+        ];
+        let tried = async {
+            self.changes.remove_seen().await?;
+            self.store.make_partitions(now + PARTITIONS_AHEAD).await?;
+            for (log, before) in logs {
+                let dropped = self.store.drop_partitions(log, before).await?;
+                if dropped > 0 {
+                    tracing::info!(?log, dropped, "dropped old partitions");
+                }
+            }
+            self.store.list_tenants().await
+        };
+        let tenants = match tried.await {
+            Ok(tenants) => tenants,
+            Err(error) => return tracing::warn!(%error, "cannot remove what is old"),
+        };
+        for tenant in tenants {
             // One tenant's trouble is not the others'.
-            while let Ok(removed) = self
-                .remove_expired_of(tenant.id)
-                .await
-                .inspect_err(|error| tracing::warn!(%error, tenant.id = %tenant.id, "cannot remove expired idempotency keys"))
-                && removed >= u64::from(EXPIRED_MAX)
-            {}
+            if let Err(error) = self.clean_up_of(tenant.id, now, &logs).await {
+                tracing::warn!(%error, tenant.id = %tenant.id, "cannot remove what is old");
+            }
         }
-        Ok(())
     }
 
-    async fn remove_expired_of(&self, tenant: TenantId) -> Result<u64, StoreError> {
-        let mut tx = self.store.begin(tenant).await?;
-        let removed = tx
-            .delete_expired_keys(self.clock.now(), EXPIRED_MAX)
-            .await?;
-        tx.commit().await?;
-        Ok(removed)
+    async fn clean_up_of(
+        &self,
+        tenant: TenantId,
+        now: DateTime<Utc>,
+        logs: &[(Log, DateTime<Utc>)],
+    ) -> Result<(), StoreError> {
+        let mut removed = u64::from(EXPIRED_MAX);
+        while removed >= u64::from(EXPIRED_MAX) {
+            let mut tx = self.store.begin(tenant).await?;
+            removed = tx.delete_expired_keys(now, EXPIRED_MAX).await?;
+            tx.commit().await?;
+        }
+        let before = now - self.retention.attempts;
+        let mut deleted = 1;
+        while deleted > 0 {
+            let mut tx = self.store.begin(tenant).await?;
+            deleted = tx.delete_old_attempts(before).await?;
+            tx.commit().await?;
+        }
+        if self.store.has_partitions() {
+            return Ok(());
+        }
+        for (log, before) in logs {
+            let mut deleted = 1;
+            while deleted > 0 {
+                let mut tx = self.store.begin(tenant).await?;
+                deleted = tx.delete_old_log(*log, *before).await?;
+                tx.commit().await?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -1,5 +1,7 @@
 //! Tenants: who owns the data.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use onerouter_domain::code::ErrorCode;
 use onerouter_domain::id::TenantId;
@@ -8,6 +10,7 @@ use serde_json::json;
 use super::audit::{self, Actor, Change};
 use super::authentication::unavailable;
 use super::caller::Operator;
+use super::changes::Changes;
 use super::refusal::Refusal;
 use crate::clock::Clock;
 use crate::ids;
@@ -23,13 +26,18 @@ pub const NAME_LENGTH_MAX: usize = 100;
 pub struct Tenants {
     store: Store,
     clock: Clock,
+    changes: Arc<Changes>,
 }
 
 impl Tenants {
     /// Over a store.
     #[must_use]
-    pub const fn new(store: Store, clock: Clock) -> Self {
-        Self { store, clock }
+    pub const fn new(store: Store, clock: Clock, changes: Arc<Changes>) -> Self {
+        Self {
+            store,
+            clock,
+            changes,
+        }
     }
 
     /// Makes a tenant.
@@ -99,9 +107,11 @@ impl Tenants {
                 .await
                 .map_err(failed)?;
             tx.commit().await.map_err(failed)?;
+            self.changes.note(tenant);
             self.tell_operators(operator, change(), now).await?;
         } else {
             tx.commit().await.map_err(failed)?;
+            self.changes.note(tenant);
         }
         let mut deleted = 0_u64;
         loop {

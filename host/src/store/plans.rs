@@ -114,11 +114,39 @@ async fn plan(connection: &mut PgConnection, text: &str, parameters: usize) -> V
         let others = ["Function Scan", "CTE Scan", "Subquery Scan"];
         others.iter().any(|other| step.contains(other))
     };
+    let steps = steps.filter(is_named).filter(|step| !is_bound(step));
+    let mut steps: Vec<String> = steps.map(without_months).collect();
+    steps.dedup();
     steps
-        .filter(is_named)
-        .filter(|step| !is_bound(step))
-        .map(str::to_owned)
-        .collect()
+}
+
+/// Partitions are named after their months, which pass, and numbered in the plan; all are alike.
+fn without_months(step: &str) -> String {
+    let is_number = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    let general = |word: &str| {
+        let log = ["events", "call_logs"]
+            .into_iter()
+            .find(|log| word.starts_with(&format!("{log}_")));
+        match log {
+            Some(log) if is_number(word.rsplit('_').next().unwrap_or_default()) => {
+                format!("{log}_MONTH")
+            }
+            Some(log) if word.ends_with("_pkey") && word != format!("{log}_pkey") => {
+                format!("{log}_MONTH_pkey")
+            }
+            _ => word.replace("_default", "_MONTH"),
+        }
+    };
+    // A partition is followed by the name that it has in the plan.
+    let words: Vec<String> = step.split(' ').map(general).collect();
+    let mut words = words.as_slice();
+    if let [.., table, alias] = words
+        && table.ends_with("_MONTH")
+        && alias.ends_with("_MONTH")
+    {
+        words = words.split_last().map_or(words, |(_, rest)| rest);
+    }
+    words.join(" ")
 }
 
 #[tokio::test]

@@ -19,6 +19,8 @@ const PRIVILEGES: &[(&str, &str)] = &[
     ("data_keys", "select, insert, update, delete"),
     ("due_work", "select, insert, update, delete"),
     ("events", "select, insert, update, delete"),
+    // Both written by triggers, with their owner's rights.
+    ("generation", "select"),
     ("idempotency_keys", "select, insert, update, delete"),
     ("key_directory", "select, insert, update, delete"),
     ("object_contents", "select, insert, update, delete"),
@@ -28,9 +30,16 @@ const PRIVILEGES: &[(&str, &str)] = &[
     ("provider_refs", "select, insert, update, delete"),
     ("refund_amounts", "select, insert, update, delete"),
     ("routing_policies", "select, insert, update, delete"),
+    ("tenant_changes", "select, delete"),
     ("tenants", "select, insert, update, delete"),
     // To compare the schema's version with its own.
     ("_sqlx_migrations", "select"),
+];
+
+/// What it does with the owner's rights.
+const FUNCTIONS: [&str; 2] = [
+    "make_partitions(timestamptz)",
+    "drop_partitions(text, timestamptz)",
 ];
 
 /// Tables without a policy: they tell whose something is before a tenant is known, and hold nothing
@@ -40,7 +49,9 @@ const OPEN: &[&str] = &[
     "checkout_directory",
     "connection_directory",
     "due_work",
+    "generation",
     "key_directory",
+    "tenant_changes",
 ];
 
 /// How well the database itself keeps tenants apart.
@@ -111,8 +122,9 @@ impl Store {
         .during(OPERATION)?;
         let tables = sqlx::query(
             "select relname::text as name, pg_has_role(relowner, 'usage') as owned,
-                 relrowsecurity and relforcerowsecurity
-                     and exists (select from pg_policy where polrelid = pg_class.oid) as protected
+                 -- A partition without a policy shows nobody anything but through its table.
+                 relrowsecurity and relforcerowsecurity and (relispartition
+                     or exists (select from pg_policy where polrelid = pg_class.oid)) as protected
              from pg_class
              where relkind in ('r', 'p') and relnamespace = current_schema()::regnamespace
              order by relname",
@@ -164,7 +176,9 @@ pub(super) async fn grant(owner: &mut PgConnection, role: &str) -> Result<(), St
     let tables = PRIVILEGES.iter().map(|(table, privileges)| {
         format!("revoke all on {table} from {role}; grant {privileges} on {table} to {role}")
     });
-    for statement in std::iter::once(usage).chain(tables) {
+    let functions =
+        FUNCTIONS.map(|function| format!("grant execute on function {function} to {role}"));
+    for statement in std::iter::once(usage).chain(tables).chain(functions) {
         sqlx::raw_sql(AssertSqlSafe(statement))
             .execute(&mut *transaction)
             .await

@@ -10,6 +10,7 @@
 
 mod call;
 mod conditions;
+mod crowds;
 mod load;
 mod memory;
 mod native;
@@ -65,6 +66,9 @@ fn measure(wanted: impl Fn(&str) -> bool) {
     runtime.block_on(async {
         if wanted("writes") {
             writes::measure(&schedule, postgres.is_some()).await;
+        }
+        if wanted("crowds") && postgres.is_some() {
+            crowds::measure(&schedule).await;
         }
         if wanted("memory") {
             memory::measure_memory().await;

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use onerouter_tests::database::TestDatabase;
 use onerouter_tests::harness::{ADMIN_TOKEN, built};
+use onerouter_tests::redis::TestRedis;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -90,13 +91,18 @@ pub(crate) fn plugins() -> PathBuf {
     built("ONEROUTER_TEST_PLUGINS_DIR", "plugins")
 }
 
-/// The program as it is shipped, with everything on.
-pub(crate) async fn shipped(provider: &Provider, database: Database) -> Peer {
+/// The program as it is shipped, with everything on; with a Redis where one is given.
+pub(crate) async fn shipped(
+    provider: &Provider,
+    database: Database,
+    redis: Option<&TestRedis>,
+) -> Peer {
     let (folder, database) = (folder(), database.create().await);
     let address = free_address();
     let url = database.as_ref().map(TestDatabase::url);
     let data_dir = folder.path().join("data");
     let mut command = program(address, &data_dir, &plugins(), url, provider);
+    command.envs(redis.map(|redis| ("REDIS_URL", redis.url())));
     let process = Process::start(&mut command);
     listening(address).await;
     connect(address, "twilio").await;

@@ -92,10 +92,10 @@ pub(crate) async fn measure(schedule: &Schedule, has_postgres: bool) {
     ];
     let shipped = peers.len();
     if has_postgres {
-        let peer = peers::shipped(&provider, Database::Postgres).await;
+        let peer = peers::shipped(&provider, Database::Postgres, None).await;
         add(&mut peers, "onerouter as shipped, PostgreSQL", peer);
     }
-    let peer = peers::shipped(&provider, Database::Sqlite).await;
+    let peer = peers::shipped(&provider, Database::Sqlite, None).await;
     add(&mut peers, "onerouter as shipped, SQLite", peer);
     for (client, name) in [
         ("aiohttp", "FastAPI with aiohttp, bare"),
@@ -143,7 +143,13 @@ pub(crate) async fn measure(schedule: &Schedule, has_postgres: bool) {
 
     for round in 0..=schedule.rounds {
         for row in &mut rows {
-            let (cpu_us, run) = slot(&peers[row.peer], &row.target, schedule).await;
+            let (cpu_us, run) = slot(
+                &peers[row.peer],
+                &row.target,
+                schedule.connections,
+                schedule.slot,
+            )
+            .await;
             // The first round warms up.
             if round > 0 {
                 row.add(cpu_us, &run);
@@ -162,10 +168,15 @@ pub(crate) async fn measure(schedule: &Schedule, has_postgres: bool) {
     drop(peers);
 }
 
-/// CPU µs per request of the peer's process while its target is asked.
-async fn slot(peer: &Peer, target: &Target, schedule: &Schedule) -> (f64, Run) {
+/// CPU µs per request of the peer's process while its target is asked over so many connections.
+pub(crate) async fn slot(
+    peer: &Peer,
+    target: &Target,
+    connections: usize,
+    time: Duration,
+) -> (f64, Run) {
     let before = peer.process.cpu_ns();
-    let run = load::run(target, schedule.connections, schedule.slot).await;
+    let run = load::run(target, connections, time).await;
     let cpu_ns = peer.process.cpu_ns().saturating_sub(before);
     (cpu_ns as f64 / 1e3 / run.requests as f64, run)
 }
@@ -173,7 +184,7 @@ async fn slot(peer: &Peer, target: &Target, schedule: &Schedule) -> (f64, Run) {
 impl Stages {
     async fn slot(&mut self, peer: &mut Peer, schedule: &Schedule, counts: bool) {
         let before = spent(&peer.process.ask(Some("run")));
-        let (cpu_us, run) = slot(peer, &peer.write(), schedule).await;
+        let (cpu_us, run) = slot(peer, &peer.write(), schedule.connections, schedule.slot).await;
         let after = spent(&peer.process.ask(Some("stop")));
         if !counts {
             return;

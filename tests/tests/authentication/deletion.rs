@@ -1,6 +1,9 @@
 //! The end of a tenant.
 
+use std::sync::Arc;
+
 use onerouter::service::caller::Operator;
+use onerouter::service::changes::Changes;
 use onerouter::service::tenants::Tenants;
 use onerouter::store::DEFAULT_TENANT;
 use onerouter_domain::code::ErrorCode;
@@ -76,7 +79,10 @@ async fn work(client: &Client) -> String {
 }
 
 fn tenants(host: &Harness) -> Tenants {
-    Tenants::new(host.gateway.parts().store.clone(), host.clock.clone())
+    let store = host.gateway.parts().store.clone();
+    // As another process has it: it tells nobody but the database.
+    let changes = Arc::new(Changes::new(store.clone()));
+    Tenants::new(store, host.clock.clone(), changes)
 }
 
 async fn nothing_of_a_deleted_tenant_is_left(ground: Ground) {

@@ -1,13 +1,13 @@
 //! What PostgreSQL itself keeps apart, whatever a query says.
 
 use onerouter::store::{DEFAULT_TENANT, Store, StoreConfig};
-use onerouter_tests::database::TestDatabase;
+use onerouter_tests::database::{SERVICE_ROLE, TestDatabase};
 use onerouter_tests::write_path::Ground;
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 /// Tables without a policy, and why.
-const WITHOUT_POLICY: [(&str, &str); 5] = [
+const WITHOUT_POLICY: [(&str, &str); 7] = [
     ("_sqlx_migrations", "which migrations were applied"),
     (
         "checkout_directory",
@@ -18,9 +18,14 @@ const WITHOUT_POLICY: [(&str, &str); 5] = [
         "due_work",
         "what is to be done and when, by whichever node: tenant, kind, object",
     ),
+    ("generation", "how many changes there have been"),
     (
         "key_directory",
         "whose an API key is: its hash, tenant, key",
+    ),
+    (
+        "tenant_changes",
+        "whose something has changed: number, tenant",
     ),
 ];
 
@@ -55,8 +60,9 @@ async fn count(connection: &mut PgConnection, table: &str) -> i64 {
         .unwrap()
 }
 
+/// Without the partitions: they are reached through their tables.
 const PROTECTED: &str = "select relname::text from pg_class
-    where relkind in ('r', 'p') and relnamespace = 'public'::regnamespace
+    where relkind in ('r', 'p') and relnamespace = 'public'::regnamespace and not relispartition
         and relrowsecurity and relforcerowsecurity
         and exists (select from pg_policy where polrelid = pg_class.oid)
     order by relname";
@@ -69,10 +75,20 @@ async fn every_table_has_a_policy_or_a_reason() {
     let mut owner = PgConnection::connect(database.owner_url()).await.unwrap();
     let protected = names(&mut owner, PROTECTED).await;
     let all = "select relname::text from pg_class
-        where relkind in ('r', 'p') and relnamespace = 'public'::regnamespace order by relname";
+        where relkind in ('r', 'p') and relnamespace = 'public'::regnamespace
+            and not relispartition
+        order by relname";
     let mut open = names(&mut owner, all).await;
     open.retain(|table| !protected.contains(table));
     assert_eq!(open, WITHOUT_POLICY.map(|(table, _)| table));
+    // Nobody but their owner has rights on partitions, and who had would see nothing.
+    let partitions = "select relname::text from pg_class where relispartition and relkind = 'r'";
+    assert!(names(&mut owner, partitions).await.len() >= 8);
+    let loose = format!(
+        "{partitions} and not (relrowsecurity and relforcerowsecurity
+             and not has_table_privilege('{SERVICE_ROLE}', oid, 'select, insert, update, delete'))"
+    );
+    assert_eq!(names(&mut owner, &loose).await, [""; 0]);
 }
 
 /// A gateway's database after messages of two tenants.

@@ -10,6 +10,7 @@ mod groups;
 mod idempotency;
 mod isolation;
 mod objects;
+mod retention;
 mod schema;
 mod vault;
 mod writes;

@@ -8,7 +8,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 
 use super::Soak;
-use super::gateway::{Gateway, read};
+use super::gateway::Gateway;
+use crate::http;
 
 const CLIENTS: usize = 32;
 const EACH: usize = 8;
@@ -99,7 +100,7 @@ fn send(gateway: &Gateway, is_declared: bool) -> Result<u16> {
             break;
         }
     }
-    let answer = read(&mut stream)?;
+    let answer = http::read(&mut stream)?;
     let is_full = !is_declared && answer.status == 503;
     ensure!(answer.status == 413 || is_full, "{answer:?}");
     Ok(answer.status)

@@ -1,18 +1,15 @@
 //! A gateway in a process of its own, and what can be asked of it from outside.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::Soak;
-
-/// Nothing here takes longer, unless it is broken.
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::http::{self, Answer};
 
 /// `onerouter dev`. Ends with this value.
 #[derive(Debug)]
@@ -24,13 +21,6 @@ pub(super) struct Gateway {
     /// One of another tenant, which has no connections.
     pub(super) other_key: String,
     resident_at_start: u64,
-}
-
-/// What came back.
-#[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) text: String,
 }
 
 impl Gateway {
@@ -78,29 +68,15 @@ impl Gateway {
     }
 
     pub(super) fn connect(&self) -> Result<TcpStream> {
-        let stream = TcpStream::connect_timeout(&self.address, PATIENCE)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        Ok(stream)
+        http::connect(self.address)
     }
 
     pub(super) fn get(&self, path: &str) -> Result<Answer> {
-        self.ask(&format!(
-            "GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
-        ))
+        http::get(self.address, path)
     }
 
     pub(super) fn post(&self, path: &str, token: &str, body: &str) -> Result<Answer> {
-        self.ask(&format!(
-            "POST {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAuthorization: Bearer {token}\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        ))
-    }
-
-    fn ask(&self, request: &str) -> Result<Answer> {
-        let mut stream = self.connect()?;
-        stream.write_all(request.as_bytes())?;
-        read(&mut stream)
+        http::post(self.address, path, token, body)
     }
 
     /// Others are served: a read that costs nothing, and a message that goes all the way.
@@ -155,20 +131,6 @@ impl Drop for Gateway {
         let _ended = self.child.kill();
         let _reaped = self.child.wait();
     }
-}
-
-/// Reads an answer up to the end of the connection.
-pub(super) fn read(stream: &mut TcpStream) -> Result<Answer> {
-    let mut bytes = Vec::new();
-    stream
-        .read_to_end(&mut bytes)
-        .context("no end of the answer")?;
-    let text = String::from_utf8_lossy(&bytes).into_owned();
-    let status = text.split(' ').nth(1).and_then(|code| code.parse().ok());
-    Ok(Answer {
-        status: status.with_context(|| format!("not an answer: {text:?}"))?,
-        text,
-    })
 }
 
 /// A text of a JSON object that has nothing escaped in it.

@@ -60,17 +60,13 @@ impl Connection {
 pub type Chosen = (Arc<Connection>, Arc<Adapter>);
 
 impl Connections {
-    /// What may serve a category: a moment old at most.
+    /// What may serve a category.
     ///
     /// # Errors
     /// The database cannot be reached.
     pub(in crate::service) async fn served(&self, key: ListKey) -> Result<Arc<Served>, Refusal> {
-        match self.lists.get(&key).await {
-            Some(served) => Ok(served),
-            None => Box::pin(self.lists.try_get_with(key, self.read_served(key)))
-                .await
-                .map_err(|refusal: Arc<Refusal>| Refusal::clone(&refusal)),
-        }
+        let served = self.lists.get(key, || self.read_served(key)).await;
+        served.map_err(|refusal| Refusal::clone(&refusal))
     }
 
     async fn read_served(&self, key: ListKey) -> Result<Arc<Served>, Refusal> {

@@ -140,9 +140,7 @@ impl Connections {
             .await
             .map_err(failed)?;
         tx.commit().await.map_err(failed)?;
-        self.lists
-            .invalidate(&(operator.tenant, environment, category))
-            .await;
+        self.changes.note(operator.tenant);
         standing(&row)
     }
 

@@ -1,17 +1,15 @@
-//! Several gateways, processes of their own, on one PostgreSQL.
+//! Nodes are replaced one after another, while clients go on.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use onerouter_sandbox::{Sandbox, SandboxConfig};
-use onerouter_tests::database::TestDatabase;
-use onerouter_tests::harness::{ADMIN_TOKEN, reply};
-use onerouter_tests::node::{Node, NodeSetup, free_port};
+use onerouter_tests::harness::reply;
 use onerouter_tests::write_path::eventually;
 use reqwest::header::AUTHORIZATION;
-use serde_json::{Value, json};
-use tempfile::TempDir;
+use serde_json::json;
 use tokio::task::JoinSet;
+
+use crate::house::{House, start};
 
 const NODES: usize = 3;
 /// Requests that are under way all the time, less what is between an answer and the next request.
@@ -19,77 +17,7 @@ const CLIENTS: usize = 80;
 const IN_FLIGHT_MIN: usize = 50;
 /// How long the provider takes for each.
 const PROVIDER_MS: u64 = 400;
-
-/// The nodes, and what they share.
-struct House {
-    setups: Vec<NodeSetup>,
-    sandbox: Sandbox,
-    http: reqwest::Client,
-    _database: TestDatabase,
-    _folder: TempDir,
-}
-
-impl House {
-    async fn new() -> Option<Self> {
-        let database = TestDatabase::postgres().await?;
-        let folder = tempfile::tempdir().unwrap();
-        let sandbox = Sandbox::start(SandboxConfig::default()).await.unwrap();
-        let setup = |n: usize| NodeSetup {
-            database_url: database.url().to_owned(),
-            data_dir: folder.path().join(n.to_string()),
-            upstreams: sandbox.upstreams(),
-            port: free_port(),
-            // One master key for all.
-            settings: vec![("ENCRYPTION_KEY", "0a".repeat(32))],
-        };
-        Some(Self {
-            setups: (0..NODES).map(setup).collect(),
-            http: reqwest::Client::builder().no_proxy().build().unwrap(),
-            sandbox,
-            _database: database,
-            _folder: folder,
-        })
-    }
-
-    async fn post(&self, url: String, token: &str, body: &Value) -> Value {
-        let request = self.http.post(url).json(body);
-        let request = request.header(AUTHORIZATION, format!("Bearer {token}"));
-        let answer = reply(request.send().await.unwrap()).await;
-        assert!([200, 201].contains(&answer.status), "{answer:?}");
-        answer.json
-    }
-
-    /// An API key, and the sandbox's connections, over one node.
-    async fn key(&self, node: &Node) -> String {
-        for connection in self.sandbox.connections() {
-            let url = format!(
-                "{}/api/services/{}/{}/connect",
-                node.base, connection.service, connection.provider
-            );
-            let body = json!({
-                "environment": connection.environment,
-                "credentials": connection.credentials,
-                "settings": connection.settings,
-            });
-            self.post(url, ADMIN_TOKEN, &body).await;
-        }
-        let rate = json!({"per_second": 100_000, "burst": 100_000});
-        let body = json!({"name": "load", "environment": "test", "rate_limit": rate});
-        let made = self.post(format!("{}/api/api-keys", node.base), ADMIN_TOKEN, &body);
-        made.await["key"].as_str().unwrap().to_owned()
-    }
-
-    /// Has the provider take its time.
-    async fn slow_provider(&self) {
-        let fault = json!({
-            "provider": "twilio", "method": "POST", "fault": "latency_before",
-            "delay_ms": PROVIDER_MS, "times": 1_000_000,
-        });
-        let url = format!("{}/_sandbox/faults", self.sandbox.url());
-        let answer = self.http.post(url).json(&fault).send().await.unwrap();
-        assert!(answer.status().is_success(), "{answer:?}");
-    }
-}
+const NUMBER: &str = "+14155550123";
 
 /// What the clients see.
 #[derive(Default)]
@@ -107,7 +35,7 @@ async fn client(load: Arc<Load>, bases: Vec<String>, key: String) -> Vec<String>
     let mut failures = Vec::new();
     while !load.is_over.load(Ordering::Relaxed) {
         let number = load.number.fetch_add(1, Ordering::Relaxed);
-        let body = json!({"to": "+14155550123", "body": format!("message {number}")});
+        let body = json!({"to": NUMBER, "body": format!("message {number}")});
         load.in_flight.fetch_add(1, Ordering::Relaxed);
         let mut answer = Err("no node takes connections".to_owned());
         for turn in 0..bases.len() {
@@ -137,24 +65,15 @@ async fn client(load: Arc<Load>, bases: Vec<String>, key: String) -> Vec<String>
     failures
 }
 
-async fn start(setup: &NodeSetup) -> Node {
-    let setup = setup.clone();
-    tokio::task::spawn_blocking(move || Node::start(&setup))
-        .await
-        .unwrap()
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rolling_restart_drops_nothing() {
-    let Some(house) = House::new().await else {
+    let Some(house) = House::new(NODES, &[]).await else {
         return;
     };
-    let mut nodes = Vec::new();
-    for setup in &house.setups {
-        nodes.push(start(setup).await);
-    }
-    let key = house.key(&nodes[0]).await;
-    house.slow_provider().await;
+    let mut nodes = house.start().await;
+    house.connect(&nodes[0]).await;
+    let (_id, key) = house.key(&nodes[0], 100_000, 100_000).await;
+    house.slow_provider(PROVIDER_MS).await;
     let bases: Vec<String> = nodes.iter().map(|node| node.base.clone()).collect();
     let load = Arc::new(Load::default());
     let mut clients = JoinSet::new();
@@ -182,8 +101,6 @@ async fn a_rolling_restart_drops_nothing() {
     assert_eq!(failures, [""; 0], "of {sent}");
     assert!(sent > NODES * CLIENTS, "{sent}");
     // Each message has reached the provider once.
-    let url = format!("{}/_sandbox/ledger?to=%2B14155550123", house.sandbox.url());
-    let ledger = reply(house.http.get(url).send().await.unwrap()).await;
-    assert_eq!(ledger.json["count"], sent);
+    assert_eq!(house.reached(NUMBER).await, u64::try_from(sent).unwrap());
     println!("{sent} messages; in flight at the restarts: {at_restarts:?}");
 }

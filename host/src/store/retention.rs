@@ -1,0 +1,156 @@
+//! How what is too old goes: whole partitions of `events` and `call_logs` on PostgreSQL, which a moment
+//! takes and which leaves no holes; rows elsewhere, some at a time.
+//!
+//! Ids are UUIDs of version 7, which begin with their time: what is older than a time has a smaller id.
+
+use chrono::{DateTime, Utc};
+use onerouter_domain::time;
+use uuid::Uuid;
+
+use super::backend::execute;
+use super::error::During as _;
+use super::statement::{Statement, statements};
+use super::{Db, Store, StoreError, TenantTx};
+
+/// Rows of one table that go in one transaction.
+const BATCH: i64 = 1_000;
+
+/// What is kept for a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Log {
+    /// What happened to objects.
+    Events,
+    /// Requests of clients.
+    CallLogs,
+}
+
+impl Log {
+    const fn table(self) -> &'static str {
+        match self {
+            Self::Events => "events",
+            Self::CallLogs => "call_logs",
+        }
+    }
+}
+
+macro_rules! older {
+    ($table:literal, $id:literal, $and:literal) => {
+        Statement::same(concat!(
+            "delete from ",
+            $table,
+            " where tenant_id = $1 and ",
+            $id,
+            " in (
+                 select ",
+            $id,
+            " from ",
+            $table,
+            "
+                 where tenant_id = $1 and ",
+            $id,
+            " < $2",
+            $and,
+            "
+                 order by ",
+            $id,
+            " limit $3)"
+        ))
+    };
+}
+
+statements! {
+    EVENTS = older!("events", "id", "");
+    CALL_LOGS = older!("call_logs", "id", "");
+    /// One that has not ended may still be asked about.
+    ATTEMPTS = older!("attempts", "id", " and ended_at is not null");
+    /// Those that are shared, with theirs.
+    ATTEMPT_OBJECTS = Statement::same(
+        "delete from attempt_objects where tenant_id = $1 and attempt_id in (
+             select attempt_id from attempt_objects
+             where tenant_id = $1 and attempt_id < $2 and not exists (
+                 select 1 from attempts where attempts.tenant_id = $1
+                     and attempts.id = attempt_objects.attempt_id)
+             order by attempt_id limit $3)",
+    );
+}
+
+impl Store {
+    /// Makes room for what will be written until a time. PostgreSQL only; elsewhere nothing is to be
+    /// done.
+    ///
+    /// # Errors
+    /// The database refuses or cannot be reached.
+    pub async fn make_partitions(&self, until: DateTime<Utc>) -> Result<i64, StoreError> {
+        let Db::Postgres(kept) = &self.db else {
+            return Ok(0);
+        };
+        sqlx::query_scalar("select make_partitions($1)")
+            .bind(until)
+            .fetch_one(kept.pool())
+            .await
+            .during("make partitions")
+    }
+
+    /// Drops the partitions of a log that hold nothing younger than a time. Tells how many.
+    ///
+    /// # Errors
+    /// The database refuses or cannot be reached.
+    pub async fn drop_partitions(
+        &self,
+        log: Log,
+        before: DateTime<Utc>,
+    ) -> Result<i64, StoreError> {
+        let Db::Postgres(kept) = &self.db else {
+            return Ok(0);
+        };
+        sqlx::query_scalar("select drop_partitions($1, $2)")
+            .bind(log.table())
+            .bind(before)
+            .fetch_one(kept.pool())
+            .await
+            .during("drop partitions")
+    }
+
+    /// Whether a log's rows go by partitions.
+    #[must_use]
+    pub const fn has_partitions(&self) -> bool {
+        matches!(self.db, Db::Postgres(_))
+    }
+}
+
+impl TenantTx {
+    /// Deletes some of a log's rows that are older than a time: how many.
+    ///
+    /// # Errors
+    /// The database refuses or cannot be reached.
+    pub async fn delete_old_log(
+        &mut self,
+        log: Log,
+        before: DateTime<Utc>,
+    ) -> Result<u64, StoreError> {
+        let (tenant, before) = (self.tenant().uuid(), first_id(before));
+        match log {
+            Log::Events => execute!(self, EVENTS, [tenant, before, BATCH]),
+            Log::CallLogs => execute!(self, CALL_LOGS, [tenant, before, BATCH]),
+        }
+        .during("delete old log entries")
+    }
+
+    /// Deletes some of the attempts that ended and began before a time: how many.
+    ///
+    /// # Errors
+    /// The database refuses or cannot be reached.
+    pub async fn delete_old_attempts(&mut self, before: DateTime<Utc>) -> Result<u64, StoreError> {
+        const OPERATION: &str = "delete old attempts";
+        let (tenant, before) = (self.tenant().uuid(), first_id(before));
+        let attempts = execute!(self, ATTEMPTS, [tenant, before, BATCH]).during(OPERATION)?;
+        let shared = execute!(self, ATTEMPT_OBJECTS, [tenant, before, BATCH]).during(OPERATION)?;
+        Ok(attempts.max(shared))
+    }
+}
+
+/// No id of this time or later is smaller.
+fn first_id(at: DateTime<Utc>) -> Uuid {
+    let millis = time::to_millis(at);
+    Uuid::from_u128(u128::from(millis) << 80)
+}

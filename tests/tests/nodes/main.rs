@@ -1,0 +1,10 @@
+//! Several gateways, processes of their own, on one PostgreSQL.
+
+mod away;
+mod changes;
+mod cluster;
+mod house;
+mod limits;
+mod restart;
+mod rotation;
+mod skew;
