@@ -11,11 +11,14 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, ensure};
 
+use crate::postgres::{Commits, Postgres};
 use crate::workspace::{BUILD_HOST, Workspace};
 use crate::{fuzz, plugins, process};
 
 /// Damaged requests of one run.
 const DAMAGED: u64 = 20_000;
+/// Objects of one tenant.
+const ROWS: u64 = 10_000_000;
 /// Seconds without Redis.
 const REDIS_AWAY_S: u64 = 30;
 
@@ -33,7 +36,7 @@ pub(crate) struct Soak<'a> {
 type Part = (&'static str, &'static str, fn(&Soak<'_>) -> Result<()>);
 
 /// In the order in which they run.
-const PARTS: [Part; 6] = [
+const PARTS: [Part; 7] = [
     (
         "idle",
         "10,000 idle connections, then more than there is room for",
@@ -48,6 +51,7 @@ const PARTS: [Part; 6] = [
     ),
     ("fuzz", "the fuzz targets", fuzz::targets),
     ("redis", "30 s without Redis, under load", redis_away),
+    ("rows", "requests on 10 million rows", rows),
 ];
 
 /// What the command line asks for.
@@ -114,9 +118,24 @@ fn damaged(soak: &Soak<'_>) -> Result<()> {
 
 /// The test of the same kind, for longer.
 fn redis_away(soak: &Soak<'_>) -> Result<()> {
-    let variables = [("ONEROUTER_SOAK_AWAY_S", REDIS_AWAY_S.to_string().into())];
+    let postgres = Postgres::start(Commits::Forgetful)?;
+    let variables = [
+        ("ONEROUTER_TEST_POSTGRES_URL", postgres.url().into()),
+        ("ONEROUTER_SOAK_AWAY_S", REDIS_AWAY_S.to_string().into()),
+    ];
     let name = "away::redis_that_goes_away_is_not_missed";
     test(soak.workspace, "nodes", name, &variables).context("Redis away")
+}
+
+/// The test of the same kind, with more of them.
+fn rows(soak: &Soak<'_>) -> Result<()> {
+    let postgres = Postgres::start(Commits::Forgetful)?;
+    let variables = [
+        ("ONEROUTER_TEST_POSTGRES_URL", postgres.url().into()),
+        ("ONEROUTER_SOAK_ROWS", ROWS.to_string().into()),
+    ];
+    let name = "volume::requests_read_as_little_as_if_there_were_few_rows";
+    test(soak.workspace, "store", name, &variables).context("many rows")
 }
 
 /// Runs one test. That there is none of this name, since it was renamed, is an error: without it a

@@ -187,20 +187,20 @@ impl Sweeper {
             (Log::Events, now - self.retention.events),
             (Log::CallLogs, now - self.retention.call_logs),
         ];
-        let tried = async {
-            self.changes.remove_seen().await?;
-            self.store.make_partitions(now + PARTITIONS_AHEAD).await?;
-            for (log, before) in logs {
-                let dropped = self.store.drop_partitions(log, before).await?;
-                if dropped > 0 {
-                    tracing::info!(?log, dropped, "dropped old partitions");
-                }
+        // What fails must not keep the rest from being done.
+        warn_of("remove old changes", self.changes.remove_seen().await);
+        let made = self.store.make_partitions(now + PARTITIONS_AHEAD).await;
+        warn_of("make room for logs", made);
+        for (log, before) in logs {
+            let dropped = self.store.drop_partitions(log, before).await;
+            if dropped.as_ref().is_ok_and(|dropped| *dropped > 0) {
+                tracing::info!(?log, "dropped old partitions");
             }
-            self.store.list_tenants().await
-        };
-        let tenants = match tried.await {
+            warn_of("drop old partitions", dropped);
+        }
+        let tenants = match self.store.list_tenants().await {
             Ok(tenants) => tenants,
-            Err(error) => return tracing::warn!(%error, "cannot remove what is old"),
+            Err(error) => return warn_of::<()>("remove what is old", Err(error)),
         };
         for tenant in tenants {
             // One tenant's trouble is not the others'.
@@ -241,6 +241,12 @@ impl Sweeper {
             }
         }
         Ok(())
+    }
+}
+
+fn warn_of<T>(what: &str, done: Result<T, StoreError>) {
+    if let Err(error) = done {
+        tracing::warn!(%error, "cannot {what}");
     }
 }
 

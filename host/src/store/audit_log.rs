@@ -7,8 +7,10 @@ use uuid::Uuid;
 
 use super::backend::{Columns, FromColumns, execute, fetch_all};
 use super::error::During as _;
+use super::objects::{END_OF_TIME, ID_MARGIN};
 use super::statement::{Statement, statements};
 use super::{StoreError, TenantTx};
+use crate::ids;
 
 /// An entry, as it is written and read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,7 +61,7 @@ statements! {
     LIST = Statement::same(
         "select id, actor, action, target, before, after, address, request_id, created_at
          from audit_log
-         where tenant_id = $1 and id < $2
+         where tenant_id = $1 and id < $2 and id >= $8
              and (cast($3 as text) is null or action = $3)
              and (cast($4 as text) is null or target = $4)
              and created_at >= $5 and created_at < $6
@@ -102,7 +104,9 @@ impl TenantTx {
         let tenant = self.tenant().uuid();
         let before = filter.before.map_or(Uuid::max(), AuditId::uuid);
         let after = filter.created_after.unwrap_or(DateTime::UNIX_EPOCH);
-        let until = filter.created_before.unwrap_or(super::objects::END_OF_TIME);
+        let until = filter.created_before.unwrap_or(END_OF_TIME);
+        let first = ids::first_of(after - ID_MARGIN);
+        let before = before.min(ids::first_of(until + ID_MARGIN));
         fetch_all!(
             self,
             LIST,
@@ -113,7 +117,8 @@ impl TenantTx {
                 filter.target.as_deref(),
                 after,
                 until,
-                i64::from(filter.limit)
+                i64::from(filter.limit),
+                first
             ]
         )
         .during("list the audit log")

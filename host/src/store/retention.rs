@@ -4,13 +4,12 @@
 //! Ids are UUIDs of version 7, which begin with their time: what is older than a time has a smaller id.
 
 use chrono::{DateTime, Utc};
-use onerouter_domain::time;
-use uuid::Uuid;
 
 use super::backend::execute;
 use super::error::During as _;
 use super::statement::{Statement, statements};
 use super::{Db, Store, StoreError, TenantTx};
+use crate::ids;
 
 /// Rows of one table that go in one transaction.
 const BATCH: i64 = 1_000;
@@ -128,7 +127,7 @@ impl TenantTx {
         log: Log,
         before: DateTime<Utc>,
     ) -> Result<u64, StoreError> {
-        let (tenant, before) = (self.tenant().uuid(), first_id(before));
+        let (tenant, before) = (self.tenant().uuid(), ids::first_of(before));
         match log {
             Log::Events => execute!(self, EVENTS, [tenant, before, BATCH]),
             Log::CallLogs => execute!(self, CALL_LOGS, [tenant, before, BATCH]),
@@ -142,15 +141,9 @@ impl TenantTx {
     /// The database refuses or cannot be reached.
     pub async fn delete_old_attempts(&mut self, before: DateTime<Utc>) -> Result<u64, StoreError> {
         const OPERATION: &str = "delete old attempts";
-        let (tenant, before) = (self.tenant().uuid(), first_id(before));
+        let (tenant, before) = (self.tenant().uuid(), ids::first_of(before));
         let attempts = execute!(self, ATTEMPTS, [tenant, before, BATCH]).during(OPERATION)?;
         let shared = execute!(self, ATTEMPT_OBJECTS, [tenant, before, BATCH]).during(OPERATION)?;
         Ok(attempts.max(shared))
     }
-}
-
-/// No id of this time or later is smaller.
-fn first_id(at: DateTime<Utc>) -> Uuid {
-    let millis = time::to_millis(at);
-    Uuid::from_u128(u128::from(millis) << 80)
 }

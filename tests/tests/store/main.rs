@@ -13,7 +13,10 @@ mod objects;
 mod retention;
 mod schema;
 mod vault;
+mod volume;
 mod writes;
+
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use onerouter::store::{NewObject, ObjectKind};
@@ -58,9 +61,17 @@ fn seconds(count: i64) -> TimeDelta {
     TimeDelta::seconds(count)
 }
 
+/// An id that was made at that time, after the others.
+fn id_of_moment() -> Uuid {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let millis = u128::try_from(moment().timestamp_millis()).unwrap();
+    let number = u128::from(COUNT.fetch_add(1, Ordering::Relaxed));
+    Uuid::from_u128((millis << 80) | (7 << 76) | (2 << 62) | number)
+}
+
 fn object(connection_id: ConnectionId) -> NewObject {
     NewObject {
-        id: Uuid::now_v7(),
+        id: id_of_moment(),
         environment: Environment::Test,
         kind: ObjectKind::Sms,
         provider: "acme".to_owned(),
