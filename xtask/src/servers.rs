@@ -18,7 +18,7 @@ struct Server {
     variable: &'static str,
 }
 
-const SERVERS: [Server; 2] = [
+const SERVERS: [Server; 3] = [
     Server {
         program: "redis-server",
         package: "redis-server",
@@ -28,6 +28,11 @@ const SERVERS: [Server; 2] = [
         program: "nginx",
         package: "nginx-light",
         variable: "ONEROUTER_TEST_NGINX",
+    },
+    Server {
+        program: "pgbouncer",
+        package: "pgbouncer",
+        variable: "ONEROUTER_TEST_PGBOUNCER",
     },
 ];
 
