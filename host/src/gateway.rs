@@ -30,7 +30,7 @@ use crate::service::objects::{Objects, Parts};
 use crate::service::pages::Checkouts;
 use crate::service::sweeper::Sweeper;
 use crate::service::tenants::Tenants;
-use crate::store::{SchemaState, Store, StoreConfig, StoreError};
+use crate::store::{PoolerCheck, SchemaState, Store, StoreConfig, StoreError};
 use crate::vault::Vault;
 use crate::vault::master_key::{MasterKey, MasterKeys};
 
@@ -82,6 +82,14 @@ pub enum StartError {
     Role {
         /// What is wrong.
         faults: Vec<String>,
+    },
+    /// Sessions of the database are not what the URL lets us expect.
+    #[error(
+        "{fault}; add statement-cache-capacity=0 to DATABASE_URL (`onerouter doctor` says more)"
+    )]
+    Pooler {
+        /// What is wrong.
+        fault: &'static str,
     },
     /// The URL of Redis.
     #[error("REDIS_URL is not the URL of a Redis")]
@@ -353,8 +361,18 @@ fn bind(address: SocketAddr) -> Result<Listener, StartError> {
 /// It cannot be reached, or its schema is another version's.
 pub async fn open_store(config: &Config) -> Result<Store, StartError> {
     let store = Store::connect(&StoreConfig::new(config.database_url.clone())).await?;
+    let state = store.schema_state().await;
+    // First: it may be why the schema cannot be read.
+    let pooler = store.check_pooler().await;
+    if let Ok(Some(PoolerCheck {
+        fault: Some(fault), ..
+    })) = pooler
+    {
+        return Err(StartError::Pooler { fault });
+    }
+    let (state, _as_expected) = (state?, pooler?);
     // A newer version's schema is left alone: its migrations are unknown here.
-    match (store.schema_state().await?, &config.migrate_database_url) {
+    match (state, &config.migrate_database_url) {
         (SchemaState::UpToDate, _) => return Ok(store),
         (SchemaState::Ahead, _) => return Err(StartError::SchemaAhead),
         (SchemaState::Behind { .. }, Some(owner)) => store.migrate_as(owner).await?,

@@ -13,8 +13,8 @@
 //! - `claims` and `settlements`: all that is written of one message before it is sent and after, in
 //!   one statement on PostgreSQL; `groups`: those of one moment share statement and transaction.
 //! - `deletion`: the end of a tenant. `retention`: the end of what is too old.
-//! - `statement` and `backend`: how one text reaches two drivers. `connect`, `kept`,
-//!   `dead_connection`, `migration`, `roles`, `error`.
+//! - `statement` and `backend`: how one text reaches two drivers. `connect`, `session`, `pooler`,
+//!   `kept`, `dead_connection`, `migration`, `roles`, `error`.
 //!
 //! Times that are written must have been cut by [`onerouter_domain::time::cut`], so that both give
 //! back what they were given. A connection is never held while anything else is waited for.
@@ -41,9 +41,11 @@ mod objects;
 mod payments;
 #[cfg(test)]
 mod plans;
+mod pooler;
 mod retention;
 mod roles;
 mod routing_policies;
+mod session;
 mod settlements;
 mod statement;
 mod tenant_changes;
@@ -61,6 +63,7 @@ use backend::{Backend, Pools};
 use error::During as _;
 use groups::Groups;
 use kept::Kept;
+use session::Alone;
 use statement::{Joined, Statement};
 
 pub use api_keys::{ApiKeyRow, KeyUse, NewApiKey};
@@ -80,6 +83,7 @@ pub use idempotency_keys::{IdempotencyRow, KeyClaim, KeyState, NewKeyClaim};
 pub use migration::SchemaState;
 pub use objects::{NewObject, ObjectFilter, ObjectKind, ObjectMove, ObjectRow, ObjectUpdate};
 pub use payments::{CheckoutPlace, RefundState, RefundSums};
+pub use pooler::PoolerCheck;
 pub use retention::Log;
 pub use roles::RoleCheck;
 pub use routing_policies::{RoutingPolicyRow, RoutingSlot};
@@ -165,9 +169,7 @@ impl Store {
     /// The URL names no database, or the file cannot be opened.
     pub async fn connect(config: &StoreConfig) -> Result<Self, StoreError> {
         let db = match connect::parse(&config.url)? {
-            connect::Target::Postgres(options) => {
-                Db::Postgres(Kept::new(connect::postgres(*options, config)))
-            }
+            connect::Target::Postgres(options) => Db::Postgres(connect::postgres(*options, config)),
             connect::Target::Sqlite(options) => {
                 let (write, read) = connect::sqlite(*options, config).await?;
                 Db::Sqlite { write, read }
@@ -199,7 +201,7 @@ impl Store {
             return Ok(None);
         };
         sqlx::query_scalar("select clock_timestamp()")
-            .fetch_one(kept.pool())
+            .fetch_one(Alone(kept))
             .await
             .map(Some)
             .during("ask the server for the time")
@@ -255,14 +257,14 @@ impl Store {
 
     fn pools_to_read(&self) -> Pools<'_> {
         match &self.db {
-            Db::Postgres(kept) => Backend::Postgres(kept.pool()),
+            Db::Postgres(kept) => Backend::Postgres(Alone(kept)),
             Db::Sqlite { read, .. } => Backend::Sqlite(read),
         }
     }
 
     fn pools_to_write(&self) -> Pools<'_> {
         match &self.db {
-            Db::Postgres(kept) => Backend::Postgres(kept.pool()),
+            Db::Postgres(kept) => Backend::Postgres(Alone(kept)),
             Db::Sqlite { write, .. } => Backend::Sqlite(write),
         }
     }

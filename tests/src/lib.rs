@@ -6,6 +6,7 @@ pub mod database;
 pub mod edge;
 pub mod harness;
 pub mod node;
+pub mod pgbouncer;
 pub mod redis;
 pub mod refused;
 pub mod table;

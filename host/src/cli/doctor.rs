@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Deployment};
 use crate::gateway::{make_private_folder, start_engine};
 use crate::redis::Redis;
-use crate::store::{SchemaState, Store, StoreConfig, StoreError};
+use crate::store::{PoolerCheck, SchemaState, Store, StoreConfig, StoreError};
 
 /// Clocks that are further apart are not kept.
 const CLOCK_OFF_MAX: TimeDelta = TimeDelta::seconds(2);
@@ -175,7 +175,9 @@ async fn database(config: &Config) -> Vec<Finding> {
     };
     let state = store.schema_state().await;
     let is_up_to_date = matches!(state, Ok(SchemaState::UpToDate));
+    let is_reachable = state.is_ok();
     let mut findings = vec![schema(config, state)];
+    findings.extend(pooler(config, &store, is_reachable).await);
     if is_up_to_date {
         findings.extend(role(config, &store).await);
         findings.extend(clock(&store).await);
@@ -216,6 +218,57 @@ fn schema(config: &Config, state: Result<SchemaState, StoreError>) -> Finding {
         ),
         Err(error) => unreachable(&error),
     }
+}
+
+/// What lends sessions of PostgreSQL; nothing to say where nothing does.
+async fn pooler(config: &Config, store: &Store, is_reachable: bool) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    match store.check_pooler().await {
+        Ok(check) => findings.extend(check.and_then(of_pooler)),
+        // Else it has been said of the database already.
+        Err(error) if is_reachable => findings.push(unreachable(&error)),
+        Err(_) => {}
+    }
+    if let Some(owner) = &config.migrate_database_url
+        && let Ok(store) = Store::connect(&StoreConfig::new(owner.clone())).await
+    {
+        let check = store.check_pooler().await;
+        if matches!(check, Ok(Some(PoolerCheck { lends: true, .. }))) {
+            findings.push(Finding::bad(
+                "pooler",
+                Verdict::Failed,
+                "migrations would go through a pooler that lends sessions, and lock its session for ever",
+                "set ONEROUTER_MIGRATE_DATABASE_URL to the address of PostgreSQL itself",
+            ));
+        }
+        store.close().await;
+    }
+    findings
+}
+
+/// What it forbids: all that a session keeps from one transaction to the next.
+const FORBIDDEN: &str =
+    "it forbids prepared statements with names, settings of a session, advisory locks and LISTEN";
+
+fn of_pooler(check: PoolerCheck) -> Option<Finding> {
+    let detail = match (check.fault, check.lends) {
+        (Some(fault), true) => format!("{fault}; {FORBIDDEN}"),
+        (Some(fault), false) => fault.to_owned(),
+        (None, true) => format!(
+            "lends sessions for each transaction; {FORBIDDEN}, and nothing of that is used; migrations go past it (ONEROUTER_MIGRATE_DATABASE_URL)"
+        ),
+        (None, false) if check.is_expected => "lends no sessions; without statement-cache-capacity=0 in DATABASE_URL statements take fewer round trips".to_owned(),
+        (None, false) => return None,
+    };
+    Some(match check.fault {
+        None => Finding::ok("pooler", detail),
+        Some(_) => Finding::bad(
+            "pooler",
+            Verdict::Failed,
+            detail,
+            "add statement-cache-capacity=0 to DATABASE_URL, and nothing of a session is used; set ONEROUTER_MIGRATE_DATABASE_URL to the address of PostgreSQL itself",
+        ),
+    })
 }
 
 /// Whether the database itself keeps tenants apart; nothing to say of SQLite, which has no roles.

@@ -10,11 +10,12 @@ use serde::de::DeserializeOwned;
 use sqlx::postgres::{PgRow, Postgres};
 use sqlx::sqlite::{Sqlite, SqliteRow};
 use sqlx::types::Json;
-use sqlx::{Decode, PgConnection, PgPool, Row as _, SqliteConnection, SqlitePool};
+use sqlx::{Decode, Row as _, SqliteConnection, SqlitePool};
 use sqlx::{SqliteTransaction, Type};
 use uuid::Uuid;
 
 use super::kept::KeptTransaction;
+use super::session::{Alone, Statements};
 
 /// One thing of PostgreSQL's or its counterpart of SQLite's.
 #[derive(Debug, Clone, Copy)]
@@ -23,9 +24,9 @@ pub(super) enum Backend<P, S> {
     Sqlite(S),
 }
 
-pub(super) type Pools<'a> = Backend<&'a PgPool, &'a SqlitePool>;
+pub(super) type Pools<'a> = Backend<Alone<'a>, &'a SqlitePool>;
 pub(super) type Transaction = Backend<KeptTransaction, SqliteTransaction<'static>>;
-pub(super) type Connection<'a> = Backend<&'a mut PgConnection, &'a mut SqliteConnection>;
+pub(super) type Connection<'a> = Backend<Statements<'a>, &'a mut SqliteConnection>;
 
 /// What a statement runs on. A tenant's transaction has the same two functions.
 impl Pools<'_> {

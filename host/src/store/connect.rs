@@ -5,10 +5,12 @@ use std::path::Path;
 use std::str::FromStr as _;
 use std::time::Duration;
 
+use sqlx::SqlitePool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{PgPool, SqlitePool};
 
+use super::kept::{Kept, Way};
+use super::session::Session;
 use super::{StoreConfig, StoreError};
 
 /// How long a lock may be waited for: other transactions are short, and a request has a deadline.
@@ -50,28 +52,57 @@ pub(super) fn parse(url: &str) -> Result<Target, StoreError> {
 }
 
 /// A pool that opens its connections when they are needed.
-pub(super) fn postgres(options: PgConnectOptions, config: &StoreConfig) -> PgPool {
-    let millis = |duration: Duration| duration.as_millis().to_string();
-    PgPoolOptions::new()
+pub(super) fn postgres(options: PgConnectOptions, config: &StoreConfig) -> Kept {
+    let session = Session::of(&config.url);
+    let bare = bare(&options);
+    let (options, begin) = match session {
+        Session::Own => (options.options(settings(config)), String::new()),
+        Session::Lent => {
+            let begin =
+                settings(config).map(|(name, value)| format!("; set local {name} = {value}"));
+            (bare.clone(), begin.concat())
+        }
+    };
+    let pool = PgPoolOptions::new()
         .max_connections(config.max_connections)
         .acquire_timeout(config.acquire_timeout)
         .idle_timeout(IDLE_TIMEOUT)
         .max_lifetime(CONNECTION_LIFETIME)
         // Costs a round trip each time; a dead connection is noticed when a transaction begins.
         .test_before_acquire(false)
-        .connect_lazy_with(options.options([
-            // Every statement goes by an index. A plan that was made while a table was empty would
-            // read the whole table for as long as it is kept.
-            ("enable_seqscan", "off".to_owned()),
-            ("enable_hashjoin", "off".to_owned()),
-            ("enable_mergejoin", "off".to_owned()),
-            ("statement_timeout", millis(config.statement_timeout)),
-            ("lock_timeout", millis(LOCK_TIMEOUT)),
-            (
-                "idle_in_transaction_session_timeout",
-                millis(IDLE_IN_TRANSACTION_TIMEOUT),
-            ),
-        ]))
+        .connect_lazy_with(options);
+    Kept::new(
+        pool,
+        Way {
+            session,
+            bare,
+            begin,
+            statement_timeout: config.statement_timeout,
+        },
+    )
+}
+
+/// Without what poolers do not know, and refuse.
+pub(super) fn bare(options: &PgConnectOptions) -> PgConnectOptions {
+    options.clone().extra_float_digits(None)
+}
+
+/// Of a session that is ours, or of each transaction.
+fn settings(config: &StoreConfig) -> [(&'static str, String); 6] {
+    let millis = |duration: Duration| duration.as_millis().to_string();
+    [
+        // Every statement goes by an index. A plan that was made while a table was empty would
+        // read the whole table for as long as it is kept.
+        ("enable_seqscan", "off".to_owned()),
+        ("enable_hashjoin", "off".to_owned()),
+        ("enable_mergejoin", "off".to_owned()),
+        ("statement_timeout", millis(config.statement_timeout)),
+        ("lock_timeout", millis(LOCK_TIMEOUT)),
+        (
+            "idle_in_transaction_session_timeout",
+            millis(IDLE_IN_TRANSACTION_TIMEOUT),
+        ),
+    ]
 }
 
 /// The pools for writing and for reading.

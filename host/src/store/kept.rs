@@ -10,8 +10,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use sqlx::pool::PoolConnection;
+use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, Executor as _, PgConnection, PgPool, Postgres};
 use tokio::runtime::Handle;
+use tokio::time::timeout;
+
+use super::session::{Session, Statements};
 
 /// Connections that are kept aside go back to the pool after this time, which knows how old they may
 /// become and how long they may lie idle.
@@ -22,6 +26,18 @@ const KEPT_FOR: Duration = Duration::from_secs(30);
 pub(super) struct Kept {
     pool: PgPool,
     aside: Arc<Aside>,
+    way: Arc<Way>,
+}
+
+/// How the server is reached.
+#[derive(Debug)]
+pub(super) struct Way {
+    pub(super) session: Session,
+    /// Without settings of a session.
+    pub(super) bare: PgConnectOptions,
+    /// What each transaction begins with, after its `begin`.
+    pub(super) begin: String,
+    pub(super) statement_timeout: Duration,
 }
 
 /// None once the pool is being closed.
@@ -34,14 +50,27 @@ struct Held {
 }
 
 impl Kept {
-    pub(super) fn new(pool: PgPool) -> Self {
+    pub(super) fn new(pool: PgPool, way: Way) -> Self {
         Self {
             pool,
             aside: Arc::new(Aside(Mutex::new(Some(Vec::new())))),
+            way: Arc::new(way),
         }
     }
 
-    /// The pool, for what is no transaction.
+    pub(super) fn session(&self) -> Session {
+        self.way.session
+    }
+
+    pub(super) fn bare(&self) -> &PgConnectOptions {
+        &self.way.bare
+    }
+
+    pub(super) fn statement_timeout(&self) -> Duration {
+        self.way.statement_timeout
+    }
+
+    /// The pool, for what is no transaction and needs no session; see [`super::session::Alone`].
     pub(super) fn pool(&self) -> &PgPool {
         self.give_back_old();
         &self.pool
@@ -66,8 +95,20 @@ impl Kept {
             held: Some(held),
             kept: self.clone(),
         };
-        let begin = AssertSqlSafe(text);
-        transaction.connection().execute(begin).await?;
+        let begin = AssertSqlSafe(text + &self.way.begin);
+        match self.way.session {
+            Session::Own => drop(transaction.connection().execute(begin).await?),
+            // A pooler may have none to lend, and does not say so.
+            Session::Lent => {
+                let patience = self.pool.options().get_acquire_timeout();
+                let begun = timeout(patience, transaction.connection().execute(begin)).await;
+                let Ok(begun) = begun else {
+                    transaction.give_up();
+                    return Err(sqlx::Error::PoolTimedOut);
+                };
+                begun?;
+            }
+        }
         Ok(transaction)
     }
 
@@ -147,6 +188,23 @@ impl KeptTransaction {
         &mut held
             .expect("an open transaction has a connection")
             .connection
+    }
+
+    /// Where its statements run.
+    pub(super) fn statements(&mut self) -> Statements<'_> {
+        let session = self.kept.way.session;
+        let connection = self.connection();
+        Statements {
+            connection,
+            session,
+        }
+    }
+
+    /// Closes the connection: nobody waits for what it waits for.
+    fn give_up(mut self) {
+        if let Some(mut held) = self.held.take() {
+            held.connection.close_on_drop();
+        }
     }
 
     pub(super) async fn commit(mut self) -> Result<(), sqlx::Error> {

@@ -8,7 +8,8 @@ use sqlx::{ConnectOptions as _, Connection as _, SqlitePool};
 
 use super::backend::Columns;
 use super::error::During as _;
-use super::{Db, Store, StoreError, connect, roles};
+use super::session::{Alone, Session};
+use super::{Db, Store, StoreError, connect, pooler, roles};
 
 static POSTGRES: Migrator = sqlx::migrate!("../migrations/postgres");
 static SQLITE: Migrator = sqlx::migrate!("../migrations/sqlite");
@@ -17,6 +18,13 @@ static SQLITE: Migrator = sqlx::migrate!("../migrations/sqlite");
 const BOUND_LOCKS: &str = "set lock_timeout = '5s'";
 /// Any number that nobody else locks.
 const MIGRATION_LOCK: i64 = 0x6f6e_6572_6f75_7465;
+
+/// The lock would stay with the pooler, and what is to be bound would not be.
+const NO_SESSION: StoreError = StoreError::InvalidUrl {
+    reason: "migrations need a session of their own, which a pooler in transaction mode does not give; \
+             set ONEROUTER_MIGRATE_DATABASE_URL to the address of PostgreSQL itself",
+    source: None,
+};
 
 /// How the database's schema compares with the one that this program was built for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +48,9 @@ impl Store {
     pub async fn migrate(&self) -> Result<(), StoreError> {
         match &self.db {
             Db::Postgres(kept) => {
+                if kept.session() == Session::Lent {
+                    return Err(NO_SESSION);
+                }
                 let options = kept.pool().connect_options();
                 migrate_postgres(&options, options.get_username()).await
             }
@@ -53,6 +64,9 @@ impl Store {
     /// # Errors
     /// As [`Store::migrate`]; also a URL that names no such database.
     pub async fn migrate_as(&self, owner: &str) -> Result<(), StoreError> {
+        if Session::of(owner) == Session::Lent {
+            return Err(NO_SESSION);
+        }
         match (&self.db, connect::parse(owner)?) {
             (Db::Postgres(kept), connect::Target::Postgres(owner)) => {
                 let options = kept.pool().connect_options();
@@ -74,7 +88,7 @@ impl Store {
         const OPERATION: &str = "read the schema's version";
         let (migrator, applied) = match &self.db {
             Db::Postgres(kept) => {
-                let pool = kept.pool();
+                let pool = Alone(kept);
                 let exists: bool =
                     sqlx::query_scalar("select to_regclass('_sqlx_migrations') is not null")
                         .fetch_one(pool)
@@ -137,6 +151,9 @@ fn compare(migrator: &Migrator, applied: &[i64]) -> SchemaState {
 
 /// On a connection of its own: a migration may take longer than a statement of a request may.
 async fn migrate_postgres(owner: &PgConnectOptions, service: &str) -> Result<(), StoreError> {
+    if pooler::lends_sessions(&connect::bare(owner)).await? {
+        return Err(NO_SESSION);
+    }
     let mut connection = owner
         .clone()
         .options([("lock_timeout", "0"), ("statement_timeout", "0")])

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 
 use super::backend::execute;
 use super::error::During as _;
+use super::session::Alone;
 use super::statement::{Statement, statements};
 use super::{Db, Store, StoreError, TenantTx};
 use crate::ids;
@@ -85,7 +86,7 @@ impl Store {
         };
         sqlx::query_scalar("select make_partitions($1)")
             .bind(until)
-            .fetch_one(kept.pool())
+            .fetch_one(Alone(kept))
             .await
             .during("make partitions")
     }
@@ -105,7 +106,7 @@ impl Store {
         sqlx::query_scalar("select drop_partitions($1, $2)")
             .bind(log.table())
             .bind(before)
-            .fetch_one(kept.pool())
+            .fetch_one(Alone(kept))
             .await
             .during("drop partitions")
     }

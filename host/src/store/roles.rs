@@ -4,6 +4,7 @@
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 
 use super::error::During as _;
+use super::session::Alone;
 use super::{Db, Store, StoreError};
 
 /// What the service may do with each table. Whatever is missing here is not granted.
@@ -112,7 +113,7 @@ impl Store {
         let Db::Postgres(kept) = &self.db else {
             return Ok(None);
         };
-        let pool = kept.pool();
+        let pool = Alone(kept);
         let role = sqlx::query(
             "select rolname::text as role, rolsuper or rolbypassrls as passes
              from pg_roles where rolname = current_user",

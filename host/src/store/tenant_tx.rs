@@ -140,7 +140,7 @@ fn of(tenant: TenantId) -> String {
 
 fn connection(transaction: &mut Transaction) -> Connection<'_> {
     match transaction {
-        Backend::Postgres(transaction) => Backend::Postgres(transaction.connection()),
+        Backend::Postgres(transaction) => Backend::Postgres(transaction.statements()),
         Backend::Sqlite(transaction) => Backend::Sqlite(&mut **transaction),
     }
 }

@@ -5,6 +5,7 @@ mod changes;
 mod cluster;
 mod house;
 mod limits;
+mod pooler;
 mod restart;
 mod rotation;
 mod skew;
