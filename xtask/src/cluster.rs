@@ -77,7 +77,7 @@ pub(crate) fn run(workspace: &Workspace, args: &ClusterArgs) -> Result<ExitCode>
         }
         process::run(&mut build)?;
     }
-    let servers = servers::provide()?;
+    let servers = servers::provide(&["redis-server", "nginx"])?;
     let postgres = Postgres::start(Commits::Forgetful)?;
     let folder = private_folder()?;
     let mut cluster = Cluster {

@@ -49,17 +49,25 @@ pub(crate) struct Found {
 const FURTHER: [&str; 2] = ["/usr/sbin", "/usr/local/sbin"];
 
 /// All of them, after installing what is missing where that is possible.
-pub(crate) fn provide() -> Result<Vec<Found>> {
-    let missing: Vec<&str> = SERVERS
-        .iter()
+pub(crate) fn provide_all() -> Result<Vec<Found>> {
+    provide(&SERVERS.each_ref().map(|server| server.program))
+}
+
+/// Those of these names.
+pub(crate) fn provide(programs: &[&str]) -> Result<Vec<Found>> {
+    let servers = || {
+        SERVERS
+            .iter()
+            .filter(|server| programs.contains(&server.program))
+    };
+    let missing: Vec<&str> = servers()
         .filter(|server| server.find().is_none())
         .map(|server| server.package)
         .collect();
     if !missing.is_empty() {
-        debian::install(&missing)
-            .with_context(|| format!("the tests need {}", missing.join(", ")))?;
+        debian::install(&missing).with_context(|| format!("this needs {}", missing.join(", ")))?;
     }
-    let found = SERVERS.iter().map(|server| {
+    let found = servers().map(|server| {
         let path = server
             .find()
             .with_context(|| format!("{} is installed, but not found", server.program))?;

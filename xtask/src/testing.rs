@@ -153,7 +153,7 @@ impl Environment {
         if let Some(specs) = env::var_os("ONEROUTER_PROVIDER_SPECS") {
             variables.push(("ONEROUTER_PROVIDER_SPECS", path::absolute(specs)?.into()));
         }
-        let servers = servers::provide()?.into_iter();
+        let servers = servers::provide_all()?.into_iter();
         variables.extend(servers.map(|server| (server.variable, server.path)));
         // A server that the caller has already provided is inherited, as it is.
         let postgres = match env::var_os(POSTGRES_URL) {

@@ -229,10 +229,14 @@ impl Drop for KeptTransaction {
         let Some(mut held) = self.held.take() else {
             return;
         };
+        let way = &self.kept.way;
+        let patience = self.kept.pool.options().get_acquire_timeout() + way.statement_timeout;
         match Handle::try_current() {
             Ok(runtime) => {
                 runtime.spawn(async move {
-                    if let Err(error) = held.connection.execute("rollback").await {
+                    let rollback = timeout(patience, held.connection.execute("rollback"));
+                    let rolled_back = rollback.await.unwrap_or(Err(sqlx::Error::PoolTimedOut));
+                    if let Err(error) = rolled_back {
                         tracing::debug!(%error, "cannot roll back; closing the connection");
                         held.connection.close_on_drop();
                     }

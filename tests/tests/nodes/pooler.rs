@@ -207,6 +207,45 @@ async fn tenant_after(house: &House, operator: &Caller, port: u16, address: &str
     tenant(house, operator, "later").await
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lent_session_waits_no_longer_than_our_own() {
+    let Some(mut house) = House::new(1, &[]).await else {
+        return;
+    };
+    let address = house.database.url().to_owned();
+    let pooler = TestPgbouncer::start(&address, TRANSACTIONS);
+    house.setups[0].database_url = pooler.said_url(&address);
+    let nodes = house.start().await;
+    let (_id, key) = house.key(&nodes[0], 1_000, 1_000).await;
+    let caller = house.caller(&nodes[0], &key);
+    let mut owner = PgConnection::connect(house.database.owner_url())
+        .await
+        .unwrap();
+    let mut transaction = owner.begin().await.unwrap();
+    sqlx::query("lock table objects")
+        .execute(&mut *transaction)
+        .await
+        .unwrap();
+    let asked = tokio::spawn(async move { caller.get("/v1/sms").await });
+    let mut looker = PgConnection::connect(house.database.owner_url())
+        .await
+        .unwrap();
+    let mut waits = async || -> bool {
+        let waiting = "select exists (select from pg_locks where not granted
+             and database = (select oid from pg_database where datname = current_database()))";
+        let waits = sqlx::query_scalar(waiting).fetch_one(&mut looker);
+        waits.await.unwrap()
+    };
+    while !waits().await {
+        assert!(!asked.is_finished(), "it did not wait for the lock");
+    }
+    // The lock is held all the time.
+    let refused = asked.await.unwrap();
+    assert_eq!((refused.status, refused.code()), (503, "overloaded"));
+    assert!(!waits().await);
+    transaction.rollback().await.unwrap();
+}
+
 fn setup(house: &House, url: &str, owner: Option<&str>) -> NodeSetup {
     let mut setup = house.setups[0].clone();
     url.clone_into(&mut setup.database_url);
