@@ -25,8 +25,9 @@ const ADMIN_TOKEN_LENGTH_MIN: usize = 16;
 const EVENT_DAYS_MIN: u16 = 30;
 const EVENT_DAYS: u16 = 90;
 const CALL_LOG_DAYS: u16 = 30;
-/// Keys toward providers are numbered by the attempts before: longer than any provider remembers one.
-const ATTEMPT_DAYS_MIN: u16 = 90;
+/// Keys toward providers are numbered by the attempts before: longer than a manifest may say that a
+/// provider remembers one, which is 90 days.
+const ATTEMPT_DAYS_MIN: u16 = 120;
 const ATTEMPT_DAYS: u16 = 400;
 /// A hundred years.
 const DAYS_MAX: u16 = 36_500;

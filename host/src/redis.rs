@@ -10,13 +10,14 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::redis::aio::MultiplexedConnection;
+use ::redis::aio::{MultiplexedConnection, PubSubStream};
 use ::redis::{AsyncConnectionConfig, Client, RedisError, Script};
 use arc_swap::ArcSwapOption;
 use futures_util::StreamExt as _;
 use onerouter_domain::id::ApiKeyId;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::service::caller::Rate;
@@ -28,6 +29,8 @@ const ANSWER_MAX: Duration = Duration::from_millis(100);
 const CONNECT_MAX: Duration = Duration::from_secs(1);
 /// How often it is tried whether Redis still works, and whether it is back.
 const PROBE_EVERY: Duration = Duration::from_millis(500);
+/// A connection that lasts for less comes and goes.
+const STEADY_AFTER: Duration = Duration::from_secs(10);
 /// Requests that may wait to be written.
 const QUEUE: usize = 1_024;
 /// Where nodes say that something has changed. What has, is in the database.
@@ -153,7 +156,9 @@ impl Redis {
 
     /// Keeps the connection, and passes on what nodes say to each other, until `stop`.
     pub async fn run(self: Arc<Self>, changes: Arc<Changes>, stop: CancellationToken) {
+        let mut pause = PROBE_EVERY;
         loop {
+            let began = Instant::now();
             let kept = tokio::select! {
                 () = stop.cancelled() => break,
                 kept = self.keep(&changes) => kept,
@@ -161,43 +166,74 @@ impl Redis {
             if let Some(connection) = self.connection.load_full() {
                 let Err(error) = kept;
                 self.lose(&connection, &error);
+                // One that comes and goes is left alone for longer each time.
+                pause = if began.elapsed() < STEADY_AFTER {
+                    (pause * 2).min(STEADY_AFTER)
+                } else {
+                    PROBE_EVERY
+                };
             }
             tokio::select! {
                 () = stop.cancelled() => break,
-                () = tokio::time::sleep(PROBE_EVERY) => {}
+                () = tokio::time::sleep(pause) => {}
             }
         }
     }
 
     async fn keep(&self, changes: &Changes) -> Result<Infallible, RedisError> {
-        let is_back = !self.is_up();
-        if is_back {
+        if !self.is_up() {
             self.connect().await?;
-        }
-        let mut others = within(CONNECT_MAX, self.client.get_async_pubsub()).await?;
-        within(CONNECT_MAX, others.subscribe(CHANNEL)).await?;
-        if is_back {
             tracing::info!("Redis is back: nodes share limits again");
         }
-        let mut said = others.on_message();
+        // Limits work without it: who may not listen looks in its own time.
+        let mut said = self.listen().await;
+        let mut listened_at = Instant::now();
         let mut probes = tokio::time::interval(PROBE_EVERY);
         loop {
             let connection = self.connection.load_full().ok_or_else(closed)?;
             tokio::select! {
                 () = self.lost.notified() => {}
-                _ = probes.tick() => self.probe(&connection).await?,
-                message = said.next() => {
-                    message.ok_or_else(closed)?;
-                    changes.want_look();
+                _ = probes.tick() => {
+                    self.probe(&connection).await?;
+                    if said.is_none() && listened_at.elapsed() >= STEADY_AFTER {
+                        said = self.listen().await;
+                        listened_at = Instant::now();
+                    }
                 }
+                message = next(&mut said) => match message {
+                    Some(_) => changes.want_look(),
+                    None => said = None,
+                },
                 () = changes.made() => {
                     let mut connection = MultiplexedConnection::clone(&connection);
                     let mut publish = ::redis::cmd("PUBLISH");
                     publish.arg(CHANNEL).arg("");
-                    within(ANSWER_MAX, publish.exec_async(&mut connection)).await?;
+                    let told = within(ANSWER_MAX, publish.exec_async(&mut connection)).await;
+                    if let Err(error) = told {
+                        tracing::debug!(%error, "nobody is told of a change: nodes look in their own time");
+                    }
                 }
             }
         }
+    }
+
+    async fn listen(&self) -> Option<PubSubStream> {
+        let listening = self.subscribe().await;
+        listening
+            .inspect_err(|error| {
+                tracing::warn!(%error, "cannot listen for changes in Redis: they are looked for instead");
+            })
+            .ok()
+    }
+
+    /// Hears of changes.
+    ///
+    /// # Errors
+    /// It cannot be reached, or does not allow it.
+    pub async fn subscribe(&self) -> Result<PubSubStream, RedisError> {
+        let mut others = within(CONNECT_MAX, self.client.get_async_pubsub()).await?;
+        within(CONNECT_MAX, others.subscribe(CHANNEL)).await?;
+        Ok(others.into_on_message())
     }
 
     /// Uses this connection no more, if it is still the one that is used.
@@ -211,6 +247,14 @@ impl Redis {
             metrics::gauge!("onerouter_redis_up").set(0.0);
             self.lost.notify_one();
         }
+    }
+}
+
+/// The next word; never, where nobody listens.
+async fn next(said: &mut Option<PubSubStream>) -> Option<::redis::Msg> {
+    match said {
+        Some(said) => said.next().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -6,11 +6,21 @@ create function first_id(at timestamptz) returns uuid language sql immutable str
     select (lpad(to_hex((extract(epoch from at) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid
 $$;
 
-do $$
+do $do$
 declare
-    bound timestamptz := (date_trunc('month', now() at time zone 'UTC') + interval '2 months') at time zone 'UTC';
     name text;
+    latest timestamptz;
+    bound timestamptz := now();
 begin
+    -- Beyond what is there, also where a clock was ahead.
+    foreach name in array array['events', 'call_logs'] loop
+        execute format(
+            $$select to_timestamp(('x' || replace(left(id::text, 13), '-', ''))::bit(48)::bigint / 1000.0)
+              from %I order by id desc limit 1$$, name
+        ) into latest;
+        bound := greatest(bound, latest);
+    end loop;
+    bound := (date_trunc('month', bound at time zone 'UTC') + interval '2 months') at time zone 'UTC';
     foreach name in array array['events', 'call_logs'] loop
         execute format(
             'alter table %I add constraint %I check (id < %L) not valid',
@@ -19,4 +29,4 @@ begin
         execute format('comment on table %I is %L', name, to_char(bound at time zone 'UTC', 'YYYY_MM'));
     end loop;
 end
-$$;
+$do$;

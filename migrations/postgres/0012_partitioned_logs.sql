@@ -7,7 +7,7 @@ do $$
 declare
     name text;
     until text;
-    service text;
+    service record;
 begin
     foreach name in array array['events', 'call_logs'] loop
         until := obj_description(name::regclass, 'pg_class');
@@ -69,12 +69,15 @@ begin
         );
         -- Whoever serves goes on without a break.
         for service in
-            select distinct grantee from information_schema.role_table_grants
+            select grantee, privilege_type from information_schema.role_table_grants
             where table_schema = current_schema() and table_name = name || '_until_' || until
                 and grantee not in (current_user, 'PUBLIC')
         loop
-            execute format('grant select, insert, update, delete on %I to %I', name, service);
-            execute format('revoke all on %I from %I', name || '_until_' || until, service);
+            execute format('grant %s on %I to %I', service.privilege_type, name, service.grantee);
+            execute format(
+                'revoke %s on %I from %I',
+                service.privilege_type, name || '_until_' || until, service.grantee
+            );
         end loop;
     end loop;
 end
@@ -103,13 +106,21 @@ begin
         month := greatest(
             coalesce(first, '-infinity'), date_trunc('month', now() at time zone 'UTC')
         );
-        while month <= until at time zone 'UTC' loop
+        -- Whatever clock asks for it, a year of them is enough.
+        while month <= least(until, now() + interval '13 months') at time zone 'UTC' loop
             name := parent || '_' || to_char(month, 'YYYY_MM');
             if to_regclass(name) is null then
                 begin
                     execute format('create table %I (like %I including all)', name, parent);
                     execute format('alter table %I enable row level security', name);
                     execute format('alter table %I force row level security', name);
+                    -- What came before its month was made.
+                    execute format(
+                        'with moved as (delete from %I where id >= %L and id < %L returning *)
+                         insert into %I select * from moved',
+                        parent || '_default', first_id(month at time zone 'UTC'),
+                        first_id((month + interval '1 month') at time zone 'UTC'), name
+                    );
                     execute format(
                         'alter table %I attach partition %I for values from (%L) to (%L)',
                         parent, name, first_id(month at time zone 'UTC'),
@@ -117,9 +128,7 @@ begin
                     );
                     made := made + 1;
                 exception
-                    when check_violation then
-                        raise warning '% holds rows of %: they stay there', parent || '_default', name;
-                    when lock_not_available then
+                    when check_violation or lock_not_available or query_canceled then
                         raise warning '% was busy: % is made later', parent, name;
                 end;
             end if;
@@ -130,8 +139,8 @@ begin
 end
 $$;
 
--- Drops the partitions of one table whose months ended before a time, and never what is younger than a
--- week. Tells how many it has dropped.
+-- Drops the oldest partition of one table whose month ended before a time, and never what is younger
+-- than a week: one at a time, since everybody waits for it. Tells how many it has dropped.
 create function drop_partitions(parent text, before timestamptz) returns bigint language plpgsql
 security definer set search_path from current set lock_timeout = '500ms' as $$
 declare
@@ -159,12 +168,17 @@ begin
         continue when month > bound;
         begin
             execute format('drop table %I', name);
-            dropped := dropped + 1;
+            dropped := 1;
         exception
             when lock_not_available then
                 raise warning '% was busy: % is dropped later', parent, name;
         end;
+        exit;
     end loop;
+    -- What belongs to no month.
+    execute format(
+        'delete from %I where id < %L', parent || '_default', first_id(bound at time zone 'UTC')
+    );
     return dropped;
 end
 $$;

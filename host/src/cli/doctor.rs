@@ -317,7 +317,11 @@ async fn clock(store: &Store) -> Option<Finding> {
 
 async fn redis(config: &Config) -> Option<Finding> {
     let url = config.redis_url.as_ref()?;
-    let connected = async { Redis::new(url)?.connect().await };
+    let connected = async {
+        let redis = Redis::new(url)?;
+        redis.connect().await?;
+        redis.subscribe().await.map(drop)
+    };
     Some(match connected.await {
         Ok(()) => Finding::ok("redis", "reachable; nodes share limits"),
         Err(error) => Finding::bad(

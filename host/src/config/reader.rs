@@ -182,7 +182,6 @@ impl Reader {
         Some(text.trim_end_matches('/').to_owned())
     }
 
-    /// Addresses and networks, separated by commas.
     /// A number of days, between two.
     pub(super) fn days(&mut self, key: &str, least: u16, most: u16, default: u16) -> TimeDelta {
         let rule = format!("must be a number of days from {least} to {most}");
@@ -200,6 +199,7 @@ impl Reader {
         TimeDelta::days(i64::from(days))
     }
 
+    /// Addresses and networks, separated by commas.
     pub(super) fn networks(&mut self, key: &str) -> Vec<IpNet> {
         let text = self.text(key).unwrap_or_default();
         let entries = text.split(',').map(str::trim);

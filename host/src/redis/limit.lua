@@ -7,7 +7,9 @@ local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local each = 1000000 / ARGV[1]
 local most = each * ARGV[2]
-local earned = math.max(tonumber(redis.call('GET', KEYS[1]) or now), now) + each
+-- No more than a whole burst is ever owed, also where the clock was set back.
+local owed = math.min(tonumber(redis.call('GET', KEYS[1]) or now), now + most)
+local earned = math.max(owed, now) + each
 local over = earned - now - most
 -- Half a microsecond is less than the clock can tell.
 if over > 0.5 then

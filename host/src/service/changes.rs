@@ -103,14 +103,29 @@ impl Changes {
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
         let mut ticks = tokio::time::interval(LOOK_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // Said once, until it is well again.
+        let mut was_well = true;
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
                 _ = ticks.tick() => {}
                 () = self.wanted.notified() => {}
             }
-            if let Err(error) = self.look().await {
-                tracing::warn!(%error, "cannot look for changes; what is remembered is read anew");
+            // A server that does not answer must not keep this from asking the one that takes over.
+            let looked = tokio::select! {
+                () = stop.cancelled() => break,
+                looked = tokio::time::timeout(STALE_MAX, self.look()) => looked,
+            };
+            match looked {
+                Ok(Ok(())) => was_well = true,
+                failed if was_well => {
+                    was_well = false;
+                    tracing::warn!(
+                        ?failed,
+                        "cannot look for changes: what is remembered is read anew"
+                    );
+                }
+                _again => {}
             }
             tokio::time::sleep(LOOKS_APART).await;
         }
@@ -140,6 +155,9 @@ impl Changes {
             (Some(known), None) => known == now_at,
             (None, _) => false,
         };
+        // Nor does a number tell anything that another server may have given out meanwhile. What is
+        // remembered for so long is read anew anyway.
+        let is_whole = is_whole && began.saturating_duration_since(seen.looked_at) < STALE_MAX;
         if !is_whole || !changes.is_empty() {
             self.epoch.fetch_add(1, Ordering::Release);
         }
@@ -256,8 +274,11 @@ where
             let kept = Box::pin(self.reading.try_get_with(place.clone(), reading)).await?;
             self.reading.invalidate(&place).await;
             // Another's reading may have begun long before, or be out of date by now.
-            if kept.read_at >= asked_at || self.holds(&key, &kept) {
-                self.kept.insert(key, kept.clone()).await;
+            let holds = self.holds(&key, &kept);
+            if holds {
+                self.kept.insert(key.clone(), kept.clone()).await;
+            }
+            if holds || kept.read_at >= asked_at {
                 return Ok(kept.value);
             }
         }

@@ -46,8 +46,10 @@ const DEFERRED_FOR: TimeDelta = TimeDelta::seconds(5);
 const LEASE: TimeDelta = TimeDelta::seconds(120);
 /// A piece that has waited longer is left to its lease: there must be time to work on it.
 const WAITED_MAX: TimeDelta = TimeDelta::seconds(45);
-/// Looks between two rounds of housekeeping: an hour.
-const HOUSEKEEPING_EVERY: u32 = 3_600;
+/// How often what is old is removed.
+const CLEAN_EVERY: Duration = Duration::from_secs(3_600);
+/// A clock that is further from the database's removes nothing.
+const CLOCK_OFF_MAX: TimeDelta = TimeDelta::minutes(5);
 /// Logs have room for so long ahead.
 const PARTITIONS_AHEAD: TimeDelta = TimeDelta::days(90);
 /// Rows that one statement of the housekeeping removes.
@@ -86,7 +88,11 @@ impl Sweeper {
     /// Works until `stop`.
     pub async fn run(self, stop: CancellationToken) {
         let work = KINDS.map(|kind| self.run_kind(kind, &stop));
-        tokio::join!(futures_util::future::join_all(work), self.keep_house(&stop));
+        tokio::join!(
+            futures_util::future::join_all(work),
+            self.keep_house(&stop),
+            self.keep_clean(&stop)
+        );
     }
 
     /// Works on one kind of work until `stop`; what has begun then is finished.
@@ -116,19 +122,53 @@ impl Sweeper {
 
     async fn keep_house(&self, stop: &CancellationToken) {
         let mut ticks = ticks();
-        let mut looks: u32 = 0;
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
                 _ = ticks.tick() => {}
             }
             self.write_uses().await;
-            if looks.is_multiple_of(HOUSEKEEPING_EVERY) {
-                self.clean_up().await;
-            }
-            looks = looks.wrapping_add(1);
         }
         self.write_uses().await;
+    }
+
+    /// Cleans up until `stop`, which may come at any time: what is not committed is done again.
+    async fn keep_clean(&self, stop: &CancellationToken) {
+        let mut ticks = tokio::time::interval(CLEAN_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let clean = async {
+            loop {
+                ticks.tick().await;
+                if self.knows_the_time().await {
+                    self.clean_up().await;
+                }
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = clean => {}
+        }
+    }
+
+    /// What is deleted is deleted for good: not by a clock that nobody else shares.
+    async fn knows_the_time(&self) -> bool {
+        match self.store.server_time().await {
+            Ok(Some(there)) => {
+                let off = self.clock.now().signed_duration_since(there).abs();
+                if off > CLOCK_OFF_MAX {
+                    tracing::error!(
+                        seconds = off.num_seconds(),
+                        "nothing old is removed: the clocks of this machine and of the database differ"
+                    );
+                }
+                off <= CLOCK_OFF_MAX
+            }
+            Ok(None) => true,
+            Err(error) => {
+                warn_of::<()>("ask for the time", Err(error));
+                false
+            }
+        }
     }
 
     async fn write_uses(&self) {

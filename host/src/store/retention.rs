@@ -34,35 +34,59 @@ impl Log {
 }
 
 macro_rules! older {
-    ($table:literal, $id:literal, $and:literal) => {
+    ($table:literal) => {
         Statement::same(concat!(
             "delete from ",
             $table,
-            " where tenant_id = $1 and ",
-            $id,
-            " in (
-                 select ",
-            $id,
-            " from ",
+            " where tenant_id = $1 and id in (
+                 select id from ",
             $table,
-            "
-                 where tenant_id = $1 and ",
-            $id,
-            " < $2",
-            $and,
-            "
-                 order by ",
-            $id,
-            " limit $3)"
+            " where tenant_id = $1 and id < $2 order by id limit $3)"
         ))
     };
 }
 
 statements! {
-    EVENTS = older!("events", "id", "");
-    CALL_LOGS = older!("call_logs", "id", "");
-    /// One that has not ended may still be asked about.
-    ATTEMPTS = older!("attempts", "id", " and ended_at is not null");
+    EVENTS = older!("events");
+    CALL_LOGS = older!("call_logs");
+    /// All of an object go together, once all are old: keys toward providers are numbered by the
+    /// attempts before, and what an unknown object came to is found by its first one. So do those that
+    /// objects share, with the attempts of all of them.
+    ATTEMPTS = Statement::same(
+        "delete from attempts where tenant_id = $1 and id in (
+             select id from attempts
+             where tenant_id = $1 and id < $2 and ended_at is not null
+                 and not exists (
+                     select 1 from attempts as later
+                     where later.tenant_id = $1 and later.object_id = attempts.object_id
+                         and (later.id >= $2 or later.ended_at is null))
+                 and not exists (
+                     select 1 from attempt_objects as later
+                     where later.tenant_id = $1 and later.object_id = attempts.object_id
+                         and later.attempt_id >= $2)
+                 and not exists (
+                     select 1 from objects
+                     where objects.tenant_id = $1 and objects.id = attempts.object_id
+                         and (objects.status = 'unknown' or objects.claimed_until is not null))
+                 and not exists (
+                     select 1 from attempt_objects as mine
+                     join objects on objects.tenant_id = $1 and objects.id = mine.object_id
+                     where mine.tenant_id = $1 and mine.attempt_id = attempts.id
+                         and (objects.status = 'unknown' or objects.claimed_until is not null))
+                 and not exists (
+                     select 1 from attempt_objects as mine
+                     join attempts as later
+                         on later.tenant_id = $1 and later.object_id = mine.object_id
+                     where mine.tenant_id = $1 and mine.attempt_id = attempts.id
+                         and (later.id >= $2 or later.ended_at is null))
+                 and not exists (
+                     select 1 from attempt_objects as mine
+                     join attempt_objects as later
+                         on later.tenant_id = $1 and later.object_id = mine.object_id
+                     where mine.tenant_id = $1 and mine.attempt_id = attempts.id
+                         and later.attempt_id >= $2)
+             order by id limit $3)",
+    );
     /// Those that are shared, with theirs.
     ATTEMPT_OBJECTS = Statement::same(
         "delete from attempt_objects where tenant_id = $1 and attempt_id in (

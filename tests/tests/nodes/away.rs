@@ -74,13 +74,13 @@ async fn says(house: &House, nodes: &[Node], up: f64, health: [&str; 2]) {
     for node in nodes {
         let anybody = house.caller(node, "");
         eventually("a node says how Redis is", async || {
-            metric(&anybody, "onerouter_redis_up").await == Some(up)
+            let ready = anybody.get("/api/health/ready").await;
+            // Able to serve, all the time.
+            assert_eq!(ready.status, 200, "{ready:?}");
+            [ready.text("status"), ready.text("redis")] == health
+                && metric(&anybody, "onerouter_redis_up").await == Some(up)
         })
         .await;
-        let ready = anybody.get("/api/health/ready").await;
-        // Able to serve, all the time.
-        assert_eq!(ready.status, 200, "{ready:?}");
-        assert_eq!([ready.text("status"), ready.text("redis")], health);
     }
 }
 

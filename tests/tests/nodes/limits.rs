@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use onerouter_tests::node::Node;
 use onerouter_tests::redis::TestRedis;
 use tokio::task::JoinSet;
 
@@ -16,6 +17,18 @@ const BURST: u32 = 50;
 /// Admitted ones after which the clients stop: the burst, and more that has to be earned.
 const ADMITTED_ENOUGH: usize = 100;
 
+/// Tries, on a machine so slow that Redis does not always answer in time.
+const TRIES: usize = 5;
+
+/// How often a node has judged without Redis.
+async fn without_redis(house: &House, node: &Node) -> f64 {
+    let metrics = house.caller(node, "").get("/metrics").await;
+    let metrics = String::from_utf8(metrics.bytes).unwrap();
+    let name = "onerouter_limits_without_redis_total ";
+    let line = metrics.lines().find_map(|line| line.strip_prefix(name));
+    line.map_or(0.0, |count| count.parse().unwrap())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sixty_four_clients_on_two_nodes_are_given_one_limit() {
     let redis = TestRedis::start();
@@ -23,6 +36,30 @@ async fn sixty_four_clients_on_two_nodes_are_given_one_limit() {
         return;
     };
     let nodes = house.start().await;
+    for _ in 0..TRIES {
+        let mut before = 0.0;
+        for node in &nodes {
+            before += without_redis(&house, node).await;
+        }
+        let (admitted, earned, refused) = crowd(&house, &nodes).await;
+        let mut after = 0.0;
+        for node in &nodes {
+            after += without_redis(&house, node).await;
+        }
+        println!("{admitted} admitted of at most {earned:.1}, {refused} refused");
+        if after > before {
+            // A node has judged for itself: that was another limit.
+            continue;
+        }
+        assert!(admitted as f64 <= earned, "{admitted} of {earned}");
+        assert!(refused > 0);
+        return;
+    }
+    panic!("Redis never answers in time");
+}
+
+/// A new key's clients: how many were admitted, how many there may be, how many were refused.
+async fn crowd(house: &House, nodes: &[Node]) -> (usize, f64, usize) {
     let (_id, key) = house.key(&nodes[0], PER_SECOND, BURST).await;
     let admitted = Arc::new(AtomicUsize::new(0));
     let refused = Arc::new(AtomicUsize::new(0));
@@ -50,22 +87,12 @@ async fn sixty_four_clients_on_two_nodes_are_given_one_limit() {
         });
     }
     clients.join_all().await;
-    let took = began.elapsed();
-    let (admitted, refused) = (
+    let earned = began.elapsed().as_secs_f64() * f64::from(PER_SECOND) + f64::from(BURST);
+    (
         admitted.load(Ordering::Relaxed),
+        earned,
         refused.load(Ordering::Relaxed),
-    );
-    let earned = took.as_secs_f64() * f64::from(PER_SECOND) + f64::from(BURST);
-    println!("{admitted} admitted of at most {earned:.1} in {took:?}, {refused} refused");
-    assert!(admitted as f64 <= earned, "{admitted} of {earned}");
-    assert!(refused > 0);
-    // Neither node has counted for itself.
-    for node in &nodes {
-        let metrics = house.caller(node, "").get("/metrics").await;
-        let metrics = String::from_utf8(metrics.bytes).unwrap();
-        assert!(metrics.contains("onerouter_redis_up 1"), "{metrics}");
-        assert!(!metrics.contains("onerouter_limits_without_redis_total"));
-    }
+    )
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
