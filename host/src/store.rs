@@ -366,7 +366,7 @@ mod tests {
             });
             slow.extend(slow_steps.map(|step| format!("{name}: {step}")));
         }
-        // A house has few tenants, a tenant few connections and data keys, an object few keys.
+        // A house has few tenants, a tenant few connections, an object few keys.
         let expected = [
             "PING: SCAN CONSTANT ROW",
             "connections::SAME_PROVIDER: SEARCH other USING INDEX \
@@ -375,8 +375,6 @@ mod tests {
             "connections::LIST: USE TEMP B-TREE FOR LAST TERM OF ORDER BY",
             "connections::CANDIDATES: SEARCH connections USING INDEX \
              sqlite_autoindex_connections_1 (tenant_id=?)",
-            "data_keys::LIST_UNDER_OTHERS: SEARCH data_keys USING INDEX \
-             sqlite_autoindex_data_keys_1 (tenant_id=?)",
             "idempotency_keys::LIST_BY_OBJECT: USE TEMP B-TREE FOR ORDER BY",
             "tenants::LIST: SCAN tenants",
         ];

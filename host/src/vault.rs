@@ -7,11 +7,13 @@
 //! Every ciphertext is bound to its place: tenant, environment, connection and field. Moved
 //! anywhere else, it does not open.
 //!
-//! - [`master_key`]: master keys and their ids
+//! - [`key_provider`]: who wraps data keys, a trait
+//! - [`master_key`]: master keys and their ids, the provider of this process
 //! - `envelope`: the bytes of a ciphertext, and what it is bound to
 //! - `rotation`: wrapping every data key under the current master key
 
 mod envelope;
+pub mod key_provider;
 pub mod master_key;
 mod rotation;
 
@@ -29,7 +31,7 @@ use zeroize::Zeroizing;
 
 use crate::store::{DataKeyRow, Store, StoreError};
 use envelope::DataKey;
-use master_key::MasterKeys;
+use key_provider::{DataKeyBytes, DataKeyPlace, KEY_BYTES, KeyProviders, WrappedDataKey};
 
 pub use rotation::Rotation;
 
@@ -91,6 +93,15 @@ pub enum VaultError {
         /// Its id.
         id: Uuid,
     },
+    /// A rotation left some behind.
+    #[error("{count} data key(s) were not wrapped anew, all others were")]
+    LeftBehind {
+        /// How many.
+        count: u64,
+        /// Why the first of them was.
+        #[source]
+        first: Box<Self>,
+    },
 }
 
 impl From<StoreError> for VaultError {
@@ -103,7 +114,7 @@ impl From<StoreError> for VaultError {
 #[derive(Clone)]
 pub struct Vault {
     store: Store,
-    masters: Arc<MasterKeys>,
+    keys: KeyProviders,
     /// Those that new secrets are encrypted with.
     active: Cache<(TenantId, Environment), Arc<DataKey>>,
     /// The tenant stands in the key, so that a ciphertext never finds another tenant's data key.
@@ -113,7 +124,7 @@ pub struct Vault {
 impl fmt::Debug for Vault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Vault")
-            .field("masters", &self.masters)
+            .field("keys", &self.keys)
             .finish_non_exhaustive()
     }
 }
@@ -121,10 +132,10 @@ impl fmt::Debug for Vault {
 impl Vault {
     /// A vault whose data keys are in `store`.
     #[must_use]
-    pub fn new(masters: MasterKeys, store: Store) -> Self {
+    pub fn new(keys: impl Into<KeyProviders>, store: Store) -> Self {
         Self {
             store,
-            masters: Arc::new(masters),
+            keys: keys.into(),
             active: Cache::builder()
                 .max_capacity(CACHED_KEYS_MAX)
                 .time_to_live(CACHED_KEY_LIFETIME)
@@ -183,7 +194,7 @@ impl Vault {
         let row = row
             .filter(|row| row.environment == place.environment)
             .ok_or(VaultError::UnknownDataKey { id })?;
-        self.unwrap(&row)
+        self.unwrap(row).await
     }
 
     async fn load_active(
@@ -195,7 +206,7 @@ impl Vault {
         let row = tx.find_active_data_key(environment).await?;
         tx.commit().await?;
         match row {
-            Some(row) => self.unwrap(&row),
+            Some(row) => self.unwrap(row).await,
             None => self.create(tenant, environment).await,
         }
     }
@@ -207,14 +218,21 @@ impl Vault {
         environment: Environment,
     ) -> Result<Arc<DataKey>, VaultError> {
         let id = Uuid::now_v7();
-        let master = self.masters.for_environment(environment);
-        let bytes = envelope::random::<{ envelope::KEY_BYTES }>()?;
+        let place = DataKeyPlace {
+            tenant,
+            environment,
+            id,
+        };
+        let wrapped = self
+            .keys
+            .wrap(&place, &envelope::random::<KEY_BYTES>()?)
+            .await?;
         let row = DataKeyRow {
             id,
             tenant_id: tenant,
             environment,
-            master_key_id: master.id().to_owned(),
-            wrapped: envelope::wrap(master, (tenant, environment, id), &bytes)?,
+            master_key_id: wrapped.key_id,
+            wrapped: wrapped.bytes,
             // For people who look at the table; nothing is decided by it.
             created_at: time::cut(Utc::now()),
             retired_at: None,
@@ -223,30 +241,30 @@ impl Vault {
         tx.insert_data_key_if_absent(&row).await?;
         let kept = tx.find_active_data_key(environment).await?;
         tx.commit().await?;
-        self.unwrap(&kept.ok_or(VaultError::UnknownDataKey { id })?)
+        self.unwrap(kept.ok_or(VaultError::UnknownDataKey { id })?)
+            .await
     }
 
-    fn unwrap(&self, row: &DataKeyRow) -> Result<Arc<DataKey>, VaultError> {
-        let bytes = self.unwrap_bytes(row)?;
-        Ok(Arc::new(DataKey::new(row.id, &bytes)))
+    async fn unwrap(&self, row: DataKeyRow) -> Result<Arc<DataKey>, VaultError> {
+        let id = row.id;
+        let bytes = self.unwrap_bytes(row).await?;
+        Ok(Arc::new(DataKey::new(id, &bytes)))
     }
 
-    fn unwrap_bytes(
-        &self,
-        row: &DataKeyRow,
-    ) -> Result<Zeroizing<[u8; envelope::KEY_BYTES]>, VaultError> {
-        let master =
-            self.masters
-                .find(&row.master_key_id)
-                .ok_or_else(|| VaultError::UnknownMasterKey {
-                    id: row.id,
-                    master_key_id: row.master_key_id.clone(),
-                    configured: self.masters.ids().join(", "),
-                })?;
-        envelope::unwrap(
-            master,
-            (row.tenant_id, row.environment, row.id),
-            &row.wrapped,
-        )
+    async fn unwrap_bytes(&self, row: DataKeyRow) -> Result<DataKeyBytes, VaultError> {
+        let place = place_of(&row);
+        let wrapped = WrappedDataKey {
+            key_id: row.master_key_id,
+            bytes: row.wrapped,
+        };
+        self.keys.unwrap(&place, &wrapped).await
+    }
+}
+
+const fn place_of(row: &DataKeyRow) -> DataKeyPlace {
+    DataKeyPlace {
+        tenant: row.tenant_id,
+        environment: row.environment,
+        id: row.id,
     }
 }

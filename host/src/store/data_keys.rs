@@ -48,9 +48,9 @@ statements! {
          values ($1, $2, $3, $4, $5, $6)
          on conflict (tenant_id, environment) where retired_at is null do nothing",
     );
-    LIST_UNDER_OTHERS = Statement::same(concat!(
+    LIST = Statement::same(concat!(
         "select ", columns!(), " from data_keys
-         where tenant_id = $1 and environment = $2 and master_key_id <> $3 order by id limit $4"
+         where tenant_id = $1 and id > $2 order by id limit $3"
     ));
     REWRAP = Statement::same(
         "update data_keys set master_key_id = $4, wrapped = $5
@@ -107,28 +107,17 @@ impl TenantTx {
         .during("insert a data key")
     }
 
-    /// Up to `limit` keys of an environment that another master key than `master_key_id` wraps.
+    /// Up to `limit` keys in the order of their ids, retired ones too.
     ///
     /// # Errors
     /// The database cannot be reached.
-    pub async fn list_data_keys_not_under(
+    pub async fn list_data_keys(
         &mut self,
-        environment: Environment,
-        master_key_id: &str,
+        after: Uuid,
         limit: u32,
     ) -> Result<Vec<DataKeyRow>, StoreError> {
         let tenant = self.tenant().uuid();
-        fetch_all!(
-            self,
-            LIST_UNDER_OTHERS,
-            [
-                tenant,
-                environment.as_str(),
-                master_key_id,
-                i64::from(limit)
-            ]
-        )
-        .during("list data keys under other master keys")
+        fetch_all!(self, LIST, [tenant, after, i64::from(limit)]).during("list data keys")
     }
 
     /// Replaces the wrapping of `old` by another master key's; `false` when it has been replaced

@@ -5,18 +5,15 @@
 
 use aes_gcm::aead::{Aead as _, Payload};
 use aes_gcm::{Aes256Gcm, KeyInit as _, Nonce};
-use onerouter_domain::environment::Environment;
-use onerouter_domain::id::TenantId;
 use rand::TryRng as _;
 use rand::rngs::SysRng;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
+use super::key_provider::{DataKeyBytes, DataKeyPlace, KEY_BYTES};
 use super::master_key::MasterKey;
 use super::{SecretPlace, VaultError};
 
-/// Bytes of a key.
-pub(super) const KEY_BYTES: usize = 32;
 const NONCE_BYTES: usize = 12;
 const VERSION: u8 = 1;
 
@@ -78,42 +75,36 @@ fn split_id(ciphertext: &[u8]) -> Result<(Uuid, &[u8]), VaultError> {
     Ok((Uuid::from_bytes(*id), sealed))
 }
 
-/// Encrypts a data key by a master key, bound to its tenant, environment and id.
+/// Encrypts a data key by a master key, bound to its place.
 pub(super) fn wrap(
     master: &MasterKey,
-    place: (TenantId, Environment, Uuid),
-    key: &[u8; KEY_BYTES],
+    place: &DataKeyPlace,
+    key: &DataKeyBytes,
 ) -> Result<Vec<u8>, VaultError> {
     let cipher = Aes256Gcm::new(master.bytes().into());
-    seal(&cipher, &[VERSION], &wrapping_bound_to(place), key)
+    seal(
+        &cipher,
+        &[VERSION],
+        &place.associated_data(),
+        key.as_slice(),
+    )
 }
 
 /// Decrypts what [`wrap`] gave.
 pub(super) fn unwrap(
     master: &MasterKey,
-    place: (TenantId, Environment, Uuid),
+    place: &DataKeyPlace,
     wrapped: &[u8],
-) -> Result<Zeroizing<[u8; KEY_BYTES]>, VaultError> {
-    let refused = || VaultError::DataKeyRefused { id: place.2 };
+) -> Result<DataKeyBytes, VaultError> {
+    let refused = || VaultError::DataKeyRefused { id: place.id };
     let cipher = Aes256Gcm::new(master.bytes().into());
-    let key =
-        open(&cipher, &wrapping_bound_to(place), strip_version(wrapped)?)?.ok_or_else(refused)?;
+    let sealed = strip_version(wrapped)?;
+    let key = open(&cipher, &place.associated_data(), sealed)?.ok_or_else(refused)?;
     key.as_slice()
         .try_into()
         .ok()
         .map(Zeroizing::new)
         .ok_or_else(refused)
-}
-
-fn wrapping_bound_to((tenant, environment, id): (TenantId, Environment, Uuid)) -> Vec<u8> {
-    [
-        b"onerouter data key".as_slice(),
-        &[VERSION],
-        id.as_bytes(),
-        tenant.uuid().as_bytes(),
-        environment.as_str().as_bytes(),
-    ]
-    .concat()
 }
 
 fn strip_version(bytes: &[u8]) -> Result<&[u8], VaultError> {

@@ -6,13 +6,18 @@ use std::fmt::Write as _;
 use base64::Engine as _;
 use base64::alphabet::{STANDARD, URL_SAFE};
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use futures_util::FutureExt as _;
+use futures_util::future::ready;
 use onerouter_domain::environment::Environment;
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use super::VaultError;
-use super::envelope::{KEY_BYTES, random};
+use super::envelope::{self, random};
+use super::key_provider::{
+    Answer, DataKeyBytes, DataKeyPlace, KEY_BYTES, KeyProvider, WrappedDataKey,
+};
 
 /// Bytes of the hash that make an id: enough to tell the few keys of a house apart, and nothing by
 /// which a random key could be found.
@@ -157,12 +162,6 @@ impl MasterKeys {
         self.all().find(|key| key.id() == id)
     }
 
-    /// The ids of all keys.
-    #[must_use]
-    pub fn ids(&self) -> Vec<&str> {
-        self.all().map(MasterKey::id).collect()
-    }
-
     fn all(&self) -> impl Iterator<Item = &MasterKey> {
         [
             Some(&self.current),
@@ -172,6 +171,47 @@ impl MasterKeys {
         ]
         .into_iter()
         .flatten()
+    }
+}
+
+/// In this process, so every answer is there at once.
+impl KeyProvider for MasterKeys {
+    fn wrapping_key_id(&self, environment: Environment) -> Answer<'_, String> {
+        ready(Ok(self.for_environment(environment).id().to_owned())).boxed()
+    }
+
+    fn knows(&self, key_id: &str) -> bool {
+        self.find(key_id).is_some()
+    }
+
+    fn wrap<'a>(
+        &'a self,
+        place: &'a DataKeyPlace,
+        key: &'a DataKeyBytes,
+    ) -> Answer<'a, WrappedDataKey> {
+        let master = self.for_environment(place.environment);
+        let wrapped = envelope::wrap(master, place, key).map(|bytes| WrappedDataKey {
+            key_id: master.id().to_owned(),
+            bytes,
+        });
+        ready(wrapped).boxed()
+    }
+
+    fn unwrap<'a>(
+        &'a self,
+        place: &'a DataKeyPlace,
+        wrapped: &'a WrappedDataKey,
+    ) -> Answer<'a, DataKeyBytes> {
+        let key = match self.find(&wrapped.key_id) {
+            Some(master) => envelope::unwrap(master, place, &wrapped.bytes),
+            None => Err(VaultError::DataKeyRefused { id: place.id }),
+        };
+        ready(key).boxed()
+    }
+
+    fn describe(&self) -> String {
+        let ids: Vec<&str> = self.all().map(MasterKey::id).collect();
+        ids.join(", ")
     }
 }
 

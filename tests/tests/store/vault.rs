@@ -19,6 +19,7 @@ on_both_databases!(
     a_missing_master_key_is_named,
     the_previous_master_key_still_decrypts,
     a_rotation_wraps_everything_under_the_current_key,
+    a_damaged_data_key_keeps_no_other_from_being_wrapped_anew,
     environments_may_have_their_own_master_keys,
 );
 
@@ -26,8 +27,12 @@ fn key(byte: &str) -> MasterKey {
     MasterKey::parse(&byte.repeat(32).into()).unwrap()
 }
 
+fn masters(byte: &str) -> MasterKeys {
+    MasterKeys::single(key(byte))
+}
+
 fn vault(store: &Store, byte: &str) -> Vault {
-    Vault::new(MasterKeys::single(key(byte)), store.clone())
+    Vault::new(masters(byte), store.clone())
 }
 
 fn rotating(store: &Store, current: &str, previous: &str) -> Vault {
@@ -296,6 +301,38 @@ async fn a_rotation_wraps_everything_under_the_current_key(store: Store) {
         .decrypt(&place(), &ciphertexts[0])
         .await
         .unwrap_err();
+}
+
+async fn a_damaged_data_key_keeps_no_other_from_being_wrapped_anew(store: Store) {
+    let stranger = stranger(&store).await;
+    let theirs = SecretPlace {
+        tenant: stranger,
+        ..place()
+    };
+    let old = vault(&store, "00");
+    old.encrypt(&place(), b"hunter22").await.unwrap();
+    let ciphertext = old.encrypt(&theirs, b"letmein").await.unwrap();
+    // The default tenant comes first.
+    let mut tx = store.begin(DEFAULT_TENANT).await.unwrap();
+    let row = tx.find_active_data_key(Environment::Test).await.unwrap();
+    let row = row.unwrap();
+    let mut damaged = row.wrapped.clone();
+    damaged[20] ^= 1;
+    let id = &row.master_key_id;
+    assert!(tx.rewrap_data_key(&row, id, &damaged).await.unwrap());
+    tx.commit().await.unwrap();
+
+    let error = rotating(&store, "11", "00")
+        .rotate("test")
+        .await
+        .unwrap_err();
+    let VaultError::LeftBehind { count: 1, first } = error else {
+        panic!("{error:?}");
+    };
+    assert!(matches!(*first, VaultError::DataKeyRefused { id } if id == row.id));
+    let new = vault(&store, "11");
+    let opened = new.decrypt(&theirs, &ciphertext).await.unwrap();
+    assert_eq!(opened.as_slice(), b"letmein");
 }
 
 async fn environments_may_have_their_own_master_keys(store: Store) {
