@@ -1,5 +1,7 @@
 //! The parts wired together: a gateway that the program runs and a test can start too.
 
+mod key_providers;
+
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -32,7 +34,8 @@ use crate::service::sweeper::Sweeper;
 use crate::service::tenants::Tenants;
 use crate::store::{PoolerCheck, SchemaState, Store, StoreConfig, StoreError};
 use crate::vault::Vault;
-use crate::vault::master_key::{MasterKey, MasterKeys};
+
+pub use key_providers::key_providers;
 
 /// Seconds: from what a cached read takes to what a provider may take.
 const DURATION_BUCKETS: [f64; 14] = [
@@ -163,17 +166,14 @@ impl Gateway {
         make_private_folder(&config.data_dir)?;
         let store = open_store(config).await?;
         check_role(&store, config.deployment).await?;
-        let masters = match &config.master_keys {
-            Some(masters) => masters.clone(),
-            None => MasterKeys::single(generated_master_key(&config.data_dir)?),
-        };
+        let data_key_wrappers = key_providers(config)?;
         let clock = doubles.clock;
         let (engine, egress) = start_engine(config, &clock)?;
         let adapters = Arc::new(Adapters::default());
         let refused = load_plugins(&engine, &adapters, &config.plugins_dir).await;
         let metrics = metrics_handle();
         let tasks = TaskTracker::new();
-        let vault = Vault::new(masters, store.clone());
+        let vault = Vault::new(data_key_wrappers, store.clone());
         let changes = Arc::new(Changes::new(store.clone()));
         let redis = open_redis(config).await?;
         let connections = Arc::new(Connections::new(
@@ -426,13 +426,6 @@ pub fn make_private_folder(path: &Path) -> Result<(), StartError> {
             path: path.to_owned(),
             source,
         })
-}
-
-fn generated_master_key(data_dir: &Path) -> Result<MasterKey, KeyFileError> {
-    let text = keyfile::read_or_generate(&data_dir.join("encryption.key"))?;
-    MasterKey::parse(&text).map_err(|_not_a_key| KeyFileError::Damaged {
-        path: data_dir.join("encryption.key"),
-    })
 }
 
 /// Starts the engine with the configured client behind it.

@@ -10,9 +10,11 @@
 //! - [`key_provider`]: who wraps data keys, a trait
 //! - [`master_key`]: master keys and their ids, the provider of this process
 //! - `envelope`: the bytes of a ciphertext, and what it is bound to
+//! - `inspection`: what wraps the stored data keys, and whether it opens them
 //! - `rotation`: wrapping every data key under the current master key
 
 mod envelope;
+mod inspection;
 pub mod key_provider;
 pub mod master_key;
 mod rotation;
@@ -33,6 +35,7 @@ use crate::store::{DataKeyRow, Store, StoreError};
 use envelope::DataKey;
 use key_provider::{DataKeyBytes, DataKeyPlace, KEY_BYTES, KeyProviders, WrappedDataKey};
 
+pub use inspection::KeyUse;
 pub use rotation::Rotation;
 
 /// Data keys that are kept unwrapped in memory: the tenants of a busy node, at some 1 KiB each.

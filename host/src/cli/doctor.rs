@@ -1,5 +1,7 @@
 //! `onerouter doctor`: looks at everything that a gateway needs and says how to mend it.
 
+mod keys;
+
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
@@ -116,7 +118,7 @@ async fn examine(config: &Config) -> Vec<Finding> {
             "set ONEROUTER_DATA_DIR to a folder that this user may write to",
         ),
     });
-    findings.push(keys(config));
+    findings.push(keys::chosen(config));
     findings.extend(database(config).await);
     findings.extend(redis(config).await);
     findings.extend(plugins(config).await);
@@ -150,24 +152,6 @@ fn data_dir(config: &Config) -> Finding {
     }
 }
 
-fn keys(config: &Config) -> Finding {
-    match (&config.master_keys, config.deployment) {
-        (Some(masters), _) => Finding::ok("vault", format!("master key {}", masters.current.id())),
-        (None, Deployment::Development) => Finding::bad(
-            "vault",
-            Verdict::Warning,
-            "the master key is a generated one in the data folder",
-            "set ENCRYPTION_KEY before real credentials are kept here: openssl rand -base64 32",
-        ),
-        (None, Deployment::Production) => Finding::bad(
-            "vault",
-            Verdict::Failed,
-            "there is no master key",
-            "set ENCRYPTION_KEY: openssl rand -base64 32",
-        ),
-    }
-}
-
 async fn database(config: &Config) -> Vec<Finding> {
     let store = match Store::connect(&StoreConfig::new(config.database_url.clone())).await {
         Ok(store) => store,
@@ -181,6 +165,7 @@ async fn database(config: &Config) -> Vec<Finding> {
     if is_up_to_date {
         findings.extend(role(config, &store).await);
         findings.extend(clock(&store).await);
+        findings.extend(keys::stored(config, &store).await);
     }
     store.close().await;
     findings

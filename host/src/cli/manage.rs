@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use ipnet::IpNet;
 use onerouter_domain::environment::Environment;
@@ -13,7 +12,7 @@ use serde_json::json;
 use super::{Global, load, terminal};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::gateway::{make_private_folder, open_store};
+use crate::gateway::{key_providers, make_private_folder, open_store};
 use crate::network;
 use crate::service::audit::Proof;
 use crate::service::caller::{Operator, SCOPES};
@@ -366,11 +365,14 @@ async fn list_keys(keys: &Keys, of: &ForTenant) -> anyhow::Result<()> {
 pub(super) async fn vault(global: &Global, command: VaultCommand) -> anyhow::Result<()> {
     let VaultCommand::Rotate { json } = command;
     let config = load(&global.flags())?;
-    let masters = config.master_keys.clone().context(
+    // A generated key is not chosen by anybody, and there is none before it.
+    anyhow::ensure!(
+        config.master_keys.is_some(),
         "set ENCRYPTION_KEY to the new master key and ENCRYPTION_KEY_PREVIOUS to the old one",
-    )?;
+    );
+    let keys = key_providers(&config)?;
     let store = open(&config).await?;
-    let rotation = Vault::new(masters, store.clone())
+    let rotation = Vault::new(keys, store.clone())
         .rotate(Proof::CommandLine.as_str())
         .await?;
     if json {

@@ -25,20 +25,20 @@ pub struct Rotation {
 }
 
 /// What wraps now.
-struct Current {
+pub(super) struct Current {
     test: String,
     live: String,
 }
 
 impl Current {
-    async fn ask(keys: &KeyProviders) -> Result<Self, VaultError> {
+    pub(super) async fn ask(keys: &KeyProviders) -> Result<Self, VaultError> {
         Ok(Self {
             test: keys.wrapping_key_id(Environment::Test).await?,
             live: keys.wrapping_key_id(Environment::Live).await?,
         })
     }
 
-    fn wraps(&self, row: &DataKeyRow) -> bool {
+    pub(super) fn wraps(&self, row: &DataKeyRow) -> bool {
         let current = match row.environment {
             Environment::Test => &self.test,
             Environment::Live => &self.live,
@@ -109,7 +109,7 @@ impl Vault {
     }
 
     /// Up to [`BATCH`] of a tenant's, in the order of their ids.
-    async fn data_keys_after(
+    pub(super) async fn data_keys_after(
         &self,
         tenant: TenantId,
         after: Uuid,

@@ -173,6 +173,17 @@ fn the_doctor_finds_a_healthy_house_healthy() {
 }
 
 #[test]
+fn the_doctor_counts_data_keys_where_there_can_be_some() {
+    let program = Program::new().set("ENCRYPTION_KEY", "0a".repeat(32));
+    program.run(&["migrate"]).well();
+    let found = program.run(&["doctor", "--json"]).well().json();
+    let found = found.as_array().unwrap().iter();
+    let found: Vec<_> = found.filter(|one| one["check"] == "data keys").collect();
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0]["verdict"], "ok");
+}
+
+#[test]
 fn the_doctor_says_how_to_mend_what_is_wrong() {
     let program = Program::new().set("DATABASE_URL", "postgres://me:hunter2@127.0.0.1:1/none");
     std::fs::create_dir(program.path("plugins")).unwrap();

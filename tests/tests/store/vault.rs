@@ -333,6 +333,10 @@ async fn a_damaged_data_key_keeps_no_other_from_being_wrapped_anew(store: Store)
     let new = vault(&store, "11");
     let opened = new.decrypt(&theirs, &ciphertext).await.unwrap();
     assert_eq!(opened.as_slice(), b"letmein");
+    let uses = rotating(&store, "11", "00").inspect().await.unwrap();
+    let [left, moved] = ["00", "11"].map(|byte| &uses[key(byte).id()]);
+    assert_eq!((left.data_keys, left.outdated, left.failed), (1, 1, 1));
+    assert_eq!((moved.data_keys, moved.outdated, moved.failed), (1, 0, 0));
 }
 
 async fn environments_may_have_their_own_master_keys(store: Store) {
