@@ -83,6 +83,15 @@ impl House {
     /// Room for so many nodes, with these further settings. None without a PostgreSQL.
     pub async fn new(nodes: usize, settings: &[(&'static str, String)]) -> Option<Self> {
         let database = TestDatabase::postgres().await?;
+        Some(Self::on(database, nodes, settings).await)
+    }
+
+    /// The same on any database; SQLite has room for one node.
+    pub async fn on(
+        database: TestDatabase,
+        nodes: usize,
+        settings: &[(&'static str, String)],
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let sandbox = Sandbox::start(SandboxConfig::default()).await.unwrap();
         let setup = |n: usize| NodeSetup {
@@ -96,13 +105,13 @@ impl House {
                 .chain(settings.iter().cloned())
                 .collect(),
         };
-        Some(Self {
+        Self {
             setups: (0..nodes).map(setup).collect(),
             http: reqwest::Client::builder().no_proxy().build().unwrap(),
             sandbox,
             database,
             _folder: folder,
-        })
+        }
     }
 
     /// All nodes, running.

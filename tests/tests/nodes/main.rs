@@ -1,4 +1,4 @@
-//! Several gateways, processes of their own, on one PostgreSQL.
+//! Several gateways, processes of their own, on one database, and the command line beside them.
 
 mod away;
 mod changes;
