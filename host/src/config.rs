@@ -3,6 +3,7 @@
 //! Every mistake is reported at once, with the key and where its value came from.
 
 mod reader;
+mod vault;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use onerouter_egress::Upstreams;
 use secrecy::SecretString;
 
 use self::reader::{Environment, Flag, Reader};
+use crate::vault::hashicorp;
 use crate::vault::master_key::MasterKeys;
 
 /// An admin token shorter than this could be guessed.
@@ -89,6 +91,8 @@ pub struct Config {
     pub redis_url: Option<SecretString>,
     /// The vault's master keys; none where one is to be generated.
     pub master_keys: Option<MasterKeys>,
+    /// HashiCorp Vault, in the place of the master keys or beside them.
+    pub hashicorp_vault: Option<hashicorp::Settings>,
     /// What it is run for.
     pub deployment: Deployment,
     /// Bootstrap operator token.
@@ -175,6 +179,7 @@ impl Config {
         {
             reader.mistake("redis_url", "must start with redis:// or rediss://");
         }
+        let hashicorp_vault = reader.hashicorp_vault(production);
         let master_keys = reader.master_keys(production);
         let admin_token = reader.text("admin_token");
         if admin_token
@@ -224,6 +229,7 @@ impl Config {
             migrate_database_url,
             redis_url: redis_url.map(Into::into),
             master_keys,
+            hashicorp_vault,
             deployment,
             admin_token: admin_token.map(Into::into),
             public_url,
@@ -246,6 +252,7 @@ impl Config {
             migrate_database_url: None,
             redis_url: None,
             master_keys: None,
+            hashicorp_vault: None,
             deployment: Deployment::Development,
             admin_token: None,
             public_url: None,
@@ -265,7 +272,7 @@ mod tests {
 
     use super::*;
 
-    fn from(pairs: &[(&'static str, &str)]) -> Result<Config, ConfigError> {
+    pub(super) fn from(pairs: &[(&'static str, &str)]) -> Result<Config, ConfigError> {
         let mut figment = Figment::new().merge(Serialized::defaults(Map::from([
             ("bind", "127.0.0.1:8000"),
             ("data_dir", "./.onerouter"),

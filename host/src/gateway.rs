@@ -35,7 +35,7 @@ use crate::service::tenants::Tenants;
 use crate::store::{PoolerCheck, SchemaState, Store, StoreConfig, StoreError};
 use crate::vault::Vault;
 
-pub use key_providers::key_providers;
+pub use key_providers::{KeysError, key_providers};
 
 /// Seconds: from what a cached read takes to what a provider may take.
 const DURATION_BUCKETS: [f64; 14] = [
@@ -60,9 +60,12 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
-    /// A generated key.
+    /// A generated key of this machine.
     #[error(transparent)]
     KeyFile(#[from] KeyFileError),
+    /// Who wraps data keys.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
     /// The database.
     #[error("cannot open the database")]
     Store(#[from] StoreError),

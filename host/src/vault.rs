@@ -9,16 +9,19 @@
 //!
 //! - [`key_provider`]: who wraps data keys, a trait
 //! - [`master_key`]: master keys and their ids, the provider of this process
+//! - [`hashicorp`]: HashiCorp Vault's transit engine, the provider on another machine
 //! - `envelope`: the bytes of a ciphertext, and what it is bound to
 //! - `inspection`: what wraps the stored data keys, and whether it opens them
 //! - `rotation`: wrapping every data key under the current master key
 
 mod envelope;
+pub mod hashicorp;
 mod inspection;
 pub mod key_provider;
 pub mod master_key;
 mod rotation;
 
+use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -80,7 +83,7 @@ pub enum VaultError {
     /// The data key is wrapped by a master key that is not configured.
     #[error(
         "data key {id} is wrapped by master key {master_key_id}, which is not configured \
-         (configured: {configured}); set it as ENCRYPTION_KEY or ENCRYPTION_KEY_PREVIOUS"
+         (configured: {configured}); {mend}"
     )]
     UnknownMasterKey {
         /// The data key's id.
@@ -89,6 +92,8 @@ pub enum VaultError {
         master_key_id: String,
         /// The ids of those that are configured.
         configured: String,
+        /// What to set.
+        mend: String,
     },
     /// The data key's row was changed, or belongs to another tenant or environment.
     #[error("data key {id} was changed or belongs to another place")]
@@ -96,6 +101,12 @@ pub enum VaultError {
         /// Its id.
         id: Uuid,
     },
+    /// Whoever wraps data keys cannot be asked now; later it may.
+    #[error("the key provider cannot be asked now")]
+    ProviderUnavailable(#[source] Arc<dyn Error + Send + Sync>),
+    /// Whoever wraps data keys did not do it, and will not without a change.
+    #[error("the key provider failed")]
+    Provider(#[source] Arc<dyn Error + Send + Sync>),
     /// A rotation left some behind.
     #[error("{count} data key(s) were not wrapped anew, all others were")]
     LeftBehind {

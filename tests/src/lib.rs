@@ -10,5 +10,6 @@ pub mod pgbouncer;
 pub mod redis;
 pub mod refused;
 pub mod table;
+pub mod transit;
 pub mod wire;
 pub mod write_path;

@@ -367,7 +367,7 @@ pub(super) async fn vault(global: &Global, command: VaultCommand) -> anyhow::Res
     let config = load(&global.flags())?;
     // A generated key is not chosen by anybody, and there is none before it.
     anyhow::ensure!(
-        config.master_keys.is_some(),
+        config.master_keys.is_some() || config.hashicorp_vault.is_some(),
         "set ENCRYPTION_KEY to the new master key and ENCRYPTION_KEY_PREVIOUS to the old one",
     );
     let keys = key_providers(&config)?;
@@ -375,13 +375,18 @@ pub(super) async fn vault(global: &Global, command: VaultCommand) -> anyhow::Res
     let rotation = Vault::new(keys, store.clone())
         .rotate(Proof::CommandLine.as_str())
         .await?;
+    let previous = if config.hashicorp_vault.is_some() {
+        "the keys from before"
+    } else {
+        "ENCRYPTION_KEY_PREVIOUS"
+    };
     if json {
         terminal::json(&json!({
             "object": "vault.rotation", "tenants": rotation.tenants, "rewrapped": rotation.rewrapped,
         }))?;
     } else {
         terminal::say(&format!(
-            "Wrapped {} data key(s) of {} tenant(s) anew. ENCRYPTION_KEY_PREVIOUS is no longer needed.",
+            "Wrapped {} data key(s) of {} tenant(s) anew. Not needed any longer: {previous}.",
             rotation.rewrapped, rotation.tenants
         ));
     }

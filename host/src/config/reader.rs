@@ -12,7 +12,6 @@ use onerouter_egress::Upstreams;
 
 use super::{ConfigError, Deployment, MetricsBind};
 use crate::network;
-use crate::vault::master_key::{MasterKey, MasterKeys};
 
 /// A key in the file and its name in the environment.
 const KEYS: &[(&str, &str)] = &[
@@ -25,6 +24,16 @@ const KEYS: &[(&str, &str)] = &[
     ("encryption_key_previous", "ENCRYPTION_KEY_PREVIOUS"),
     ("encryption_key_live", "ENCRYPTION_KEY_LIVE"),
     ("encryption_key_test", "ENCRYPTION_KEY_TEST"),
+    ("vault_key", "ONEROUTER_VAULT_KEY"),
+    ("vault_key_previous", "ONEROUTER_VAULT_KEY_PREVIOUS"),
+    ("vault_key_live", "ONEROUTER_VAULT_KEY_LIVE"),
+    ("vault_key_test", "ONEROUTER_VAULT_KEY_TEST"),
+    ("vault_mount", "ONEROUTER_VAULT_MOUNT"),
+    ("vault_token_file", "ONEROUTER_VAULT_TOKEN_FILE"),
+    ("vault_addr", "VAULT_ADDR"),
+    ("vault_token", "VAULT_TOKEN"),
+    ("vault_namespace", "VAULT_NAMESPACE"),
+    ("vault_cacert", "VAULT_CACERT"),
     ("environment", "ENVIRONMENT"),
     ("admin_token", "ONEROUTER_ADMIN_TOKEN"),
     ("public_url", "ONEROUTER_PUBLIC_URL"),
@@ -50,6 +59,7 @@ const SECRET_KEYS: &[&str] = &[
     "encryption_key_previous",
     "encryption_key_live",
     "encryption_key_test",
+    "vault_token",
     "admin_token",
 ];
 
@@ -240,46 +250,10 @@ impl Reader {
         }
     }
 
-    /// The master keys, none where one is to be generated.
-    pub(super) fn master_keys(&mut self, production: bool) -> Option<MasterKeys> {
-        let has = |key: &str| {
-            self.figment
-                .find_value(key)
-                .is_ok_and(|value| value.as_str().is_none_or(|text| !text.trim().is_empty()))
-        };
-        let [has_current, has_previous, has_live, has_test] = [
-            "encryption_key",
-            "encryption_key_previous",
-            "encryption_key_live",
-            "encryption_key_test",
-        ]
-        .map(has);
-        let mut parsed = |key: &str| {
-            let text = self.text(key)?;
-            match MasterKey::parse(&text.into()) {
-                Ok(master) => Some(master),
-                Err(error) => {
-                    self.mistake(key, error);
-                    None
-                }
-            }
-        };
-        let current = parsed("encryption_key");
-        let previous = parsed("encryption_key_previous");
-        let live = parsed("encryption_key_live");
-        let test = parsed("encryption_key_test");
-        // With one for each environment, nothing is left for a common one to wrap.
-        let is_whole = has_current || (has_live && has_test);
-        if !is_whole && (production || has_previous || has_live || has_test) {
-            let rule = "is required: 32 random bytes in base64 or hex";
-            self.mistake("encryption_key", rule);
-        }
-        current.or_else(|| live.clone()).map(|current| MasterKeys {
-            current,
-            previous,
-            live,
-            test,
-        })
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.figment
+            .find_value(key)
+            .is_ok_and(|value| value.as_str().is_none_or(|text| !text.trim().is_empty()))
     }
 }
 
@@ -289,7 +263,7 @@ fn variable(key: &str) -> &str {
         .map_or(key, |(_, variable)| variable)
 }
 
-fn shown(key: &str, value: &str) -> String {
+pub(super) fn shown(key: &str, value: &str) -> String {
     if SECRET_KEYS.contains(&key) {
         String::new()
     } else {

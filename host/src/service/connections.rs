@@ -421,6 +421,11 @@ const fn place(
 fn vault_failed(during: &str, error: &VaultError) -> Refusal {
     match error {
         VaultError::Store(error) => unavailable(during, error),
+        VaultError::ProviderUnavailable(_) => Refusal::overloaded(
+            during,
+            error,
+            "The gateway cannot reach the keys of its vault; nothing was sent. Try again.",
+        ),
         _ => Refusal::internal(during, error),
     }
 }

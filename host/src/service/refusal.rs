@@ -97,18 +97,22 @@ impl Refusal {
     /// `internal_error`; the cause goes to the log, once, here.
     #[must_use]
     pub fn internal(during: &str, error: &(dyn std::error::Error + 'static)) -> Self {
-        let mut chain = error.to_string();
-        let mut source = error.source();
-        while let Some(cause) = source {
-            chain.push_str(": ");
-            chain.push_str(&cause.to_string());
-            source = cause.source();
-        }
-        tracing::error!(error = chain, "{during}");
+        log(during, error);
         Self::new(
             ErrorCode::InternalError,
             "Something went wrong on our side. Nothing is lost; send the request again with the same Idempotency-Key.",
         )
+    }
+
+    /// `overloaded`, for what is away for a moment; the cause goes to the log, once, here.
+    #[must_use]
+    pub fn overloaded(
+        during: &str,
+        error: &(dyn std::error::Error + 'static),
+        detail: &str,
+    ) -> Self {
+        log(during, error);
+        Self::new(ErrorCode::Overloaded, detail).retry_after(1)
     }
 
     /// The same refusal about an object.
@@ -142,6 +146,17 @@ impl Refusal {
     pub fn is_retryable(&self) -> bool {
         self.retryable.unwrap_or_else(|| self.code.retryable())
     }
+}
+
+fn log(during: &str, error: &(dyn std::error::Error + 'static)) {
+    let mut chain = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        chain.push_str(": ");
+        chain.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    tracing::error!(error = chain, "{during}");
 }
 
 fn place(pointer: &str) -> &str {

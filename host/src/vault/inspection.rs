@@ -44,7 +44,7 @@ impl Vault {
                     let found = uses.entry(row.master_key_id.clone()).or_default();
                     found.data_keys += 1;
                     found.outdated += u64::from(!current.wraps(&row));
-                    if found.tried < TRIED_MAX {
+                    if found.is_worth_a_try() {
                         found.tried += 1;
                         let opened = self.unwrap_bytes(row).await;
                         found.note(opened.err());
@@ -57,6 +57,12 @@ impl Vault {
 }
 
 impl KeyUse {
+    /// A provider that is away is asked once.
+    const fn is_worth_a_try(&self) -> bool {
+        let is_away = matches!(self.failure, Some(VaultError::ProviderUnavailable(_)));
+        self.tried < TRIED_MAX && !is_away
+    }
+
     fn note(&mut self, failure: Option<VaultError>) {
         if let Some(failure) = failure {
             self.failed += 1;

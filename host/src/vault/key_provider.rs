@@ -10,6 +10,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::VaultError;
+use super::hashicorp::TransitKeyId;
 use super::master_key::MasterKeys;
 
 /// Bytes of a data key, and of a master key.
@@ -142,6 +143,7 @@ impl KeyProviders {
                 id: place.id,
                 master_key_id: wrapped.key_id.clone(),
                 configured: self.describe(),
+                mend: how_to_configure(&wrapped.key_id),
             })?;
         provider.unwrap(place, wrapped).await
     }
@@ -159,5 +161,13 @@ impl KeyProviders {
 impl From<MasterKeys> for KeyProviders {
     fn from(masters: MasterKeys) -> Self {
         Self::new(Arc::new(masters))
+    }
+}
+
+/// Which setting makes the key of an id known.
+pub(super) fn how_to_configure(key_id: &str) -> String {
+    match TransitKeyId::parse(key_id) {
+        Some(id) => format!("set ONEROUTER_VAULT_KEY_PREVIOUS to {}", id.name),
+        None => "set it as ENCRYPTION_KEY or ENCRYPTION_KEY_PREVIOUS".to_owned(),
     }
 }

@@ -163,8 +163,12 @@ const fn is_of_this_key_alone(error: &VaultError) -> bool {
         | VaultError::Refused
         | VaultError::UnknownDataKey { .. }
         | VaultError::UnknownMasterKey { .. }
-        | VaultError::DataKeyRefused { .. } => true,
-        VaultError::Store(_) | VaultError::Random | VaultError::LeftBehind { .. } => false,
+        | VaultError::DataKeyRefused { .. }
+        | VaultError::Provider(_) => true,
+        VaultError::Store(_)
+        | VaultError::Random
+        | VaultError::ProviderUnavailable(_)
+        | VaultError::LeftBehind { .. } => false,
     }
 }
 

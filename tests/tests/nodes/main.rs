@@ -3,6 +3,7 @@
 mod away;
 mod changes;
 mod cluster;
+mod hashicorp;
 mod house;
 mod limits;
 mod pooler;

@@ -7,6 +7,7 @@ mod api_keys;
 mod connections;
 mod due_work;
 mod groups;
+mod hashicorp;
 mod idempotency;
 mod isolation;
 mod objects;

@@ -23,11 +23,11 @@ on_both_databases!(
     environments_may_have_their_own_master_keys,
 );
 
-fn key(byte: &str) -> MasterKey {
+pub fn key(byte: &str) -> MasterKey {
     MasterKey::parse(&byte.repeat(32).into()).unwrap()
 }
 
-fn masters(byte: &str) -> MasterKeys {
+pub fn masters(byte: &str) -> MasterKeys {
     MasterKeys::single(key(byte))
 }
 
@@ -43,7 +43,7 @@ fn rotating(store: &Store, current: &str, previous: &str) -> Vault {
     Vault::new(keys, store.clone())
 }
 
-fn place() -> SecretPlace<'static> {
+pub fn place() -> SecretPlace<'static> {
     SecretPlace {
         tenant: DEFAULT_TENANT,
         environment: Environment::Test,
@@ -52,7 +52,7 @@ fn place() -> SecretPlace<'static> {
     }
 }
 
-async fn stranger(store: &Store) -> TenantId {
+pub async fn stranger(store: &Store) -> TenantId {
     let id = TenantId::from_uuid(Uuid::now_v7());
     let row = TenantRow {
         id,

@@ -1,5 +1,7 @@
 //! The vault's keys: which were chosen, and whether they open what is stored.
 
+use onerouter_domain::environment::Environment;
+
 use super::{Finding, Verdict, chain};
 use crate::config::{Config, Deployment};
 use crate::gateway::key_providers;
@@ -8,6 +10,20 @@ use crate::vault::{KeyUse, Vault, VaultError};
 
 /// What wraps now, as far as the settings tell.
 pub(super) fn chosen(config: &Config) -> Finding {
+    let transit = config.hashicorp_vault.as_ref();
+    if let Some(settings) = transit.filter(|settings| settings.keys.wraps()) {
+        let names = [Environment::Test, Environment::Live]
+            .map(|environment| settings.keys.for_environment(environment).unwrap_or("none"));
+        let names = match names {
+            [test, live] if test == live => test.to_owned(),
+            [test, live] => format!("{test} (test), {live} (live)"),
+        };
+        let detail = format!(
+            "transit key {names} of HashiCorp Vault at {}",
+            settings.address
+        );
+        return Finding::ok("vault", detail);
+    }
     match (&config.master_keys, config.deployment) {
         (Some(masters), _) => Finding::ok("vault", format!("master key {}", masters.current.id())),
         (None, Deployment::Development) => Finding::bad(
@@ -76,6 +92,14 @@ const fn how_to_mend(error: &VaultError) -> &'static str {
     match error {
         VaultError::UnknownMasterKey { .. } => {
             "configure that key beside the current one, restart, then run `onerouter vault rotate`"
+        }
+        VaultError::ProviderUnavailable(_) => {
+            "check VAULT_ADDR and the token, and that HashiCorp Vault runs and is unsealed; what \
+             gateways have in memory serves on for five minutes"
+        }
+        VaultError::Provider(_) => {
+            "check the transit key in HashiCorp Vault: its name, mount, type (aes256-gcm96) and \
+             min_decryption_version"
         }
         VaultError::DataKeyRefused { .. } | VaultError::Malformed => {
             "somebody has changed or moved rows of data_keys: bring them back from a backup, or \
