@@ -25,10 +25,10 @@ impl Reader {
         let test = self.master_key("encryption_key_test");
         if self.is_wrapped_elsewhere() {
             // They only unwrap, so none of them is needed, and any will do.
-            let any = [&current, &previous, &live, &test].into_iter().flatten();
-            let first = any.cloned().next();
-            return first.map(|first| MasterKeys {
-                current: current.unwrap_or(first),
+            let others = [&previous, &live, &test].into_iter().flatten().next();
+            let current = current.or_else(|| others.cloned());
+            return current.map(|current| MasterKeys {
+                current,
                 previous,
                 live,
                 test,

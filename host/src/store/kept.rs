@@ -97,7 +97,9 @@ impl Kept {
         };
         let begin = AssertSqlSafe(text + &self.way.begin);
         match self.way.session {
-            Session::Own => drop(transaction.connection().execute(begin).await?),
+            Session::Own => {
+                transaction.connection().execute(begin).await?;
+            }
             // A pooler may have none to lend, and does not say so.
             Session::Lent => {
                 let patience = self.pool.options().get_acquire_timeout();

@@ -51,7 +51,8 @@ statements! {
     CALL_LOGS = older!("call_logs");
     /// All of an object go together, once all are old: keys toward providers are numbered by the
     /// attempts before, and what an unknown object came to is found by its first one. So do those that
-    /// objects share, with the attempts of all of them.
+    /// objects share, with the attempts of all of them. (`cross join`: SQLite goes through them in this
+    /// order.)
     ATTEMPTS = Statement::same(
         "delete from attempts where tenant_id = $1 and id in (
              select id from attempts
@@ -69,21 +70,19 @@ statements! {
                      where objects.tenant_id = $1 and objects.id = attempts.object_id
                          and (objects.status = 'unknown' or objects.claimed_until is not null))
                  and not exists (
-                     select 1 from attempt_objects as mine
-                     join objects on objects.tenant_id = $1 and objects.id = mine.object_id
+                     select 1 from attempt_objects as mine cross join objects
                      where mine.tenant_id = $1 and mine.attempt_id = attempts.id
+                         and objects.tenant_id = $1 and objects.id = mine.object_id
                          and (objects.status = 'unknown' or objects.claimed_until is not null))
                  and not exists (
-                     select 1 from attempt_objects as mine
-                     join attempts as later
-                         on later.tenant_id = $1 and later.object_id = mine.object_id
+                     select 1 from attempt_objects as mine cross join attempts as later
                      where mine.tenant_id = $1 and mine.attempt_id = attempts.id
+                         and later.tenant_id = $1 and later.object_id = mine.object_id
                          and (later.id >= $2 or later.ended_at is null))
                  and not exists (
-                     select 1 from attempt_objects as mine
-                     join attempt_objects as later
-                         on later.tenant_id = $1 and later.object_id = mine.object_id
+                     select 1 from attempt_objects as mine cross join attempt_objects as later
                      where mine.tenant_id = $1 and mine.attempt_id = attempts.id
+                         and later.tenant_id = $1 and later.object_id = mine.object_id
                          and later.attempt_id >= $2)
              order by id limit $3)",
     );
