@@ -18,7 +18,7 @@ const BURST: u32 = 50;
 const ADMITTED_ENOUGH: usize = 100;
 
 /// Tries, on a machine so slow that Redis does not always answer in time.
-const TRIES: usize = 5;
+const TRIES: usize = 10;
 
 /// How often a node has judged without Redis.
 async fn without_redis(house: &House, node: &Node) -> f64 {
