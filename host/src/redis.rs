@@ -156,35 +156,42 @@ impl Redis {
 
     /// Keeps the connection, and passes on what nodes say to each other, until `stop`.
     pub async fn run(self: Arc<Self>, changes: Arc<Changes>, stop: CancellationToken) {
-        let mut pause = PROBE_EVERY;
-        loop {
-            let began = Instant::now();
-            let kept = tokio::select! {
-                () = stop.cancelled() => break,
-                kept = self.keep(&changes) => kept,
-            };
-            if let Some(connection) = self.connection.load_full() {
-                let Err(error) = kept;
-                self.lose(&connection, &error);
-                // One that comes and goes is left alone for longer each time.
-                pause = if began.elapsed() < STEADY_AFTER {
-                    (pause * 2).min(STEADY_AFTER)
-                } else {
-                    PROBE_EVERY
-                };
-            }
-            tokio::select! {
-                () = stop.cancelled() => break,
-                () = tokio::time::sleep(pause) => {}
-            }
+        let kept = self.keep_coming_back(&changes);
+        tokio::select! {
+            () = stop.cancelled() => {}
+            never = kept => match never {},
         }
     }
 
-    async fn keep(&self, changes: &Changes) -> Result<Infallible, RedisError> {
-        if !self.is_up() {
-            self.connect().await?;
-            tracing::info!("Redis is back: nodes share limits again");
+    async fn keep_coming_back(&self, changes: &Changes) -> Infallible {
+        let mut pause = PROBE_EVERY;
+        loop {
+            if !self.is_up() {
+                if let Err(error) = self.connect().await {
+                    tracing::debug!(%error, "Redis is still away");
+                    tokio::time::sleep(PROBE_EVERY).await;
+                    continue;
+                }
+                tracing::info!("Redis is back: nodes share limits again");
+            }
+            let began = Instant::now();
+            let Err(error) = self.keep(changes).await;
+            // Unless a request has noticed it first.
+            if let Some(connection) = self.connection.load_full() {
+                self.lose(&connection, &error);
+            }
+            // One that comes and goes is left alone for longer each time.
+            pause = if began.elapsed() < STEADY_AFTER {
+                (pause * 2).min(STEADY_AFTER)
+            } else {
+                PROBE_EVERY
+            };
+            tokio::time::sleep(pause).await;
         }
+    }
+
+    /// Returns when it is away.
+    async fn keep(&self, changes: &Changes) -> Result<Infallible, RedisError> {
         // Limits work without it: who may not listen looks in its own time.
         let mut said = self.listen().await;
         let mut listened_at = Instant::now();

@@ -139,9 +139,7 @@ impl Sweeper {
         let clean = async {
             loop {
                 ticks.tick().await;
-                if self.knows_the_time().await {
-                    self.clean_up().await;
-                }
+                self.clean_up_where_clocks_agree().await;
             }
         };
         tokio::select! {
@@ -150,7 +148,16 @@ impl Sweeper {
         }
     }
 
-    /// What is deleted is deleted for good: not by a clock that nobody else shares.
+    /// What is deleted is deleted for good: not by a clock that the database does not share. Tells
+    /// whether it does.
+    pub async fn clean_up_where_clocks_agree(&self) -> bool {
+        let agree = self.knows_the_time().await;
+        if agree {
+            self.clean_up().await;
+        }
+        agree
+    }
+
     async fn knows_the_time(&self) -> bool {
         match self.store.server_time().await {
             Ok(Some(there)) => {

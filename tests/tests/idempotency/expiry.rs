@@ -45,7 +45,13 @@ async fn expired_keys_are_all_removed_in_one_round_however_many(ground: Ground) 
     assert_eq!(late.status, 201, "{late:?}");
     assert_eq!(ground.count("idempotency_keys").await, MANY + 3);
 
-    host.gateway.parts().sweeper.clean_up().await;
+    let sweeper = &host.gateway.parts().sweeper;
+    // PostgreSQL has a clock of its own, by which none of them is old: the background leaves them alone.
+    if host.gateway.parts().store.has_partitions() {
+        assert!(!sweeper.clean_up_where_clocks_agree().await);
+        assert_eq!(ground.count("idempotency_keys").await, MANY + 3);
+    }
+    sweeper.clean_up().await;
     assert_eq!(ground.count("idempotency_keys").await, 2);
     let again = keyed(&acme, "late").post("/v1/email", email()).await;
     assert_eq!(again.header("idempotent-replayed"), Some("true"));

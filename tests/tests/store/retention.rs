@@ -4,9 +4,9 @@ use std::sync::OnceLock;
 
 use chrono::{DateTime, Datelike as _, Months, TimeDelta, Utc};
 use futures_util::future::join_all;
-use onerouter::store::{DEFAULT_TENANT, Log, NewCallLog, NewEvent, Store};
+use onerouter::store::{AttemptEnd, DEFAULT_TENANT, Log, NewAttempt, NewCallLog, NewEvent, Store};
 use onerouter_domain::environment::Environment;
-use onerouter_domain::id::{EventId, RequestId};
+use onerouter_domain::id::{AttemptId, EventId, RequestId};
 use onerouter_domain::time;
 use onerouter_tests::database::TestDatabase;
 use onerouter_tests::scenarios;
@@ -230,6 +230,40 @@ async fn logs_and_attempts_that_are_too_old_go_and_others_stay(ground: Ground) {
     sweeper.clean_up().await;
     assert_eq!(attempts().await, 1);
     host.clock.advance(TimeDelta::days(2));
+    // By what was tried first it is found what became of an object that nobody knows of.
+    ground.change("update objects set status = 'unknown'").await;
+    sweeper.clean_up().await;
+    assert_eq!(attempts().await, 1);
+    ground.change("update objects set status = 'sent'").await;
+    // Those of an object go together: keys toward its provider are numbered by them.
+    let young = Uuid::now_v7().as_u128() + (u128::from(401_u64 * 86_400_000) << 80);
+    let id = Uuid::from_u128(young);
+    let mut tx = store.begin(DEFAULT_TENANT).await.unwrap();
+    let old = tx.list_attempts(object.uuid()).await.unwrap().remove(0);
+    tx.insert_attempt(&NewAttempt {
+        id: AttemptId::from_uuid(id),
+        object_id: object.uuid(),
+        operation: old.operation,
+        provider_key: String::new(),
+        started_at: host.clock.now(),
+        batch_id: None,
+        connection_id: old.connection_id.unwrap(),
+        routing: None,
+    })
+    .await
+    .unwrap();
+    tx.finish_attempt(&AttemptEnd {
+        id: AttemptId::from_uuid(id),
+        outcome: "accepted".to_owned(),
+        detail: None,
+        ended_at: host.clock.now(),
+    })
+    .await
+    .unwrap();
+    tx.commit().await.unwrap();
+    sweeper.clean_up().await;
+    assert_eq!(attempts().await, 2);
+    host.clock.advance(TimeDelta::days(401));
     sweeper.clean_up().await;
     assert_eq!(attempts().await, 0);
     let mut tx = store.begin(DEFAULT_TENANT).await.unwrap();
