@@ -335,6 +335,7 @@ Stop with Ctrl-C.",
         match node.ended_at {
             None => {
                 if let Some(status) = node.child.try_wait()? {
+                    self.watchdog.forget(&node.child)?;
                     eprintln!("node {} has ended ({status})", place + 1);
                     node.ended_at = Some(Instant::now());
                 }

@@ -20,11 +20,21 @@ const STOP: &str = r#"
     rm -rf "$folder"
 "#;
 
-/// Ends the processes whose ids it was given, the latest first, and removes a folder.
+/// Ends the processes whose ids it was given, the latest first, and removes a folder. An id after a minus
+/// is another program's by now.
 const END: &str = r#"
     trap '' HUP INT TERM
     pids=
-    while read -r pid; do pids="$pid $pids"; done
+    while read -r line; do
+        others=
+        for pid in $pids; do
+            if [ "$pid" != "${line#-}" ]; then others="$others $pid"; fi
+        done
+        case $line in
+            -*) pids=$others ;;
+            *) pids="$line $others" ;;
+        esac
+    done
     for pid in $pids; do kill -TERM "$pid" 2>/dev/null; done
     # One that has ended and was not waited for is still listed.
     runs() { case "$(ps -o stat= -p "$1" 2>/dev/null)" in Z*|'') return 1 ;; esac; }
@@ -67,6 +77,12 @@ impl Watchdog {
     pub(crate) fn watch(&mut self, process: &Child) -> Result<()> {
         let pipe = self.shell.stdin.as_mut().context("no pipe")?;
         writeln!(pipe, "{}", process.id()).context("the watchdog is gone")
+    }
+
+    /// One that has ended, and whose id may be given to any other.
+    pub(crate) fn forget(&mut self, process: &Child) -> Result<()> {
+        let pipe = self.shell.stdin.as_mut().context("no pipe")?;
+        writeln!(pipe, "-{}", process.id()).context("the watchdog is gone")
     }
 
     fn start(mut shell: Command) -> Result<Self> {
@@ -130,10 +146,17 @@ mod tests {
         for process in &processes {
             watchdog.watch(process).unwrap();
         }
+        // One that it is to forget goes on.
+        let mut spared = Command::new("sleep").arg("1000").spawn().unwrap();
+        watchdog.watch(&spared).unwrap();
+        watchdog.forget(&spared).unwrap();
         drop(watchdog);
         for process in &mut processes {
             assert!(!process.try_wait().unwrap().unwrap().success());
         }
+        assert!(spared.try_wait().unwrap().is_none());
+        spared.kill().unwrap();
+        spared.wait().unwrap();
         assert!(!theirs.exists());
     }
 }
