@@ -133,6 +133,10 @@ ids! {
     SubscriptionId = "sub";
     /// A payment link.
     PaymentLinkId = "plink";
+    /// Where a tenant wants to hear of events.
+    WebhookEndpointId = "we";
+    /// An event that is told to one endpoint.
+    DeliveryId = "whd";
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ const PRIVILEGES: &[(&str, &str)] = &[
     ("connection_directory", "select, insert, update, delete"),
     ("connections", "select, insert, update, delete"),
     ("data_keys", "select, insert, update, delete"),
+    ("delivery_queue", "select, insert, update, delete"),
     ("due_work", "select, insert, update, delete"),
     ("events", "select, insert, update, delete"),
     // Both written by triggers, with their owner's rights.
@@ -33,6 +34,9 @@ const PRIVILEGES: &[(&str, &str)] = &[
     ("routing_policies", "select, insert, update, delete"),
     ("tenant_changes", "select, delete"),
     ("tenants", "select, insert, update, delete"),
+    ("webhook_attempts", "select, insert, update, delete"),
+    ("webhook_deliveries", "select, insert, update, delete"),
+    ("webhook_endpoints", "select, insert, update, delete"),
     // To compare the schema's version with its own.
     ("_sqlx_migrations", "select"),
 ];
@@ -49,6 +53,7 @@ const OPEN: &[&str] = &[
     "_sqlx_migrations",
     "checkout_directory",
     "connection_directory",
+    "delivery_queue",
     "due_work",
     "generation",
     "key_directory",
