@@ -101,6 +101,8 @@ pub struct Config {
     pub public_url: Option<String>,
     /// Allowed CORS origin.
     pub frontend_url: Option<String>,
+    /// Roots of certificates that sign webhooks, besides the public ones: a file in PEM, for tests.
+    pub webhook_roots: Option<PathBuf>,
     /// Where plugins are read from.
     pub plugins_dir: PathBuf,
     /// Where requests for a provider's host go instead.
@@ -193,6 +195,7 @@ impl Config {
         }
         let public_url = reader.url("public_url");
         let frontend_url = reader.url("frontend_url");
+        let webhook_roots = reader.webhook_roots(production);
         let plugins_dir = reader
             .text("plugins_dir")
             .map_or_else(|| data_dir.join("plugins"), PathBuf::from);
@@ -234,6 +237,7 @@ impl Config {
             admin_token: admin_token.map(Into::into),
             public_url,
             frontend_url,
+            webhook_roots,
             plugins_dir,
             upstreams,
             trusted_proxies,
@@ -257,6 +261,7 @@ impl Config {
             admin_token: None,
             public_url: None,
             frontend_url: None,
+            webhook_roots: None,
             plugins_dir: data_dir.join("plugins"),
             upstreams: Upstreams::default(),
             trusted_proxies: Vec::new(),

@@ -2,6 +2,7 @@
 
 mod key_providers;
 
+use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -26,6 +27,7 @@ use crate::service::audit::Audit;
 use crate::service::authentication::Authentication;
 use crate::service::changes::Changes;
 use crate::service::connections::Connections;
+use crate::service::inbound::{Inbound, InboundParts, WebhookRates};
 use crate::service::keys::Keys;
 use crate::service::limits::Limits;
 use crate::service::objects::{Objects, Parts};
@@ -100,6 +102,14 @@ pub enum StartError {
     /// The URL of Redis.
     #[error("REDIS_URL is not the URL of a Redis")]
     Redis(#[from] ::redis::RedisError),
+    /// The file with roots of webhooks' certificates.
+    #[error("ONEROUTER_WEBHOOK_ROOTS: {} holds no certificates in PEM: {reason}", path.display())]
+    WebhookRoots {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
     /// The listen address.
     #[error("cannot listen on {address}")]
     Bind {
@@ -177,6 +187,7 @@ impl Gateway {
         let metrics = metrics_handle();
         let tasks = TaskTracker::new();
         let vault = Vault::new(data_key_wrappers, store.clone());
+        let webhook_vault = vault.clone();
         let changes = Arc::new(Changes::new(store.clone()));
         let redis = open_redis(config).await?;
         let connections = Arc::new(Connections::new(
@@ -198,12 +209,27 @@ impl Gateway {
             clock: clock.clone(),
             tasks: tasks.clone(),
             render: http::problem::stored,
+            webhooks_at: config.public_url.clone(),
         };
         let (sms, email) = (Objects::new(parts.clone()), Objects::new(parts.clone()));
         let (payments, refunds) = (Objects::new(parts.clone()), Objects::new(parts.clone()));
         let (plans, subscriptions) = (Objects::new(parts.clone()), Objects::new(parts.clone()));
         let payment_links = Objects::new(parts);
         let keys = Keys::new(store.clone(), clock.clone(), Arc::clone(&changes));
+        let inbound = Inbound::new(InboundParts {
+            store: store.clone(),
+            vault: webhook_vault,
+            connections: Arc::clone(&connections),
+            clock: clock.clone(),
+            tasks: tasks.clone(),
+            sms: sms.clone(),
+            email: email.clone(),
+            payments: payments.clone(),
+            refunds: refunds.clone(),
+            subscriptions: subscriptions.clone(),
+            payment_links: payment_links.clone(),
+            rates: WebhookRates::default(),
+        });
         let sweeper = Sweeper {
             store: store.clone(),
             clock: clock.clone(),
@@ -216,6 +242,7 @@ impl Gateway {
             payment_links: payment_links.clone(),
             authentication: Arc::clone(&authentication),
             changes: Arc::clone(&changes),
+            inbound: inbound.clone(),
             retention: config.retention,
         };
         let stop = CancellationToken::new();
@@ -243,6 +270,8 @@ impl Gateway {
             limits: Limits::new(redis.clone()),
             redis: redis.clone(),
             connections: Arc::clone(&connections),
+            inbound,
+            has_public_url: config.public_url.is_some(),
             keys: keys.clone(),
             tenants: Tenants::new(store.clone(), clock, Arc::clone(&changes)),
             audit: Audit::new(store.clone()),
@@ -421,7 +450,7 @@ async fn check_role(store: &Store, deployment: Deployment) -> Result<(), StartEr
 /// It cannot be made.
 pub fn make_private_folder(path: &Path) -> Result<(), StartError> {
     use std::os::unix::fs::DirBuilderExt as _;
-    std::fs::DirBuilder::new()
+    fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(path)
@@ -450,9 +479,27 @@ pub fn start_engine(config: &Config, clock: &Clock) -> Result<(Engine, Arc<Egres
         ticker: Ticker::Thread,
         // Guests have the same time as everything else.
         clock: Arc::new(clock.clone()),
+        webhook_roots: webhook_roots(config)?,
         ..EngineConfig::new(MacKey::new(keyfile::to_bytes(&mac_key)))
     };
     Ok((Engine::new(engine_config, Arc::clone(&egress))?, egress))
+}
+
+/// Roots that the operator adds, for tests.
+fn webhook_roots(config: &Config) -> Result<Vec<onerouter_engine::WebhookRoot>, StartError> {
+    let Some(path) = &config.webhook_roots else {
+        return Ok(Vec::new());
+    };
+    let failed = |reason: String| StartError::WebhookRoots {
+        path: path.clone(),
+        reason,
+    };
+    let pem = fs::read(path).map_err(|error| failed(error.to_string()))?;
+    tracing::warn!(
+        "webhooks are also believed by the roots in {}: ONEROUTER_WEBHOOK_ROOTS",
+        path.display()
+    );
+    onerouter_engine::webhook_roots(&pem).map_err(failed)
 }
 
 /// Loads every plugin of a folder; tells which were refused and why.

@@ -33,6 +33,7 @@ mod subscriptions;
 mod tenants;
 mod unsupported;
 mod web_address;
+mod webhooks;
 
 pub use routes::document;
 pub(crate) use routes::router;

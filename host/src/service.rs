@@ -6,6 +6,7 @@
 //! - [`pages`]: what buyers get to see
 //! - [`connections`]: credentials, from connect to call
 //! - [`authentication`], [`caller`], [`keys`], [`tenants`], [`limits`]: who may do what, and how often
+//! - [`inbound`]: what providers tell of their own accord
 //! - [`changes`]: what was changed on other nodes
 //! - `outcome`, [`refusal`]: what a call's end means to a caller
 //! - [`sweeper`]: what happens in the background
@@ -16,6 +17,7 @@ pub mod caller;
 pub mod changes;
 pub mod connections;
 pub mod email;
+pub mod inbound;
 pub mod keys;
 pub mod kind;
 pub mod limits;

@@ -9,7 +9,7 @@
 //!   tells PostgreSQL.
 //! - One file per table: `tenants`, `api_keys`, `connections`, `data_keys`, `objects`, `attempts`,
 //!   `idempotency_keys`, `events`, `call_logs`, `due_work`, `routing_policies`, `audit_log`,
-//!   `tenant_changes`.
+//!   `tenant_changes`, `received_webhooks`.
 //! - `claims` and `settlements`: all that is written of one message before it is sent and after, in
 //!   one statement on PostgreSQL; `groups`: those of one moment share statement and transaction.
 //! - `deletion`: the end of a tenant. `retention`: the end of what is too old.
@@ -42,6 +42,7 @@ mod payments;
 #[cfg(test)]
 mod plans;
 mod pooler;
+mod received_webhooks;
 mod retention;
 mod roles;
 mod routing_policies;
@@ -84,6 +85,7 @@ pub use migration::SchemaState;
 pub use objects::{NewObject, ObjectFilter, ObjectKind, ObjectMove, ObjectRow, ObjectUpdate};
 pub use payments::{CheckoutPlace, RefundState, RefundSums};
 pub use pooler::PoolerCheck;
+pub use received_webhooks::{KeyOwner, NewReceivedWebhook, ReceivedWebhookRow, WebhookVerdict};
 pub use retention::Log;
 pub use roles::RoleCheck;
 pub use routing_policies::{RoutingPolicyRow, RoutingSlot};

@@ -11,6 +11,8 @@ pub enum ErrorCode {
     InvalidHeader,
     /// No such key, a revoked or an expired one.
     InvalidApiKey,
+    /// A webhook that its provider has not signed.
+    InvalidSignature,
     /// The key may not do this.
     InsufficientScope,
     /// The key belongs to the other environment.
@@ -69,10 +71,11 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// Every code.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::InvalidJson,
         Self::InvalidHeader,
         Self::InvalidApiKey,
+        Self::InvalidSignature,
         Self::InsufficientScope,
         Self::EnvironmentMismatch,
         Self::NotFound,
@@ -109,6 +112,7 @@ impl ErrorCode {
             Self::InvalidJson => "invalid_json",
             Self::InvalidHeader => "invalid_header",
             Self::InvalidApiKey => "invalid_api_key",
+            Self::InvalidSignature => "invalid_signature",
             Self::InsufficientScope => "insufficient_scope",
             Self::EnvironmentMismatch => "environment_mismatch",
             Self::NotFound => "not_found",
@@ -144,7 +148,7 @@ impl ErrorCode {
     pub const fn status(self) -> u16 {
         match self {
             Self::InvalidJson | Self::InvalidHeader => 400,
-            Self::InvalidApiKey => 401,
+            Self::InvalidApiKey | Self::InvalidSignature => 401,
             Self::InsufficientScope | Self::EnvironmentMismatch => 403,
             Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
@@ -176,6 +180,7 @@ impl ErrorCode {
             Self::InvalidJson => "The body is not valid JSON",
             Self::InvalidHeader => "A header is not valid",
             Self::InvalidApiKey => "The API key is not valid",
+            Self::InvalidSignature => "The signature is not valid",
             Self::InsufficientScope => "The API key may not do this",
             Self::EnvironmentMismatch => "The API key belongs to the other environment",
             Self::NotFound => "There is no such object",
@@ -226,6 +231,7 @@ impl ErrorCode {
             Self::InvalidJson
             | Self::InvalidHeader
             | Self::InvalidApiKey
+            | Self::InvalidSignature
             | Self::InsufficientScope
             | Self::EnvironmentMismatch
             | Self::NotFound

@@ -14,7 +14,7 @@ use crate::connection::CallContext;
 use crate::engine::Inner;
 use crate::functions::{
     AccountCheck, EmailCancel, EmailGet, EmailSend, EmailSendBatch, Exports, SmsCancel, SmsFind,
-    SmsGet, SmsSend,
+    SmsGet, SmsSend, WebhooksRead,
 };
 use crate::judge::{self, Said};
 use crate::ledger::Trace;
@@ -22,7 +22,7 @@ use crate::outbound::PromisedKey;
 use crate::outbound::Rules;
 use crate::outcome::{CallReport, ItemRefusal};
 use crate::state::CallState;
-use crate::wit::{account, email, sms};
+use crate::wit::{account, email, sms, webhooks};
 
 /// A component that is ready to run. Calls may be made concurrently; each gets a sandbox of its
 /// own.
@@ -96,6 +96,15 @@ impl Adapter {
     /// Tells whether the credentials work. Reads only.
     pub async fn account_check(&self, context: &CallContext) -> CallReport<account::Account> {
         run::<AccountCheck>(&self.shared, context, None, (), anything).await
+    }
+
+    /// Reads one webhook. Sends nothing.
+    pub async fn webhooks_read(
+        &self,
+        context: &CallContext,
+        request: &webhooks::Request,
+    ) -> CallReport<webhooks::Reading> {
+        run::<WebhooksRead>(&self.shared, context, None, (request,), anything).await
     }
 
     /// Sends one text message.

@@ -9,6 +9,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
+use onerouter_manifest::Capability;
 use tokio::time::{Instant, timeout_at};
 use wasmtime::component::{ComponentExportIndex, ResourceTableError};
 use wasmtime::{PoolConcurrencyLimitError, Store, Trap, UpdateDeadline, WasmBacktrace};
@@ -58,6 +59,7 @@ pub(crate) async fn run<F: Function>(
         logs,
         logs_dropped,
         memory_peak: record.memory_peak(),
+        vouched: record.has_vouched(),
     }
 }
 
@@ -96,6 +98,7 @@ async fn attempt<F: Function>(
         deadline,
     );
     state.key = key;
+    state.is_offline = F::CAPABILITY == Capability::Webhooks;
     // On the heap: the future holds the sandbox's store, and callers nest it deeply.
     let executing = Box::pin(execute::<F>(adapter, state, function, params));
     // When the time is over, the future is dropped within this statement, and with it the store,

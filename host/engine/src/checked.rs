@@ -4,6 +4,7 @@
 //! What only informs is cut, cleaned or dropped, with a remark for the operator.
 
 pub(crate) mod payments;
+mod webhooks;
 
 use std::collections::HashMap;
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls_pki_types::TrustAnchor;
 use zeroize::Zeroizing;
 
 /// Settings of an [`crate::Engine`].
@@ -28,6 +29,8 @@ pub struct EngineConfig {
     pub ticker: Ticker,
     /// What adapters are told about the time.
     pub clock: Arc<dyn Clock>,
+    /// Roots of certificates that sign webhooks, besides the public ones: for tests.
+    pub webhook_roots: Vec<TrustAnchor<'static>>,
     /// Whether the kernel is asked which pages a call has touched.
     #[cfg(feature = "measure")]
     pub pagemap_scan: wasmtime::Enabled,
@@ -46,6 +49,7 @@ impl EngineConfig {
             waiting_max: 4_000,
             ticker: Ticker::Thread,
             clock: Arc::new(SystemClock),
+            webhook_roots: Vec::new(),
             #[cfg(feature = "measure")]
             pagemap_scan: wasmtime::Enabled::Auto,
         }

@@ -24,6 +24,7 @@ use crate::load::{self, LoadError};
 use crate::oauth::Tokens;
 use crate::outcome::NotSent;
 use crate::state::{self, CallState};
+use crate::webhook::Certificates;
 
 /// Room in the pool beyond the slots, so that the semaphore is what fills up first.
 const SPARE_SLOTS: u32 = 8;
@@ -49,6 +50,7 @@ pub(crate) struct Inner {
     pub(crate) cache: Option<CodeCache>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) tokens: Tokens,
+    pub(crate) certificates: Certificates,
     pub(crate) slots_per_adapter: usize,
     slots: Semaphore,
     waiting: AtomicUsize,
@@ -115,6 +117,7 @@ impl Engine {
             cache,
             clock: config.clock,
             tokens: Tokens::default(),
+            certificates: Certificates::new(&config.webhook_roots),
             slots_per_adapter: to_usize(config.slots_per_adapter.clamp(1, slots)),
             slots: Semaphore::new(to_usize(slots)),
             waiting: AtomicUsize::new(0),

@@ -10,7 +10,9 @@ use crate::load::LoadError;
 use crate::state::CallState;
 use crate::wit::common::CallError;
 use crate::wit::payments::{Attempt, Moment, Money, Reference, Window};
-use crate::wit::{account, email, payment_links, payments, plans, refunds, sms, subscriptions};
+use crate::wit::{
+    account, email, payment_links, payments, plans, refunds, sms, subscriptions, webhooks,
+};
 
 /// One exported function. All of them answer `result<Output, call-error>`.
 pub(crate) trait Function {
@@ -57,7 +59,7 @@ macro_rules! functions {
     };
 }
 
-const FUNCTIONS: usize = 34;
+const FUNCTIONS: usize = 35;
 
 /// Where an adapter's functions are: looked up once, at load.
 #[derive(Debug)]
@@ -110,6 +112,7 @@ functions! {
     31 PaymentLinkCancel: PaymentLinks "cancel" (Reference, Attempt) -> payment_links::PaymentLink;
     32 PaymentLinkFind: PaymentLinkLookup "find" (payment_links::CreateRequest, Window)
         -> Vec<payment_links::PaymentLink>;
+    34 WebhooksRead: Webhooks "read" (webhooks::Request) -> webhooks::Reading;
     33 RefundFind: RefundLookup "find" (refunds::CreateRequest, Window) -> Vec<refunds::Refund>;
 }
 

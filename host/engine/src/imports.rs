@@ -3,4 +3,4 @@
 mod context;
 mod http;
 mod log;
-mod signature;
+pub(crate) mod signature;

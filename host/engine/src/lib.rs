@@ -61,6 +61,7 @@ mod outcome;
 mod record;
 mod scrub;
 mod state;
+mod webhook;
 pub mod wit;
 
 pub use adapter::Adapter;
@@ -79,3 +80,4 @@ pub use outcome::{
     CallReport, FaultKind, ItemRefusal, NotSent, Outcome, PluginFault, Refusal, RefusalKind,
     Unknown, UnknownReason,
 };
+pub use webhook::{WebhookRefusal, WebhookRequest, WebhookRoot, WebhookSigned, webhook_roots};

@@ -172,6 +172,8 @@ pub struct CallReport<T> {
     pub logs_dropped: u32,
     /// Highest memory over all linear memories, in bytes.
     pub memory_peak: u64,
+    /// The host has told the adapter of a signature that it fits.
+    pub vouched: bool,
 }
 
 impl<T> CallReport<T> {
@@ -185,6 +187,7 @@ impl<T> CallReport<T> {
             logs: self.logs,
             logs_dropped: self.logs_dropped,
             memory_peak: self.memory_peak,
+            vouched: self.vouched,
         }
     }
 }

@@ -40,6 +40,7 @@ pub(crate) struct CallRecord {
     memory_refused: AtomicBool,
     ticks: AtomicU32,
     cpu_spent: AtomicBool,
+    vouched: AtomicBool,
 }
 
 /// What finds the secrets of a call.
@@ -71,6 +72,15 @@ struct Logs {
 }
 
 impl CallRecord {
+    /// A signature fits.
+    pub(crate) fn vouch(&self) {
+        self.vouched.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn has_vouched(&self) -> bool {
+        self.vouched.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn new(log_bytes_max: u64) -> Self {
         Self {
             log_bytes_max: usize::try_from(log_bytes_max).unwrap_or(usize::MAX),

@@ -33,6 +33,8 @@ pub(crate) struct CallState {
     pub(crate) deadline: Instant,
     /// What every request that changes something must carry in this call.
     pub(crate) key: Option<PromisedKey>,
+    /// The call may send nothing.
+    pub(crate) is_offline: bool,
     /// Requests that the adapter asked for, refused ones included.
     pub(crate) requests: u32,
     /// The guest has waited for the network since the last tick was counted.
@@ -60,6 +62,7 @@ impl CallState {
             connection,
             deadline,
             key: None,
+            is_offline: false,
             requests: 0,
             waited: false,
         }

@@ -60,3 +60,11 @@ pub mod payment_links {
         CreateRequest, PaymentLink,
     };
 }
+
+/// What providers tell of their own accord.
+pub mod webhooks {
+    pub use crate::bindings::exports::onerouter::webhooks::webhooks::{
+        Answer, Consent, Engagement, EngagementKind, Event, IncomingMessage, Kind, Medium,
+        MessageReport, News, Reading, Request, Subject,
+    };
+}

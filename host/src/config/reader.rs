@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use chrono::TimeDelta;
@@ -38,6 +39,7 @@ const KEYS: &[(&str, &str)] = &[
     ("admin_token", "ONEROUTER_ADMIN_TOKEN"),
     ("public_url", "ONEROUTER_PUBLIC_URL"),
     ("frontend_url", "FRONTEND_URL"),
+    ("webhook_roots", "ONEROUTER_WEBHOOK_ROOTS"),
     ("plugins_dir", "ONEROUTER_PLUGINS_DIR"),
     ("upstreams", "ONEROUTER_UPSTREAMS"),
     ("trusted_proxies", "ONEROUTER_TRUSTED_PROXIES"),
@@ -237,6 +239,17 @@ impl Reader {
             self.mistake("upstreams", error);
             Upstreams::default()
         })
+    }
+
+    pub(super) fn webhook_roots(&mut self, production: bool) -> Option<PathBuf> {
+        let path = self.text("webhook_roots")?;
+        if production {
+            self.mistake(
+                "webhook_roots",
+                "is for development and tests; production refuses it",
+            );
+        }
+        Some(path.into())
     }
 
     pub(super) fn metrics_bind(&mut self, production: bool) -> MetricsBind {

@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Version, header};
 use http_body_util::BodyExt as _;
 use onerouter_domain::code::ErrorCode;
+use onerouter_domain::id::ConnectionId;
 
 use super::problem::Problem;
 use super::query::Query;
@@ -21,6 +22,8 @@ pub(crate) mod held;
 
 /// Most bodies are small.
 pub(crate) const BODY_BYTES_MAX: usize = 256 << 10;
+/// Of a webhook.
+const WEBHOOK_BYTES_MAX: usize = 1 << 20;
 /// E-mails carry attachments; the sandbox holds a few copies of one.
 pub(crate) const EMAIL_BODY_BYTES_MAX: usize = 10 << 20;
 /// A client that takes longer is cut off.
@@ -69,9 +72,62 @@ impl FromRequest<AppState> for JsonBodyBesideQuery {
     }
 }
 
+/// What a body must be.
+#[derive(Clone, Copy)]
+struct Wanted {
+    limit: usize,
+    owner: Owner,
+    is_media_type: fn(&HeaderValue) -> bool,
+    unsupported: fn() -> Refusal,
+}
+
+/// The body of a webhook: JSON or a form.
+///
+/// # Errors
+/// `unsupported_media_type`, `body_too_large`, `request_timeout`, `overloaded`.
+pub(crate) async fn webhook(
+    request: Request,
+    bodies: &Bodies,
+    connection: ConnectionId,
+) -> Result<Bytes, Response> {
+    let version = request.version();
+    let wanted = Wanted {
+        limit: WEBHOOK_BYTES_MAX,
+        owner: Owner::Webhook(connection),
+        is_media_type: |media_type| is_json(media_type) || is_form(media_type),
+        unsupported: || {
+            Refusal::new(
+                ErrorCode::UnsupportedMediaType,
+                "A webhook is JSON or application/x-www-form-urlencoded, and not encoded.",
+            )
+        },
+    };
+    take_wanted(request, bodies, wanted)
+        .await
+        .map_err(|refusal| into_response(refusal, version))
+}
+
 async fn take(request: Request, bodies: &Bodies, limit: usize) -> Result<Bytes, Refusal> {
+    // The guards let nobody else pass.
+    let owner = match request.extensions().get::<Caller>() {
+        Some(caller) => Owner::Tenant(caller.tenant),
+        None => Owner::Operator,
+    };
+    let wanted = Wanted {
+        limit,
+        owner,
+        is_media_type: is_json,
+        unsupported,
+    };
+    take_wanted(request, bodies, wanted).await
+}
+
+async fn take_wanted(request: Request, bodies: &Bodies, wanted: Wanted) -> Result<Bytes, Refusal> {
+    let limit = wanted.limit;
+    let unsupported = wanted.unsupported;
     let headers = request.headers();
-    let is_json = headers.get(header::CONTENT_TYPE).is_none_or(is_json);
+    let media_type = headers.get(header::CONTENT_TYPE);
+    let is_wanted = media_type.is_none_or(wanted.is_media_type);
     let is_encoded = headers.contains_key(header::CONTENT_ENCODING);
     let declared = headers
         .get(header::CONTENT_LENGTH)
@@ -81,19 +137,14 @@ async fn take(request: Request, bodies: &Bodies, limit: usize) -> Result<Bytes, 
         return Err(too_large(limit));
     }
     let is_empty = declared == Some(0);
-    if is_encoded || (declared.is_some() && !is_empty && !is_json) {
+    if is_encoded || (declared.is_some() && !is_empty && !is_wanted) {
         return Err(unsupported());
     }
     let patience = match request.extensions().get::<BodyPatience>() {
         Some(BodyPatience(own)) => *own,
         None => BODY_TIMEOUT,
     };
-    // The guards let nobody else pass.
-    let owner = match request.extensions().get::<Caller>() {
-        Some(caller) => Owner::Tenant(caller.tenant),
-        None => Owner::Operator,
-    };
-    let share = bodies.share(owner);
+    let share = bodies.share(wanted.owner);
     let longest = declared.unwrap_or(limit);
     let read = read(request.into_body(), share, limit, longest);
     let body = match tokio::time::timeout(patience, read).await {
@@ -108,7 +159,7 @@ async fn take(request: Request, bodies: &Bodies, limit: usize) -> Result<Bytes, 
             ));
         }
     };
-    if !body.is_empty() && !is_json {
+    if !body.is_empty() && !is_wanted {
         return Err(unsupported());
     }
     Ok(body)
@@ -185,6 +236,15 @@ fn is_json(media_type: &HeaderValue) -> bool {
         let essence = essence.trim().to_ascii_lowercase();
         essence == "application/json"
             || (essence.starts_with("application/") && essence.ends_with("+json"))
+    })
+}
+
+fn is_form(media_type: &HeaderValue) -> bool {
+    media_type.to_str().is_ok_and(|text| {
+        let essence = text.split(';').next().unwrap_or_default();
+        essence
+            .trim()
+            .eq_ignore_ascii_case("application/x-www-form-urlencoded")
     })
 }
 

@@ -35,6 +35,7 @@ use super::problem::{ProblemDocument, ProblemField, ProblemProvider};
         (name = "api-keys", description = "API keys. For operators."),
         (name = "tenants", description = "Tenants. For operators."),
         (name = "audit", description = "Who has changed what. For operators."),
+        (name = "webhooks", description = "What providers tell of their own accord. For providers."),
         (name = "health", description = "How the gateway is.")
     ),
     components(schemas(ProblemDocument<'static>, ProblemField<'static>, ProblemProvider<'static>)),
@@ -117,6 +118,10 @@ pub(crate) struct ClientProblems;
 #[derive(Debug)]
 pub(crate) struct OperatorProblems;
 
+/// The problems that a provider's webhook may end with.
+#[derive(Debug)]
+pub(crate) struct WebhookProblems;
+
 /// Codes that only a call with an API key can meet.
 const CLIENT_ONLY: [ErrorCode; 12] = [
     ErrorCode::InsufficientScope,
@@ -135,7 +140,11 @@ const CLIENT_ONLY: [ErrorCode; 12] = [
 
 impl IntoResponses for ClientProblems {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        by_status(&ErrorCode::ALL)
+        let codes: Vec<_> = ErrorCode::ALL
+            .into_iter()
+            .filter(|code| *code != ErrorCode::InvalidSignature)
+            .collect();
+        by_status(&codes)
     }
 }
 
@@ -150,8 +159,27 @@ impl IntoResponses for OperatorProblems {
         let codes: Vec<_> = ErrorCode::ALL
             .into_iter()
             .filter(|code| !CLIENT_ONLY.contains(code) || kept.contains(code))
+            .filter(|code| *code != ErrorCode::InvalidSignature)
             .collect();
         by_status(&codes)
+    }
+}
+
+impl IntoResponses for WebhookProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        by_status(&[
+            ErrorCode::InvalidSignature,
+            ErrorCode::NotFound,
+            ErrorCode::RequestTimeout,
+            ErrorCode::BodyTooLarge,
+            ErrorCode::UriTooLong,
+            ErrorCode::UnsupportedMediaType,
+            ErrorCode::HeadersTooLarge,
+            ErrorCode::RateLimited,
+            ErrorCode::InternalError,
+            ErrorCode::Overloaded,
+            ErrorCode::ProviderUnavailable,
+        ])
     }
 }
 

@@ -15,6 +15,7 @@ use super::state::AppState;
 use super::{
     api_keys, audit, checkout, docs, email, envelope, guard, health, payment_links, payments,
     plans, refunds, routing, services, sms, subscriptions, tenants, unsupported,
+    webhooks,
 };
 use crate::service::refusal::Refusal;
 
@@ -69,6 +70,7 @@ fn open_routes() -> OpenApiRouter<AppState> {
         .routes(routes!(health::health))
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
+        .routes(routes!(webhooks::receive))
 }
 
 /// The OpenAPI document.

@@ -6,7 +6,7 @@ use axum::extract::{RawQuery, State};
 use http::StatusCode;
 use onerouter_domain::environment::Environment;
 use onerouter_domain::time;
-use onerouter_manifest::{Category, FieldKind, PluginId};
+use onerouter_manifest::{Capability, Category, FieldKind, PluginId};
 use serde::Serialize;
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
@@ -22,6 +22,7 @@ use super::state::AppState;
 use crate::service::caller::Operator;
 use crate::service::connections::form;
 use crate::service::connections::{Connect, DEFAULT_LABEL, Disconnect};
+use crate::service::inbound::webhook_url;
 use crate::service::refusal::Refusal;
 use crate::store::ConnectionRow;
 
@@ -59,6 +60,7 @@ pub(crate) struct ConnectProvider {
     "id": "con_01h455vb4pex5vsknk084sn02q", "object": "connection", "environment": "test",
     "livemode": false, "service": "email", "provider": "acme", "label": "default",
     "credentials": {}, "settings": {"from_email": "Shop <hello@example.com>"}, "account": null,
+    "webhook_url": "https://pay.shop.example/webhooks/acme/con_01h455vb4pex5vsknk084sn02q",
     "warnings": [], "created_at": "2026-11-23T09:30:00.000000Z", "updated_at": "2026-11-23T09:30:00.000000Z"
 }))]
 pub(crate) struct ConnectionView {
@@ -82,6 +84,8 @@ pub(crate) struct ConnectionView {
     settings: BTreeMap<String, String>,
     /// The account's name at the provider, where it told one.
     account: Option<String>,
+    /// Where the provider's webhooks go, to be set at the provider; `null` where its plugin reads none.
+    webhook_url: Option<String>,
     /// What works only in part; told once, when the connection is made.
     warnings: Vec<String>,
     /// RFC 3339, UTC.
@@ -93,8 +97,14 @@ pub(crate) struct ConnectionView {
 }
 
 impl ConnectionView {
-    fn new(row: ConnectionRow, warnings: Vec<String>) -> Self {
+    fn new(state: &AppState, row: ConnectionRow, warnings: Vec<String>) -> Self {
+        let reads_webhooks = PluginId::try_from(row.provider.clone())
+            .ok()
+            .and_then(|provider| state.adapters.get(&provider))
+            .is_some_and(|adapter| adapter.can(Capability::Webhooks));
         Self {
+            webhook_url: reads_webhooks
+                .then(|| webhook_url(&state.public_url, &row.provider, row.id)),
             id: row.id.to_string(),
             object: "connection",
             environment: row.environment.as_str(),
@@ -190,7 +200,7 @@ pub(crate) async fn list(
     let rows = state.connections.list(operator.tenant, environment).await?;
     let data = rows
         .into_iter()
-        .map(|row| ConnectionView::new(row, Vec::new()))
+        .map(|row| ConnectionView::new(&state, row, Vec::new()))
         .collect();
     let available = available(&state);
     let services = Services {
@@ -315,7 +325,7 @@ pub(crate) async fn connect(
     };
     Ok(json(
         status,
-        &ConnectionView::new(connected.row, connected.warnings),
+        &ConnectionView::new(&state, connected.row, connected.warnings),
     ))
 }
 

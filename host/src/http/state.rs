@@ -14,6 +14,7 @@ use crate::service::audit::Audit;
 use crate::service::authentication::Authentication;
 use crate::service::connections::Connections;
 use crate::service::email::Email;
+use crate::service::inbound::Inbound;
 use crate::service::keys::Keys;
 use crate::service::limits::Limits;
 use crate::service::objects::Objects;
@@ -57,8 +58,11 @@ pub(crate) struct Services {
     pub(crate) subscriptions: Objects<Subscription>,
     pub(crate) payment_links: Objects<PaymentLink>,
     pub(crate) checkouts: Checkouts,
+    pub(crate) inbound: Inbound,
     /// Where buyers and providers reach the gateway.
     pub(crate) public_url: String,
+    /// Whether the operator has named it.
+    pub(crate) has_public_url: bool,
     /// Proxies whose word counts for where a request comes from.
     pub(crate) trusted_proxies: Vec<IpNet>,
     /// Providers that are emulated.

@@ -418,7 +418,7 @@ const fn place(
     }
 }
 
-fn vault_failed(during: &str, error: &VaultError) -> Refusal {
+pub(super) fn vault_failed(during: &str, error: &VaultError) -> Refusal {
     match error {
         VaultError::Store(error) => unavailable(during, error),
         VaultError::ProviderUnavailable(_) => Refusal::overloaded(

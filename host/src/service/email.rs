@@ -290,6 +290,7 @@ pub(crate) fn from_wit(message: wit::Message) -> Reported<Email> {
         // The engine refuses every other text; `unknown` never moves a status.
         status: message.status.parse().unwrap_or(EmailStatus::Unknown),
         facts: MessageFacts {
+            consent: None,
             segments: None,
             cost: message.cost.as_ref().and_then(kind::cost),
             sender: None,

@@ -34,6 +34,8 @@ pub struct CallIds {
     pub attempt_id: String,
     /// The key toward the provider.
     pub provider_key: String,
+    /// Where the provider may tell what becomes of it; none where it cannot reach us.
+    pub webhook_url: Option<String>,
 }
 
 /// When a lost object may have been created at the provider, in milliseconds since 1970.

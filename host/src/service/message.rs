@@ -18,6 +18,9 @@ pub struct MessageFacts {
     /// The sender that was used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sender: Option<String>,
+    /// What an incoming message asks of whoever sends to its sender: `stop`, `start` or `help`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consent: Option<String>,
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
@@ -31,6 +34,7 @@ impl Facts for MessageFacts {
     fn merge(&mut self, new: Self, weight: Weight) {
         self.segments = new.segments.or(self.segments);
         self.sender = new.sender.or(self.sender.take());
+        self.consent = new.consent.or(self.consent.take());
         self.cost = match (new.cost, self.cost.take()) {
             (Some(new), Some(old)) => Some(kind::better_cost(new, old)),
             (new, old) => new.or(old),

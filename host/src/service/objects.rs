@@ -17,6 +17,7 @@ mod named;
 mod read;
 mod settle;
 mod settlement;
+mod told;
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -36,6 +37,7 @@ use tokio_util::task::TaskTracker;
 
 pub use self::claim::BatchEntry;
 pub use self::read::{ListQuery, Page};
+pub(in crate::service) use self::told::TakenIn;
 use super::authentication::unavailable;
 use super::connections::Connections;
 use super::kind::Kind;
@@ -79,6 +81,8 @@ pub struct Parts {
     pub tasks: TaskTracker,
     /// Problem documents.
     pub render: RenderRefusal,
+    /// The URL under which providers reach this gateway; none where they cannot.
+    pub webhooks_at: Option<String>,
 }
 
 /// Objects of one kind.

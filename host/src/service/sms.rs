@@ -206,7 +206,11 @@ impl Kind for Sms {
     }
 }
 
+/// What the URL of the connection's webhook is called among an adapter's extra texts.
+const WEBHOOK_URL: &str = "webhook_url";
+
 fn to_wit(ids: CallIds, request: &SmsRequest) -> wit::SendRequest {
+    let webhook = ids.webhook_url.map(|url| (WEBHOOK_URL.to_owned(), url));
     wit::SendRequest {
         object_id: ids.object_id,
         attempt_id: ids.attempt_id,
@@ -216,7 +220,7 @@ fn to_wit(ids: CallIds, request: &SmsRequest) -> wit::SendRequest {
         body: request.body.clone(),
         media_urls: request.media_urls.clone(),
         send_at: request.send_at.map(time::to_millis),
-        extra: Vec::new(),
+        extra: webhook.into_iter().collect(),
     }
 }
 
@@ -229,6 +233,7 @@ fn from_wit(message: wit::Message) -> Reported<Sms> {
             segments: message.segments,
             cost: message.cost.as_ref().and_then(kind::cost),
             sender: message.sender,
+            consent: None,
             failure: message.failure.map(kind::failure),
             provider_data: message.raw,
         },

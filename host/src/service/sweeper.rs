@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::authentication::Authentication;
 use super::changes::Changes;
 use super::email::Email;
+use super::inbound::Inbound;
 use super::objects::Objects;
 use super::payment::Payment;
 use super::payment_link::PaymentLink;
@@ -80,6 +81,8 @@ pub struct Sweeper {
     pub authentication: Arc<Authentication>,
     /// Knows what was changed elsewhere.
     pub changes: Arc<Changes>,
+    /// Acts on what providers tell.
+    pub inbound: Inbound,
     /// What is deleted when.
     pub retention: Retention,
 }
@@ -90,6 +93,7 @@ impl Sweeper {
         let work = KINDS.map(|kind| self.run_kind(kind, &stop));
         tokio::join!(
             futures_util::future::join_all(work),
+            self.inbound.clone().run(stop.clone()),
             self.keep_house(&stop),
             self.keep_clean(&stop)
         );
@@ -200,7 +204,7 @@ impl Sweeper {
             Ok(count)
         });
         let counts: Vec<usize> = futures_util::future::try_join_all(sweeps).await?;
-        Ok(counts.into_iter().sum())
+        Ok(counts.into_iter().sum::<usize>() + self.inbound.sweep().await?)
     }
 
     async fn find(&self, work: &DueWork) -> Result<Option<ObjectRow>, StoreError> {
@@ -233,6 +237,7 @@ impl Sweeper {
         let logs = [
             (Log::Events, now - self.retention.events),
             (Log::CallLogs, now - self.retention.call_logs),
+            (Log::ReceivedWebhooks, now - self.retention.events),
         ];
         // What fails must not keep the rest from being done.
         warn_of("remove old changes", self.changes.remove_seen().await);
@@ -267,6 +272,13 @@ impl Sweeper {
         while removed >= u64::from(EXPIRED_MAX) {
             let mut tx = self.store.begin(tenant).await?;
             removed = tx.delete_expired_keys(now, EXPIRED_MAX).await?;
+            tx.commit().await?;
+        }
+        let before = now - self.retention.events;
+        let mut deleted = 1;
+        while deleted > 0 {
+            let mut tx = self.store.begin(tenant).await?;
+            deleted = tx.delete_old_webhook_keys(before).await?;
             tx.commit().await?;
         }
         let before = now - self.retention.attempts;

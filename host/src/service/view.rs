@@ -72,7 +72,7 @@ impl Serialize for ExactNumber {
     "object": "sms", "environment": "test", "livemode": false, "provider": "acme",
     "service": "acme", "status": "queued", "to": "+14155550123", "body": "Your code is 123456.",
     "from_number": "+14155550100", "media_urls": [], "send_at": null, "segments": 1, "cost": 0.0083,
-    "cost_currency": "USD", "currency": "USD", "cost_source": "estimate", "failure": null,
+    "cost_currency": "USD", "currency": "USD", "cost_source": "estimate", "consent": null, "failure": null,
     "provider_message_id": "m-0017", "provider_data": null,
     "metadata": {"order": "17"}, "version": 2,
     "created_at": "2026-11-23T09:30:00.000000Z", "updated_at": "2026-11-23T09:30:00.120000Z"
@@ -116,6 +116,8 @@ pub struct SmsView<'a> {
     currency: Option<&'a str>,
     /// `estimate` or `provider`
     cost_source: Option<&'static str>,
+    /// What an incoming message asks for: `stop`, `start` or `help`, by the words that carriers know.
+    consent: Option<&'a str>,
     /// Why it failed.
     failure: Option<FailureView>,
     /// The provider's id.
@@ -162,6 +164,7 @@ impl<'a> From<&'a Object<Sms>> for SmsView<'a> {
             cost_currency: currency,
             currency,
             cost_source: cost.map(|cost| source(cost.source())),
+            consent: sms.facts.consent.as_deref(),
             failure: sms.facts.failure.as_ref().map(Into::into),
             provider_message_id: sms.provider_ref.as_deref(),
             provider_data: raw(sms.facts.provider_data.as_deref()),

@@ -8,7 +8,7 @@ use onerouter_domain::id::{AttemptId, ConnectionId};
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::backend::{Columns, FromColumns, execute, fetch_all};
+use super::backend::{Columns, FromColumns, execute, fetch_all, fetch_optional};
 use super::error::During as _;
 use super::statement::{Statement, statements};
 use super::{StoreError, TenantTx};
@@ -90,6 +90,9 @@ statements! {
         "select object_id as id from attempt_objects
          where tenant_id = $1 and attempt_id = $2 order by position",
     );
+    FIND_OBJECT = Statement::same(
+        "select object_id as id from attempts where tenant_id = $1 and id = $2",
+    );
     FINISH = Statement::same(
         "update attempts set outcome = $3, detail = $4, ended_at = $5
          where tenant_id = $1 and id = $2 and ended_at is null",
@@ -107,6 +110,19 @@ statements! {
 }
 
 impl TenantTx {
+    /// The object that an attempt is about.
+    ///
+    /// # Errors
+    /// The database cannot be reached.
+    pub async fn find_attempt_object(
+        &mut self,
+        attempt: AttemptId,
+    ) -> Result<Option<Uuid>, StoreError> {
+        let tenant = self.tenant().uuid();
+        fetch_optional!(self, FIND_OBJECT, [tenant, attempt.uuid()])
+            .during("find the object of an attempt")
+    }
+
     /// Records that an attempt begins.
     ///
     /// # Errors

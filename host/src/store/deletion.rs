@@ -55,6 +55,8 @@ statements! {
     EVENTS = some_of!("events", "id");
     CALL_LOGS = some_of!("call_logs", "id");
     PROVIDER_REFS = some_of!("provider_refs", "ref");
+    RECEIVED_WEBHOOKS = some_of!("received_webhooks", "id");
+    WEBHOOK_KEYS = some_of!("webhook_keys", "key");
     REFUND_AMOUNTS = some_of!("refund_amounts", "refund_id");
 }
 
@@ -113,6 +115,8 @@ impl TenantTx {
             EVENTS,
             CALL_LOGS,
             PROVIDER_REFS,
+            RECEIVED_WEBHOOKS,
+            WEBHOOK_KEYS,
             REFUND_AMOUNTS,
             OBJECTS,
         );

@@ -21,6 +21,8 @@ pub enum WorkKind {
     Watch,
     /// Do what was put off until then.
     Postponed,
+    /// Act on a webhook of a provider's.
+    Webhook,
 }
 
 impl WorkKind {
@@ -31,6 +33,7 @@ impl WorkKind {
             Self::Settle => "settle",
             Self::Watch => "watch",
             Self::Postponed => "postponed",
+            Self::Webhook => "webhook",
         }
     }
 }
@@ -48,6 +51,7 @@ impl FromStr for WorkKind {
             "settle" => Ok(Self::Settle),
             "watch" => Ok(Self::Watch),
             "postponed" => Ok(Self::Postponed),
+            "webhook" => Ok(Self::Webhook),
             _ => Err(ParseWorkKindError),
         }
     }

@@ -22,6 +22,8 @@ pub enum Log {
     Events,
     /// Requests of clients.
     CallLogs,
+    /// What providers have told.
+    ReceivedWebhooks,
 }
 
 impl Log {
@@ -29,6 +31,7 @@ impl Log {
         match self {
             Self::Events => "events",
             Self::CallLogs => "call_logs",
+            Self::ReceivedWebhooks => "received_webhooks",
         }
     }
 }
@@ -49,6 +52,7 @@ macro_rules! older {
 statements! {
     EVENTS = older!("events");
     CALL_LOGS = older!("call_logs");
+    RECEIVED_WEBHOOKS = older!("received_webhooks");
     /// All of an object go together, once all are old: keys toward providers are numbered by the
     /// attempts before, and what an unknown object came to is found by its first one. So do those that
     /// objects share, with the attempts of all of them. (`cross join`: SQLite goes through them in this
@@ -155,6 +159,7 @@ impl TenantTx {
         match log {
             Log::Events => execute!(self, EVENTS, [tenant, before, BATCH]),
             Log::CallLogs => execute!(self, CALL_LOGS, [tenant, before, BATCH]),
+            Log::ReceivedWebhooks => execute!(self, RECEIVED_WEBHOOKS, [tenant, before, BATCH]),
         }
         .during("delete old log entries")
     }

@@ -30,6 +30,7 @@ const PRIVILEGES: &[(&str, &str)] = &[
     ("object_metadata", "select, delete"),
     ("objects", "select, insert, update, delete"),
     ("provider_refs", "select, insert, update, delete"),
+    ("received_webhooks", "select, insert, update, delete"),
     ("refund_amounts", "select, insert, update, delete"),
     ("routing_policies", "select, insert, update, delete"),
     ("tenant_changes", "select, delete"),
@@ -37,6 +38,7 @@ const PRIVILEGES: &[(&str, &str)] = &[
     ("webhook_attempts", "select, insert, update, delete"),
     ("webhook_deliveries", "select, insert, update, delete"),
     ("webhook_endpoints", "select, insert, update, delete"),
+    ("webhook_keys", "select, insert, update, delete"),
     // To compare the schema's version with its own.
     ("_sqlx_migrations", "select"),
 ];

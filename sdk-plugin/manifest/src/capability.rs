@@ -85,11 +85,13 @@ pub enum Capability {
     PaymentLinks,
     /// Finds payment links again.
     PaymentLinkLookup,
+    /// Reads what a provider tells of its own accord.
+    Webhooks,
 }
 
 impl Capability {
     /// Every capability of the present WIT packages.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::AccountCheck,
         Self::Sms,
         Self::SmsCancel,
@@ -108,6 +110,7 @@ impl Capability {
         Self::SubscriptionLookup,
         Self::PaymentLinks,
         Self::PaymentLinkLookup,
+        Self::Webhooks,
     ];
 
     /// The interface without its version.
@@ -132,6 +135,7 @@ impl Capability {
             Self::SubscriptionLookup => "onerouter:payments/subscription-lookup",
             Self::PaymentLinks => "onerouter:payments/payment-links",
             Self::PaymentLinkLookup => "onerouter:payments/payment-link-lookup",
+            Self::Webhooks => "onerouter:webhooks/webhooks",
         }
     }
 
@@ -145,7 +149,7 @@ impl Capability {
     #[must_use]
     pub const fn category(self) -> Option<Category> {
         match self {
-            Self::AccountCheck => None,
+            Self::AccountCheck | Self::Webhooks => None,
             Self::Sms | Self::SmsCancel | Self::SmsLookup => Some(Category::Sms),
             Self::Email | Self::EmailCancel | Self::EmailBatch => Some(Category::Email),
             Self::Payments
@@ -171,7 +175,8 @@ impl Capability {
             | Self::Email
             | Self::Payments
             | Self::Plans
-            | Self::PaymentLinks => None,
+            | Self::PaymentLinks
+            | Self::Webhooks => None,
             Self::SmsCancel | Self::SmsLookup => Some(Self::Sms),
             Self::EmailCancel | Self::EmailBatch => Some(Self::Email),
             Self::PaymentLookup | Self::Checkout | Self::Refunds => Some(Self::Payments),

@@ -1,7 +1,10 @@
 //! The rules that a manifest must keep. All mistakes are reported at once.
 
+mod webhook;
+
 use std::fmt;
 
+use crate::capability::Capability;
 use crate::format::{Attachment, FieldKind, Limits, Manifest, OutboundRule};
 
 /// Upper bounds on what a manifest may ask for, whatever the operator approves.
@@ -85,6 +88,7 @@ pub(crate) fn check(manifest: &Manifest) -> Result<(), ManifestError> {
     fields(manifest, &mut found);
     auth(manifest, &mut found);
     signatures(manifest, &mut found);
+    webhook::check(manifest, &mut found);
     for (index, rule) in manifest.outbound.iter().enumerate() {
         outbound(manifest, rule, &format!("outbound[{index}]"), &mut found);
     }
@@ -109,6 +113,26 @@ pub(crate) fn check(manifest: &Manifest) -> Result<(), ManifestError> {
             format!("may have at most {ENTRIES_MAX} entries"),
         );
     }
+    found.into_result()
+}
+
+/// Whether an adapter that reads webhooks says how they are signed, and the reverse.
+pub(crate) fn webhook(
+    manifest: &Manifest,
+    capabilities: &[Capability],
+) -> Result<(), ManifestError> {
+    let reads = capabilities.contains(&Capability::Webhooks);
+    let mut found = Mistakes(Vec::new());
+    found.unless(
+        manifest.webhook.is_some() || !reads,
+        "webhook",
+        "is missing: the component exports webhooks, so it must say how they are signed",
+    );
+    found.unless(
+        manifest.webhook.is_none() || reads,
+        "webhook",
+        "says how webhooks are signed, but the component exports no onerouter:webhooks/webhooks",
+    );
     found.into_result()
 }
 

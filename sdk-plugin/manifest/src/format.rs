@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::capability::Category;
 use crate::check::{self, ManifestError};
+use crate::webhook::Webhook;
 
 /// What an adapter says about itself. See the crate's documentation for where it comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +43,9 @@ pub struct Manifest {
     /// Signatures that the host checks for the adapter, by the name that the adapter uses.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub signatures: BTreeMap<String, Signature>,
+    /// How the provider's webhooks are signed, and what of them the adapter reads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<Webhook>,
     /// Where requests may go. Everything else is refused.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outbound: Vec<OutboundRule>,
@@ -332,7 +336,7 @@ pub enum SignatureEncoding {
 }
 
 /// Which of a provider's worlds a connection belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ConnectionEnvironment {
     /// Nothing is real.

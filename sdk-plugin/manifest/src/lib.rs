@@ -32,6 +32,7 @@ mod check;
 mod format;
 mod package;
 mod surface;
+mod webhook;
 
 pub use capability::{Capability, Category};
 pub use check::{ManifestError, Mistake};
@@ -42,3 +43,4 @@ pub use format::{
 };
 pub use package::{MANIFEST_BYTES_MAX, PackError, SECTION, UnpackError, Unpacked, pack, unpack};
 pub use surface::{Surface, SurfaceError};
+pub use webhook::{ProviderCheck, Webhook, WebhookSignature};

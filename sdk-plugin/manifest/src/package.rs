@@ -6,7 +6,7 @@ use wasm_encoder::{ComponentSection as _, CustomSection, Encode};
 use wasmparser::{Parser, Payload};
 
 use crate::capability::Capability;
-use crate::check::ManifestError;
+use crate::check::{self, ManifestError};
 use crate::format::Manifest;
 use crate::surface::{Surface, SurfaceError};
 
@@ -78,7 +78,7 @@ pub enum UnpackError {
 /// The component does not fit the host, carries a manifest already, or the manifest grows too large.
 pub fn pack(component: &[u8], mut manifest: Manifest) -> Result<Vec<u8>, PackError> {
     let surface = Surface::read(component)?;
-    surface.capabilities()?;
+    check::webhook(&manifest, &surface.capabilities()?)?;
     if !sections(component)?.is_empty() {
         return Err(PackError::AlreadyPacked);
     }
@@ -118,6 +118,7 @@ pub fn unpack(component: &[u8]) -> Result<Unpacked, UnpackError> {
     agrees("imports", &manifest.imports, &surface.imports)?;
     agrees("exports", &manifest.exports, &surface.exports)?;
     let capabilities = surface.capabilities()?;
+    check::webhook(&manifest, &capabilities)?;
     Ok(Unpacked {
         manifest,
         capabilities,

@@ -177,6 +177,13 @@ const OPEN: [(&str, &str, Isolation); 3] = [
     ("health.ready", "/api/health/ready", Isolation::Open),
 ];
 
+/// Operations that ask for a provider's signature in place of a token.
+const SIGNED: [(&str, &str, Isolation); 1] = [(
+    "webhooks.receive",
+    "/webhooks/resend/{connection}",
+    Isolation::Open,
+)];
+
 struct Operation {
     method: Method,
     template: String,
@@ -326,6 +333,7 @@ async fn every_operation_has_a_case() {
     let cases: BTreeMap<_, _> = CASES
         .iter()
         .chain(&OPEN)
+        .chain(&SIGNED)
         .map(|(id, path, _)| (*id, *path))
         .collect();
     let known: Vec<&str> = operations.keys().map(String::as_str).collect();
@@ -363,6 +371,14 @@ async fn a_stranger_can_do_nothing() {
             401,
             "{id}"
         );
+    }
+    for (id, path, _) in SIGNED {
+        assert_eq!(operations[id].security, json!([{}]), "{id}");
+        for client in [stage.host.client(""), stage.host.operator()] {
+            let answer = stage.call(&client, &operations[id], path).await;
+            let refused = (answer.status, answer.code());
+            assert_eq!(refused, (401, "invalid_signature"), "{id}");
+        }
     }
     for (id, path, _) in OPEN {
         assert_eq!(operations[id].security, json!([{}]), "{id}");

@@ -7,13 +7,17 @@ use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 /// Tables without a policy, and why.
-const WITHOUT_POLICY: [(&str, &str); 7] = [
+const WITHOUT_POLICY: [(&str, &str); 8] = [
     ("_sqlx_migrations", "which migrations were applied"),
     (
         "checkout_directory",
         "whose a buyer's page is: the hash of its token, tenant, object",
     ),
     ("connection_directory", "whose a connection is"),
+    (
+        "delivery_queue",
+        "which event is to be told to which endpoint when, by whichever node: ids alone",
+    ),
     (
         "due_work",
         "what is to be done and when, by whichever node: tenant, kind, object",

@@ -47,6 +47,7 @@ pub(crate) async fn run<'r, F: Function>(
         logs,
         logs_dropped,
         memory_peak: 0,
+        vouched: record.has_vouched(),
     }
 }
 

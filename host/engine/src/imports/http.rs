@@ -43,6 +43,10 @@ impl CallState {
             return Err(wit::SendError::Other(text));
         }
         self.requests += 1;
+        if self.is_offline {
+            let text = "reading a webhook sends nothing".to_owned();
+            return Err(wit::SendError::Denied(text));
+        }
         let deadline = self.request_deadline(request.timeout_ms);
         let prepared = prepare(
             &self.adapter.rules,

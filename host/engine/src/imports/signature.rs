@@ -33,7 +33,11 @@ impl signature::Host for CallState {
         }
         let secret = self.connection.credentials.secret(&signature.credential);
         let secret = secret.filter(|secret| !secret.is_empty());
-        Ok(secret.is_some_and(|secret| is_signed(signature, secret, &message, &tag)))
+        let fits = secret.is_some_and(|secret| is_signed(signature, secret, &message, &tag));
+        if fits {
+            self.record.vouch();
+        }
+        Ok(fits)
     }
 }
 
@@ -57,7 +61,7 @@ fn is_signed(signature: &Signature, secret: &str, message: &[u8], tag: &str) -> 
 }
 
 /// The bytes of lower-case hexadecimal digits.
-fn hex(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn hex(text: &str) -> Option<Vec<u8>> {
     let (pairs, rest) = text.as_bytes().as_chunks::<2>();
     let digit = |byte: u8| match byte {
         b'0'..=b'9' => Some(byte - b'0'),

@@ -5,10 +5,11 @@
 //! the gateway keeps out neither other tenants nor those who can do something about it.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use onerouter_domain::id::TenantId;
+use onerouter_domain::id::{ConnectionId, TenantId};
 
 /// Bodies that are held at the same time, however many connections send slowly.
 const HELD_BYTES_MAX: usize = 256 << 20;
@@ -16,6 +17,10 @@ const HELD_BYTES_MAX: usize = 256 << 20;
 const TENANT_BYTES_MAX: usize = HELD_BYTES_MAX / 4;
 /// Of them, what tenants leave to operators.
 const OPERATOR_BYTES_MIN: usize = 32 << 20;
+/// Of them, those of providers, of whom nobody knows yet who they are.
+const WEBHOOK_BYTES_MAX: usize = 64 << 20;
+/// Of these, those to one connection.
+const CONNECTION_BYTES_MAX: usize = WEBHOOK_BYTES_MAX / 8;
 /// Even one byte costs a request's memory.
 const STEP_BYTES: usize = 1 << 10;
 
@@ -28,6 +33,9 @@ struct Account {
     all: usize,
     /// Those of tenants that hold any.
     tenants: HashMap<TenantId, usize>,
+    webhooks: usize,
+    /// Those of connections that get any.
+    connections: HashMap<ConnectionId, usize>,
 }
 
 /// Whose body it is.
@@ -35,6 +43,8 @@ struct Account {
 pub(crate) enum Owner {
     Tenant(TenantId),
     Operator,
+    /// Whoever sends to a connection's webhook.
+    Webhook(ConnectionId),
 }
 
 /// There is no room for more.
@@ -83,7 +93,17 @@ impl Account {
                 }
                 self.tenants.insert(tenant, held);
             }
-            Owner::Operator | Owner::Tenant(_) => return Err(Full),
+            Owner::Webhook(connection) if all <= HELD_BYTES_MAX - OPERATOR_BYTES_MIN => {
+                let held = self.connections.get(&connection).map_or(0, |held| *held);
+                let held = held.saturating_add(bytes);
+                let webhooks = self.webhooks.saturating_add(bytes);
+                if held > CONNECTION_BYTES_MAX || webhooks > WEBHOOK_BYTES_MAX {
+                    return Err(Full);
+                }
+                self.webhooks = webhooks;
+                self.connections.insert(connection, held);
+            }
+            Owner::Operator | Owner::Tenant(_) | Owner::Webhook(_) => return Err(Full),
         }
         self.all = all;
         Ok(())
@@ -91,13 +111,23 @@ impl Account {
 
     fn give_back(&mut self, owner: Owner, bytes: usize) {
         self.all = self.all.saturating_sub(bytes);
-        if let Owner::Tenant(tenant) = owner
-            && let Some(held) = self.tenants.get_mut(&tenant)
-        {
-            *held = held.saturating_sub(bytes);
-            if *held == 0 {
-                self.tenants.remove(&tenant);
+        match owner {
+            Owner::Tenant(tenant) => take_off(&mut self.tenants, tenant, bytes),
+            Owner::Webhook(connection) => {
+                self.webhooks = self.webhooks.saturating_sub(bytes);
+                take_off(&mut self.connections, connection, bytes);
             }
+            Owner::Operator => {}
+        }
+    }
+}
+
+/// One that holds nothing any more is forgotten.
+fn take_off<K: Eq + Hash>(held: &mut HashMap<K, usize>, key: K, bytes: usize) {
+    if let Some(of_key) = held.get_mut(&key) {
+        *of_key = of_key.saturating_sub(bytes);
+        if *of_key == 0 {
+            held.remove(&key);
         }
     }
 }

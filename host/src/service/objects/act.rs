@@ -308,6 +308,7 @@ impl<K: Kind> Objects<K> {
             object_id: claim.object.id.to_string(),
             attempt_id: claim.attempt.to_string(),
             provider_key: claim.provider_key.clone(),
+            webhook_url: None,
         };
         let (object, action) = (&claim.object, &claim.action);
         let report = K::act(&adapter, &context, ids, object, &claim.provider_ref, action).await;

@@ -371,5 +371,6 @@ pub(super) fn ids_with_key<K: Kind>(
         object_id: object.id.to_string(),
         attempt_id: attempt.to_string(),
         provider_key: provider_key.to_owned(),
+        webhook_url: None,
     }
 }

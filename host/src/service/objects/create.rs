@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use onerouter_engine::{CallContext, Outcome};
+use onerouter_engine::{Adapter, CallContext, Outcome};
+use onerouter_manifest::Capability;
 use onerouter_stages::Stage;
 use tokio::time::Instant;
 
@@ -11,8 +12,9 @@ use super::failover::forget_fence;
 use super::{Answer, Draft, Intent, Objects, SETTLE_RESERVE, ledger_json};
 use crate::ids;
 use crate::service::caller::{Caller, Origin};
+use crate::service::inbound::webhook_url;
 use crate::service::kind::Kind;
-use crate::service::object::Reported;
+use crate::service::object::{Object, Reported};
 use crate::service::outcome;
 use crate::service::refusal::Refusal;
 use crate::service::routing;
@@ -106,6 +108,14 @@ impl<K: Kind> Objects<K> {
         }
     }
 
+    /// Where the provider may tell what becomes of an object.
+    fn webhook_url(&self, object: &Object<K>, adapter: &Adapter) -> Option<String> {
+        let base = self.parts.webhooks_at.as_ref()?;
+        adapter
+            .can(Capability::Webhooks)
+            .then(|| webhook_url(base, &object.provider, object.connection_id))
+    }
+
     /// Calls the adapter of the claim's connection: the outcome, and the ledger for the attempt's
     /// row.
     async fn call(&self, claim: &Claim<K>) -> (Outcome<Reported<K>>, Option<String>) {
@@ -117,7 +127,8 @@ impl<K: Kind> Objects<K> {
             connection: Arc::clone(&connection.context),
             deadline: call_deadline(&claim.origin),
         };
-        let ids = send_ids(&claim.object, claim.attempt);
+        let mut ids = send_ids(&claim.object, claim.attempt);
+        ids.webhook_url = self.webhook_url(&claim.object, adapter);
         Stage::Adapter.begin();
         let report = K::create(adapter, &context, ids, &claim.object, &claim.content).await;
         Stage::Settle.begin();

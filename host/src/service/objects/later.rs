@@ -24,6 +24,8 @@ impl<K: Kind> Objects<K> {
             WorkKind::Settle => self.settle_due(work, row).await,
             WorkKind::Watch => self.watch_due(work, row).await,
             WorkKind::Postponed => self.postponed_due(work, row).await,
+            // Never about an object.
+            WorkKind::Webhook => Ok(()),
         }
     }
 

@@ -1,0 +1,582 @@
+//! What providers tell of their own accord: checked, kept, then acted on.
+//!
+//! A webhook is believed when the host finds it signed (`onerouter_engine::WebhookRequest`). Then it is
+//! kept, with whatever it is known again by, and only then the adapter reads it. What it says about money
+//! is a reason to ask the provider; what it says about a message is merged, and the order of reports makes
+//! no difference. What could not be done is done again later, by whichever node comes first, until it is.
+//!
+//! - [`kept`]: the form in which a request is kept
+//! - [`news`]: what its events do
+
+mod kept;
+mod news;
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use chrono::TimeDelta;
+use futures_util::StreamExt as _;
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use http::HeaderMap;
+use onerouter_domain::code::ErrorCode;
+use onerouter_domain::id::{ConnectionId, TenantId};
+use onerouter_domain::time;
+use onerouter_engine::{
+    Adapter, CallContext, CallReport, Outcome, WebhookRefusal, WebhookRequest, WebhookSigned, wit,
+};
+use onerouter_manifest::Capability;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use self::kept::Kept;
+use super::authentication::unavailable;
+use super::connections::{Chosen, Connection, Connections, vault_failed};
+use super::email::Email;
+use super::objects::Objects;
+use super::outcome;
+use super::payment::Payment;
+use super::payment_link::PaymentLink;
+use super::refund::Refund;
+use super::refusal::Refusal;
+use super::sms::Sms;
+use super::subscription::Subscription;
+use crate::clock::Clock;
+use crate::ids;
+use crate::store::{
+    DueWork, NewReceivedWebhook, ReceivedWebhookRow, Store, StoreError, WebhookVerdict, WorkKind,
+};
+use crate::vault::Vault;
+
+/// Providers wait five seconds for an answer; what takes longer goes on without them.
+const ANSWER_WITHIN: Duration = Duration::from_secs(3);
+/// How long checking and reading a request may take.
+const READ_TIMEOUT: Duration = Duration::from_secs(4);
+/// One that this process could not act on is taken over after this.
+const TAKEN_OVER_AFTER: TimeDelta = TimeDelta::seconds(30);
+/// Longer than acting on one takes.
+const LEASE: TimeDelta = TimeDelta::seconds(120);
+/// What cannot be read or done for so long is given up.
+const GIVE_UP_AFTER: TimeDelta = TimeDelta::days(3);
+/// Retries get rarer up to this.
+const TRY_AFTER_MAX: TimeDelta = TimeDelta::minutes(15);
+/// How often what was left over is looked for.
+const POLL_EVERY: Duration = Duration::from_secs(1);
+/// What is worked on at the same time.
+const AT_ONCE: usize = 12;
+
+/// Webhooks that one connection may get, on one node.
+const PER_SECOND: NonZeroU32 = NonZeroU32::new(200).unwrap();
+const BURST: NonZeroU32 = NonZeroU32::new(1_000).unwrap();
+/// Answers to what is not signed, before it is told to wait. Signed ones never wait for these.
+const REFUSED_PER_SECOND: NonZeroU32 = NonZeroU32::new(10).unwrap();
+const REFUSED_BURST: NonZeroU32 = NonZeroU32::new(100).unwrap();
+
+/// Whom a request is for.
+#[derive(Debug, Clone)]
+pub struct Addressee {
+    tenant: TenantId,
+    chosen: Chosen,
+}
+
+/// A request at a connection's webhook.
+#[derive(Debug, Clone)]
+pub struct Arrived {
+    /// Under which URLs the provider may know this endpoint.
+    pub urls: Vec<String>,
+    /// The query as it was sent.
+    pub query: String,
+    /// Headers.
+    pub headers: HeaderMap,
+    /// Body.
+    pub body: Bytes,
+}
+
+/// Where a provider tells a connection what has happened.
+#[must_use]
+pub fn webhook_url(base: &str, provider: &str, connection: ConnectionId) -> String {
+    format!(
+        "{}/webhooks/{provider}/{connection}",
+        base.trim_end_matches('/')
+    )
+}
+
+/// What a provider is told: 200 and this.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reply {
+    /// Media type and text; none for an empty answer.
+    pub content: Option<(String, String)>,
+}
+
+/// Takes webhooks in.
+#[derive(Debug, Clone)]
+pub struct Inbound {
+    parts: Arc<InboundParts>,
+}
+
+/// What it works with.
+#[derive(Debug)]
+pub struct InboundParts {
+    /// Rows.
+    pub store: Store,
+    /// Encrypts what is kept.
+    pub vault: Vault,
+    /// Connections and adapters.
+    pub connections: Arc<Connections>,
+    /// Times.
+    pub clock: Clock,
+    /// Runs what must finish.
+    pub tasks: TaskTracker,
+    /// Text messages.
+    pub sms: Objects<Sms>,
+    /// E-mail.
+    pub email: Objects<Email>,
+    /// Payments.
+    pub payments: Objects<Payment>,
+    /// Refunds.
+    pub refunds: Objects<Refund>,
+    /// Subscriptions.
+    pub subscriptions: Objects<Subscription>,
+    /// Payment links.
+    pub payment_links: Objects<PaymentLink>,
+    /// How often a connection's webhooks are taken.
+    pub rates: WebhookRates,
+}
+
+/// How often a connection's webhooks are taken, and how often refused ones are answered with a reason.
+#[derive(Debug)]
+pub struct WebhookRates {
+    taken: DefaultKeyedRateLimiter<ConnectionId>,
+    refused: DefaultKeyedRateLimiter<ConnectionId>,
+}
+
+impl Default for WebhookRates {
+    fn default() -> Self {
+        Self {
+            taken: RateLimiter::keyed(Quota::per_second(PER_SECOND).allow_burst(BURST)),
+            refused: RateLimiter::keyed(
+                Quota::per_second(REFUSED_PER_SECOND).allow_burst(REFUSED_BURST),
+            ),
+        }
+    }
+}
+
+/// How far acting on a webhook has come.
+enum Acted {
+    Done(WebhookVerdict, Reply),
+    /// Something could not be done now.
+    Later,
+}
+
+impl Inbound {
+    /// Takes webhooks in with these parts.
+    #[must_use]
+    pub fn new(parts: InboundParts) -> Self {
+        Self {
+            parts: Arc::new(parts),
+        }
+    }
+
+    /// Whose the webhook of a path is.
+    ///
+    /// # Errors
+    /// `not_found`, `overloaded`.
+    pub async fn addressee(
+        &self,
+        provider: &str,
+        connection: ConnectionId,
+    ) -> Result<Addressee, Refusal> {
+        let found = self.find_addressee(provider, connection).await;
+        // The path's provider is anybody's text: not a label.
+        found.inspect_err(|_refusal| count("", "not_found"))
+    }
+
+    /// Checks a request, keeps it, and acts on it. Answered once it is kept, whatever becomes of it.
+    ///
+    /// # Errors
+    /// `invalid_signature`, `rate_limited`, `provider_unavailable`, `overloaded`.
+    pub async fn receive(
+        &self,
+        Addressee { tenant, chosen }: Addressee,
+        arrived: Arrived,
+    ) -> Result<Reply, Refusal> {
+        let connection = chosen.0.id;
+        let provider = chosen.0.provider.to_string();
+        let count = move |result| count(&provider, result);
+        let signed = match self.check(&arrived, &chosen).await {
+            Ok(signed) => signed,
+            Err(why) => {
+                count(why.as_str());
+                return Err(self.refuse(&chosen.0, why));
+            }
+        };
+        if self.parts.rates.taken.check_key(&connection).is_err() {
+            count("rate_limited");
+            return Err(too_many());
+        }
+        let (this, arrived_at) = (self.clone(), self.parts.clock.now());
+        // Kept and acted on, even if the provider hangs up.
+        let work = self.parts.tasks.spawn(async move {
+            let webhook = this
+                .keep(tenant, &arrived, &chosen.0, (signed.id.as_deref(), arrived_at))
+                .await?;
+            let Some((row, kept)) = webhook else {
+                return Ok(None);
+            };
+            Ok(Some(this.act_first(tenant, row, kept, chosen)))
+        });
+        let begun = work.await.unwrap_or_else(|error| {
+            let during = "keep a webhook";
+            Err(Refusal::internal(during, &error))
+        });
+        let Some(acting) = begun? else {
+            count("repeated");
+            return Ok(Reply::default());
+        };
+        count("accepted");
+        let acting = self.parts.tasks.spawn(acting);
+        match tokio::time::timeout(ANSWER_WITHIN, acting).await {
+            Ok(Ok(Acted::Done(WebhookVerdict::Refused, _))) => Err(unsigned()),
+            Ok(Ok(Acted::Done(_, reply))) => Ok(reply),
+            Ok(Ok(Acted::Later) | Err(_)) | Err(_) => Ok(Reply::default()),
+        }
+    }
+
+    async fn find_addressee(
+        &self,
+        provider: &str,
+        connection: ConnectionId,
+    ) -> Result<Addressee, Refusal> {
+        let nobody = || Refusal::not_found("webhook");
+        let tenant = self.parts.store.find_connection_tenant(connection);
+        let tenant = tenant
+            .await
+            .map_err(|error| unavailable("look up a connection", &error))?
+            .ok_or_else(nobody)?;
+        let chosen = self.parts.connections.of_object(tenant, connection);
+        let chosen = chosen.await.map_err(|refusal| match refusal.code {
+            ErrorCode::NotFound => nobody(),
+            _ => refusal,
+        })?;
+        if chosen.0.provider.as_str() != provider || !chosen.1.can(Capability::Webhooks) {
+            return Err(nobody());
+        }
+        Ok(Addressee { tenant, chosen })
+    }
+
+    async fn check(
+        &self,
+        arrived: &Arrived,
+        (connection, adapter): &Chosen,
+    ) -> Result<WebhookSigned, WebhookRefusal> {
+        let request = WebhookRequest {
+            urls: &arrived.urls,
+            headers: &arrived.headers,
+            body: &arrived.body,
+            received_at_ms: time::to_millis(self.parts.clock.now()),
+        };
+        adapter
+            .verify_webhook(&context(connection), &request)
+            .await
+    }
+
+    fn refuse(&self, connection: &Connection, why: WebhookRefusal) -> Refusal {
+        let told = self.parts.rates.refused.check_key(&connection.id);
+        if told.is_err() {
+            return too_many();
+        }
+        tracing::info!(connection.id = %connection.id, provider = %connection.provider, reason = %why, "a webhook was refused");
+        match why {
+            WebhookRefusal::Unsupported => Refusal::not_found("webhook"),
+            WebhookRefusal::Unavailable(_) => Refusal::new(
+                ErrorCode::ProviderUnavailable,
+                "The signature cannot be checked at the moment. Send the webhook again.",
+            )
+            .retry_after(5),
+            WebhookRefusal::NoSecret(_)
+            | WebhookRefusal::Header(_)
+            | WebhookRefusal::Stale
+            | WebhookRefusal::Mismatch
+            | WebhookRefusal::Certificate(_) => unsigned(),
+        }
+    }
+
+    /// Keeps a webhook, with an appointment to act on it; none where it came before.
+    async fn keep(
+        &self,
+        tenant: TenantId,
+        arrived: &Arrived,
+        connection: &Connection,
+        (signed_id, now): (Option<&str>, chrono::DateTime<chrono::Utc>),
+    ) -> Result<Option<(ReceivedWebhookRow, Kept)>, Refusal> {
+        let failed = |error: StoreError| unavailable("keep a webhook", &error);
+        let kept = Kept::of(arrived);
+        let id = ids::next();
+        let environment = connection.context.environment;
+        let field = kept::field(id);
+        let place = kept::place(tenant, environment, connection.id, &field);
+        let sealed = self.parts.vault.encrypt(&place, &kept.to_bytes()).await;
+        let sealed = sealed
+            .map_err(|error| vault_failed("encrypt a webhook", &error))?;
+        let new = NewReceivedWebhook {
+            id,
+            environment,
+            connection_id: connection.id,
+            provider: connection.provider.to_string(),
+            request: sealed,
+            keys: kept.keys(signed_id),
+            received_at: now,
+        };
+        let mut tx = self.parts.store.begin(tenant).await.map_err(failed)?;
+        if !tx.insert_received_webhook(&new).await.map_err(failed)? {
+            return Ok(None);
+        }
+        tx.schedule(WorkKind::Webhook, id, now + TAKEN_OVER_AFTER)
+            .await
+            .map_err(failed)?;
+        tx.commit().await.map_err(failed)?;
+        let row = ReceivedWebhookRow {
+            id,
+            environment,
+            connection_id: new.connection_id,
+            provider: new.provider,
+            request: Vec::new(),
+            verdict: String::new(),
+            received_at: now,
+        };
+        Ok(Some((row, kept)))
+    }
+
+    /// Acts on what has just come.
+    async fn act_first(
+        self,
+        tenant: TenantId,
+        row: ReceivedWebhookRow,
+        kept: Kept,
+        chosen: Chosen,
+    ) -> Acted {
+        let acted = self.act(tenant, &row, &kept, chosen).await;
+        match self.end(tenant, &row, acted, 0).await {
+            Ok(acted) => acted,
+            Err(error) => {
+                tracing::warn!(%error, webhook.id = %row.id, "cannot act on a webhook; it is kept");
+                Acted::Later
+            }
+        }
+    }
+
+    /// Has an adapter read a webhook, and does what it says.
+    async fn act(
+        &self,
+        tenant: TenantId,
+        row: &ReceivedWebhookRow,
+        kept: &Kept,
+        (connection, adapter): Chosen,
+    ) -> Result<(Acted, Option<String>), StoreError> {
+        let report = read(&adapter, &connection, kept, row).await;
+        outcome::log(&connection.provider, "read a webhook", &report);
+        let is_vouched = report.vouched || !is_left_to_adapter(&adapter);
+        let reading = match report.outcome {
+            Outcome::Accepted(reading) => reading,
+            Outcome::Declined(_) | Outcome::NotSent(_) | Outcome::Unknown(_) => {
+                return Ok((Acted::Later, None));
+            }
+        };
+        let event_type = reading.events.first().map(|event| event.event_type.clone());
+        if !is_vouched {
+            let acted = Acted::Done(WebhookVerdict::Refused, Reply::default());
+            return Ok((acted, event_type));
+        }
+        let done = self.tell(tenant, row, kept, &adapter, reading.events).await?;
+        let content = reading.answer.map(|answer| (answer.content_type, answer.body));
+        let acted = match done {
+            Some(verdict) => Acted::Done(verdict, Reply { content }),
+            None => Acted::Later,
+        };
+        Ok((acted, event_type))
+    }
+
+    /// Writes down how acting on a webhook has ended, or when to go on.
+    async fn end(
+        &self,
+        tenant: TenantId,
+        row: &ReceivedWebhookRow,
+        acted: Result<(Acted, Option<String>), StoreError>,
+        tries: u32,
+    ) -> Result<Acted, StoreError> {
+        let now = self.parts.clock.now();
+        let (mut acted, event_type) = acted.unwrap_or_else(|error| {
+            tracing::warn!(%error, webhook.id = %row.id, "cannot act on a webhook yet");
+            (Acted::Later, None)
+        });
+        let is_late = now.signed_duration_since(row.received_at) > GIVE_UP_AFTER;
+        if is_late && matches!(acted, Acted::Later) {
+            tracing::error!(webhook.id = %row.id, connection.id = %row.connection_id, "a webhook is given up");
+            acted = Acted::Done(WebhookVerdict::GivenUp, Reply::default());
+        }
+        let mut tx = self.parts.store.begin(tenant).await?;
+        match &acted {
+            Acted::Done(verdict, _) => {
+                tx.end_received_webhook(row.id, *verdict, event_type.as_deref(), now)
+                    .await?;
+                tx.finish_work(WorkKind::Webhook, row.id).await?;
+            }
+            Acted::Later => {
+                let at = now + backoff(tries);
+                tx.schedule(WorkKind::Webhook, row.id, at).await?;
+            }
+        }
+        tx.commit().await?;
+        Ok(acted)
+    }
+
+    /// Goes on with what was left over, until `stop`.
+    pub async fn run(self, stop: CancellationToken) {
+        let mut ticks = tokio::time::interval(POLL_EVERY);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                _ = ticks.tick() => {}
+            }
+            if let Err(error) = self.sweep().await {
+                tracing::warn!(%error, "cannot look for webhooks that were left over");
+            }
+            self.parts.rates.taken.retain_recent();
+            self.parts.rates.refused.retain_recent();
+        }
+    }
+
+    /// Goes on with everything that is due now. Tells how much that was.
+    ///
+    /// # Errors
+    /// The database cannot be reached.
+    pub async fn sweep(&self) -> Result<usize, StoreError> {
+        let now = self.parts.clock.now();
+        let limit = u32::try_from(AT_ONCE).unwrap_or(u32::MAX);
+        let store = &self.parts.store;
+        let mut count = 0;
+        loop {
+            let due = store
+                .lease_due(WorkKind::Webhook, now, now + LEASE, limit)
+                .await?;
+            if due.is_empty() {
+                return Ok(count);
+            }
+            count += due.len();
+            futures_util::stream::iter(due)
+                .for_each_concurrent(None, |work| async move {
+                    if let Err(error) = self.go_on(&work).await {
+                        tracing::warn!(%error, webhook.id = %work.object_id, "cannot go on with a webhook");
+                    }
+                })
+                .await;
+        }
+    }
+
+    async fn go_on(&self, work: &DueWork) -> Result<(), StoreError> {
+        let mut tx = self.parts.store.begin_read(work.tenant_id).await?;
+        let row = tx.find_received_webhook(work.object_id).await?;
+        drop(tx);
+        let Some(row) = row.filter(|row| row.verdict == "accepted") else {
+            let mut tx = self.parts.store.begin(work.tenant_id).await?;
+            tx.finish_work(work.kind, work.object_id).await?;
+            return tx.commit().await;
+        };
+        let acted = match self.reopen(work.tenant_id, &row).await {
+            Some((kept, chosen)) => self.act(work.tenant_id, &row, &kept, chosen).await,
+            None => Ok((Acted::Later, None)),
+        };
+        self.end(work.tenant_id, &row, acted, work.tries)
+            .await
+            .map(drop)
+    }
+
+    /// A webhook as it came, and who reads it.
+    async fn reopen(&self, tenant: TenantId, row: &ReceivedWebhookRow) -> Option<(Kept, Chosen)> {
+        let id = row.connection_id;
+        let chosen = self.parts.connections.of_object(tenant, id).await;
+        let chosen = chosen.inspect_err(|refusal| {
+            tracing::warn!(webhook.id = %row.id, reason = refusal.detail, "nobody can read a webhook");
+        });
+        let field = kept::field(row.id);
+        let place = kept::place(tenant, row.environment, id, &field);
+        let opened = self.parts.vault.decrypt(&place, &row.request).await;
+        let opened = opened.inspect_err(|error| {
+            tracing::warn!(%error, webhook.id = %row.id, "a webhook cannot be decrypted");
+        });
+        Some((Kept::from_bytes(&opened.ok()?)?, chosen.ok()?))
+    }
+}
+
+async fn read(
+    adapter: &Adapter,
+    connection: &Connection,
+    kept: &Kept,
+    row: &ReceivedWebhookRow,
+) -> CallReport<wit::webhooks::Reading> {
+    let wanted = adapter.manifest().webhook.as_ref();
+    let wanted = wanted.map_or(&[][..], |webhook| webhook.headers.as_slice());
+    let request = kept.to_wit(wanted, time::to_millis(row.received_at));
+    adapter.webhooks_read(&context(connection), &request).await
+}
+
+fn is_left_to_adapter(adapter: &Adapter) -> bool {
+    let webhook = adapter.manifest().webhook.as_ref();
+    webhook.is_some_and(|webhook| {
+        matches!(
+            webhook.signature,
+            onerouter_manifest::WebhookSignature::Adapter {}
+        )
+    })
+}
+
+fn count(provider: &str, result: &'static str) {
+    let provider = provider.to_owned();
+    metrics::counter!("onerouter_webhooks_received_total", "provider" => provider, "result" => result)
+        .increment(1);
+}
+
+fn context(connection: &Connection) -> CallContext {
+    let now = Instant::now();
+    CallContext {
+        connection: Arc::clone(&connection.context),
+        deadline: now.checked_add(READ_TIMEOUT).unwrap_or(now),
+    }
+}
+
+fn unsigned() -> Refusal {
+    Refusal::new(
+        ErrorCode::InvalidSignature,
+        "This is not signed by the provider, or was signed too long ago.",
+    )
+}
+
+fn too_many() -> Refusal {
+    Refusal::new(
+        ErrorCode::RateLimited,
+        "Too many webhooks for this connection. Send them again later.",
+    )
+    .retry_after(1)
+}
+
+/// 2 s, 4 s, 8 s … up to a quarter of an hour.
+fn backoff(tries: u32) -> TimeDelta {
+    let seconds = 2_i64.checked_shl(tries.min(20)).unwrap_or(i64::MAX);
+    TimeDelta::try_seconds(seconds)
+        .unwrap_or(TRY_AFTER_MAX)
+        .min(TRY_AFTER_MAX)
+}
+
+/// An id that is always the same for one event of a webhook.
+fn event_id(webhook: Uuid, place: usize) -> Uuid {
+    let mut bytes = webhook.into_bytes();
+    let place = u16::try_from(place).unwrap_or(u16::MAX).to_be_bytes();
+    for (byte, part) in bytes.iter_mut().rev().zip(place.iter().rev()) {
+        *byte ^= part;
+    }
+    Uuid::from_bytes(bytes)
+}

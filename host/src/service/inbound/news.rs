@@ -1,0 +1,469 @@
+//! What a webhook's events do: objects are looked at or merged, incoming messages taken in, and what is
+//! about nothing of ours is shown as it came.
+
+use chrono::TimeDelta;
+use onerouter_domain::id::{
+    AttemptId, EmailId, EventId, PaymentId, PaymentLinkId, RefundId, SmsId, SubscriptionId, TenantId,
+};
+use onerouter_engine::Adapter;
+use onerouter_engine::wit::webhooks::{
+    Consent, Engagement, EngagementKind, Event, IncomingMessage, Kind as Told, MessageReport, News, Subject,
+};
+use onerouter_manifest::Category;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use super::kept::Kept;
+use super::{Inbound, event_id};
+use crate::service::email::Email;
+use crate::service::kind::{self, Kind};
+use crate::service::message::MessageFacts;
+use crate::service::object::{Object, Reported};
+use crate::service::objects::TakenIn;
+use crate::service::sms::{Sms, SmsRequest};
+use crate::store::{
+    NewEvent, ObjectKind, ObjectRow, ReceivedWebhookRow, StoreError, TenantTx, WebhookVerdict,
+};
+
+/// An object of ours may have been made at the provider so long before it is written here.
+const UNBOUND_FOR: TimeDelta = TimeDelta::minutes(2);
+/// News of one event have ids next to each other.
+const NEWS_PER_EVENT: usize = 16;
+/// The event about what is nothing of ours.
+const PROVIDER_EVENT: &str = "provider_event.received";
+
+/// Whether what an event says was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Done,
+    /// Now it cannot be.
+    Later,
+    /// It is about nothing of ours.
+    Foreign,
+}
+
+/// An object that an event speaks of.
+enum Found {
+    Object(Box<ObjectRow>),
+    /// One that is just being made may be it.
+    Perhaps,
+    Nothing,
+}
+
+/// An event, and where it stands in which webhook.
+#[derive(Clone, Copy)]
+struct At<'a> {
+    tenant: TenantId,
+    webhook: &'a ReceivedWebhookRow,
+    kept: &'a Kept,
+    event: &'a Event,
+    place: usize,
+}
+
+impl Inbound {
+    /// Does what a webhook's events say; none where something of it has to wait.
+    pub(super) async fn tell(
+        &self,
+        tenant: TenantId,
+        webhook: &ReceivedWebhookRow,
+        kept: &Kept,
+        adapter: &Adapter,
+        events: Vec<Event>,
+    ) -> Result<Option<WebhookVerdict>, StoreError> {
+        let mut is_all_done = true;
+        let mut is_anything_new = events.is_empty();
+        for (index, event) in events.iter().enumerate() {
+            let is_new = match &event.id {
+                Some(id) => self.is_first_with(tenant, webhook, id).await?,
+                None => true,
+            };
+            is_anything_new |= is_new;
+            let at = At {
+                tenant,
+                webhook,
+                kept,
+                event,
+                place: index * NEWS_PER_EVENT,
+            };
+            is_all_done &= self.tell_event(at, adapter, is_new).await?;
+        }
+        Ok(match (is_all_done, is_anything_new) {
+            (false, _) => None,
+            (true, true) => Some(WebhookVerdict::Handled),
+            (true, false) => Some(WebhookVerdict::Repeated),
+        })
+    }
+
+    /// Whether no other webhook has brought the event of this id.
+    async fn is_first_with(
+        &self,
+        tenant: TenantId,
+        webhook: &ReceivedWebhookRow,
+        id: &str,
+    ) -> Result<bool, StoreError> {
+        let mut tx = self.parts.store.begin(tenant).await?;
+        let now = self.parts.clock.now();
+        let key = format!("event:{id}");
+        let owner = tx
+            .claim_webhook_key(webhook.connection_id, &key, webhook.id, now)
+            .await?;
+        tx.commit().await?;
+        Ok(owner.webhook == webhook.id)
+    }
+
+    /// Whether all of it was done.
+    async fn tell_event(
+        &self,
+        at: At<'_>,
+        adapter: &Adapter,
+        is_new: bool,
+    ) -> Result<bool, StoreError> {
+        let mut is_all_done = true;
+        let mut is_ours = false;
+        for (index, news) in at.event.news.iter().enumerate() {
+            let at = At {
+                place: at.place + index,
+                ..at
+            };
+            let told = match news {
+                // Whoever brings it, and however often: asking does no harm.
+                News::Changed(subject) => self.changed(at, subject).await?,
+                // An id that came before may have come with other words.
+                _ if !is_new => Outcome::Done,
+                News::Reported(report) => self.reported(at, report, adapter).await?,
+                News::Received(message) => self.received(at, message).await?,
+                News::Engaged(engagement) => self.engaged(at, engagement).await?,
+            };
+            is_all_done &= told != Outcome::Later;
+            is_ours |= told != Outcome::Foreign;
+        }
+        if !is_ours && is_new {
+            self.show(at).await?;
+        }
+        Ok(is_all_done)
+    }
+
+    async fn changed(&self, at: At<'_>, subject: &Subject) -> Result<Outcome, StoreError> {
+        let row = match self.find(at, subject).await? {
+            Found::Object(row) => *row,
+            Found::Perhaps => return Ok(Outcome::Later),
+            Found::Nothing => return Ok(Outcome::Foreign),
+        };
+        let (parts, tenant) = (&self.parts, at.tenant);
+        let looked = match row.kind {
+            ObjectKind::Sms => parts.sms.look_because_told(tenant, row).await,
+            ObjectKind::Email => parts.email.look_because_told(tenant, row).await,
+            ObjectKind::Payment => {
+                Box::pin(parts.payments.look_because_told(tenant, row)).await
+            }
+            ObjectKind::Refund => parts.refunds.look_because_told(tenant, row).await,
+            ObjectKind::Subscription => {
+                Box::pin(parts.subscriptions.look_because_told(tenant, row)).await
+            }
+            ObjectKind::PaymentLink => {
+                Box::pin(parts.payment_links.look_because_told(tenant, row)).await
+            }
+            ObjectKind::Plan => Ok(true),
+        };
+        Ok(if looked? { Outcome::Done } else { Outcome::Later })
+    }
+
+    async fn reported(
+        &self,
+        at: At<'_>,
+        report: &MessageReport,
+        adapter: &Adapter,
+    ) -> Result<Outcome, StoreError> {
+        let row = match self.find(at, &report.subject).await? {
+            Found::Object(row) => *row,
+            Found::Perhaps => return Ok(Outcome::Later),
+            Found::Nothing => return Ok(Outcome::Foreign),
+        };
+        let facts = facts_of(report, at.kept);
+        let provider_ref = report.subject.provider_id.clone();
+        let (parts, tenant) = (&self.parts, at.tenant);
+        let merged = match row.kind {
+            ObjectKind::Sms => {
+                let mut reported = Reported::<Sms> {
+                    provider_ref,
+                    status: report.status.parse().unwrap_or_else(|_| Sms::unknown()),
+                    facts,
+                };
+                estimate(&mut reported, &row, adapter);
+                parts.sms.merge_told(tenant, row, reported).await?
+            }
+            ObjectKind::Email => {
+                let reported = Reported::<Email> {
+                    provider_ref,
+                    status: report.status.parse().unwrap_or_else(|_| Email::unknown()),
+                    facts,
+                };
+                parts.email.merge_told(tenant, row, reported).await?
+            }
+            // The engine lets no report about money through.
+            ObjectKind::Payment
+            | ObjectKind::Refund
+            | ObjectKind::Plan
+            | ObjectKind::Subscription
+            | ObjectKind::PaymentLink => true,
+        };
+        Ok(if merged { Outcome::Done } else { Outcome::Later })
+    }
+
+    async fn received(
+        &self,
+        at: At<'_>,
+        message: &IncomingMessage,
+    ) -> Result<Outcome, StoreError> {
+        let made = TakenIn::<Sms> {
+            environment: at.webhook.environment,
+            provider: &at.webhook.provider,
+            connection_id: at.webhook.connection_id,
+            request: SmsRequest {
+                to: message.to.clone(),
+                body: message.body.clone(),
+                from_number: Some(message.sender.clone()),
+                media_urls: message.media.iter().map(|file| file.url.clone()).collect(),
+                send_at: None,
+            },
+            reported: Reported {
+                provider_ref: message.provider_id.clone(),
+                status: onerouter_domain::message::SmsStatus::Received,
+                facts: MessageFacts {
+                    segments: message.segments,
+                    consent: message.consent.map(consent),
+                    provider_data: at.kept.shown().map(|text| text.get().to_owned()),
+                    ..MessageFacts::default()
+                },
+            },
+        };
+        self.parts.sms.take_in(at.tenant, made).await?;
+        Ok(Outcome::Done)
+    }
+
+    /// Opens and clicks change nothing of an e-mail: they are events about it.
+    async fn engaged(&self, at: At<'_>, engagement: &Engagement) -> Result<Outcome, StoreError> {
+        let row = match self.find(at, &engagement.subject).await? {
+            Found::Object(row) => *row,
+            Found::Perhaps => return Ok(Outcome::Later),
+            Found::Nothing => return Ok(Outcome::Foreign),
+        };
+        let email = Object::<Email>::from_row(row)?;
+        let what = match engagement.what {
+            EngagementKind::Opened => "opened",
+            EngagementKind::Clicked => "clicked",
+        };
+        let shown = String::from_utf8(Email::present(&email, None)).unwrap_or_default();
+        let data = with_engagement(shown, what, engagement.link.as_deref());
+        let event = NewEvent {
+            id: EventId::from_uuid(event_id(at.webhook.id, at.place)),
+            environment: at.webhook.environment,
+            event_type: format!("email.{what}"),
+            object_id: Email::uuid(email.id),
+            object_version: email.version,
+            data,
+            created_at: self.parts.clock.now(),
+        };
+        self.insert_once(at, event).await?;
+        Ok(Outcome::Done)
+    }
+
+    /// Shows an event that is about nothing of ours.
+    async fn show(&self, at: At<'_>) -> Result<(), StoreError> {
+        let id = EventId::from_uuid(event_id(at.webhook.id, at.place));
+        let subject = at.event.news.iter().find_map(subject_of);
+        let data = ProviderEvent {
+            object: "provider_event",
+            provider: &at.webhook.provider,
+            connection_id: at.webhook.connection_id.to_string(),
+            provider_event_id: at.event.id.as_deref(),
+            provider_event_type: &at.event.event_type,
+            about: subject.map(|subject| kind_of(subject.kind).as_str()),
+            provider_id: subject.map(|subject| subject.provider_id.as_str()),
+            payload: at.kept.shown(),
+        };
+        let event = NewEvent {
+            id,
+            environment: at.webhook.environment,
+            event_type: PROVIDER_EVENT.to_owned(),
+            object_id: at.webhook.id,
+            object_version: 1,
+            data: serde_json::to_string(&data).unwrap_or_default(),
+            created_at: self.parts.clock.now(),
+        };
+        self.insert_once(at, event).await
+    }
+
+    /// Writes an event, unless it was written when this webhook was acted on before.
+    async fn insert_once(&self, at: At<'_>, event: NewEvent) -> Result<(), StoreError> {
+        let mut tx = self.parts.store.begin(at.tenant).await?;
+        let now = self.parts.clock.now();
+        let key = format!("written:{}", event.id);
+        let connection = at.webhook.connection_id;
+        let owner = tx
+            .claim_webhook_key(connection, &key, at.webhook.id, now)
+            .await?;
+        if owner.is_new {
+            tx.insert_event(&event).await?;
+        }
+        tx.commit().await
+    }
+
+    /// The object that an event speaks of: by the provider's id, or by one of ours that the provider has
+    /// handed back.
+    async fn find(&self, at: At<'_>, subject: &Subject) -> Result<Found, StoreError> {
+        let webhook = at.webhook;
+        let kind = kind_of(subject.kind);
+        let mut tx = self.parts.store.begin_read(at.tenant).await?;
+        let known = tx
+            .find_by_provider_ref(kind, webhook.environment, &subject.provider_id)
+            .await?;
+        let mut rows = Vec::new();
+        for id in known {
+            rows.extend(tx.find_object_of_any_kind(id).await?);
+        }
+        rows.retain(|row| row.provider == webhook.provider);
+        // Ids are unique within an account: of two objects, the connection's own.
+        if rows.len() > 1 {
+            rows.retain(|row| row.connection_id == webhook.connection_id);
+        }
+        if let Some(row) = rows.pop() {
+            return Ok(Found::Object(Box::new(row)));
+        }
+        for id in self.handed_back(&mut tx, kind, subject).await? {
+            let row = tx.find_object(kind, webhook.environment, id).await?;
+            let Some(row) = row.filter(|row| row.connection_id == webhook.connection_id) else {
+                continue;
+            };
+            let is_other = row
+                .provider_ref
+                .as_ref()
+                .is_some_and(|known| *known != subject.provider_id);
+            if is_other && matches!(kind, ObjectKind::Sms | ObjectKind::Email) {
+                continue;
+            }
+            return Ok(Found::Object(Box::new(row)));
+        }
+        let after = webhook.received_at - UNBOUND_FOR;
+        let unbound = tx
+            .list_unbound_objects(webhook.connection_id, after, webhook.received_at, 1)
+            .await?;
+        Ok(if unbound.is_empty() {
+            Found::Nothing
+        } else {
+            Found::Perhaps
+        })
+    }
+
+    /// Objects by ids of ours that the provider carries.
+    async fn handed_back(
+        &self,
+        tx: &mut TenantTx,
+        kind: ObjectKind,
+        subject: &Subject,
+    ) -> Result<Vec<Uuid>, StoreError> {
+        let mut ids = Vec::new();
+        ids.extend(subject.object_id.as_deref().and_then(|id| object_of(kind, id)));
+        let attempt = subject.attempt_id.as_deref();
+        if let Some(attempt) = attempt.and_then(|id| id.parse::<AttemptId>().ok()) {
+            ids.extend(tx.find_attempt_object(attempt).await?);
+        }
+        Ok(ids)
+    }
+}
+
+/// What is shown of an event that is about nothing of ours.
+#[derive(Serialize)]
+struct ProviderEvent<'a> {
+    object: &'static str,
+    provider: &'a str,
+    connection_id: String,
+    provider_event_id: Option<&'a str>,
+    provider_event_type: &'a str,
+    /// The kind of object, where the adapter knows it.
+    about: Option<&'static str>,
+    provider_id: Option<&'a str>,
+    /// What the provider sent.
+    payload: Option<Box<RawValue>>,
+}
+
+fn subject_of(news: &News) -> Option<&Subject> {
+    match news {
+        News::Changed(subject) => Some(subject),
+        News::Reported(report) => Some(&report.subject),
+        News::Engaged(engagement) => Some(&engagement.subject),
+        News::Received(_) => None,
+    }
+}
+
+const fn kind_of(kind: Told) -> ObjectKind {
+    match kind {
+        Told::Sms => ObjectKind::Sms,
+        Told::Email => ObjectKind::Email,
+        Told::Payment => ObjectKind::Payment,
+        Told::Refund => ObjectKind::Refund,
+        Told::Subscription => ObjectKind::Subscription,
+        Told::PaymentLink => ObjectKind::PaymentLink,
+    }
+}
+
+/// An id of ours of this kind.
+fn object_of(kind: ObjectKind, id: &str) -> Option<Uuid> {
+    match kind {
+        ObjectKind::Sms => id.parse().map(SmsId::uuid).ok(),
+        ObjectKind::Email => id.parse().map(EmailId::uuid).ok(),
+        ObjectKind::Payment => id.parse().map(PaymentId::uuid).ok(),
+        ObjectKind::Refund => id.parse().map(RefundId::uuid).ok(),
+        ObjectKind::Subscription => id.parse().map(SubscriptionId::uuid).ok(),
+        ObjectKind::PaymentLink => id.parse().map(PaymentLinkId::uuid).ok(),
+        ObjectKind::Plan => None,
+    }
+}
+
+fn facts_of(report: &MessageReport, kept: &Kept) -> MessageFacts {
+    MessageFacts {
+        segments: report.segments,
+        cost: report.cost.as_ref().and_then(kind::cost),
+        sender: report.sender.clone(),
+        consent: None,
+        failure: report.failure.clone().map(kind::failure),
+        provider_data: kept.shown().map(|text| text.get().to_owned()),
+    }
+}
+
+/// What a message will probably cost, where its answer was lost and nobody has said it yet.
+fn estimate(reported: &mut Reported<Sms>, row: &ObjectRow, adapter: &Adapter) {
+    if reported.facts.cost.is_some() {
+        return;
+    }
+    let Ok(object) = Object::<Sms>::from_row(row.clone()) else {
+        return;
+    };
+    if object.facts.cost.is_none() {
+        let segments = reported.facts.segments.or(object.facts.segments);
+        let (manifest, to) = (adapter.manifest(), &object.request.to);
+        let count = segments.unwrap_or(1).max(1);
+        reported.facts.cost = kind::estimate(manifest, Category::Sms, to, count);
+    }
+}
+
+fn consent(consent: Consent) -> String {
+    match consent {
+        Consent::Stop => "stop",
+        Consent::Start => "start",
+        Consent::Help => "help",
+    }
+    .to_owned()
+}
+
+/// An e-mail as users see it, with what its recipient has done.
+fn with_engagement(mut shown: String, what: &str, link: Option<&str>) -> String {
+    let engagement = serde_json::json!({ "type": what, "link": link });
+    if shown.pop() == Some('}') {
+        shown.push_str(",\"engagement\":");
+        shown.push_str(&engagement.to_string());
+        shown.push('}');
+    }
+    shown
+}

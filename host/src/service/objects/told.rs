@@ -1,0 +1,119 @@
+//! What providers tell of their own accord, about objects that are here.
+
+use onerouter_domain::id::TenantId;
+use onerouter_domain::metadata::Metadata;
+
+use super::Objects;
+use super::settlement::needs_settling;
+use crate::ids;
+use crate::service::kind::Kind;
+use crate::service::object::{Object, Reported};
+use crate::store::{NewObject, ObjectRow, StoreError, constraint};
+
+impl<K: Kind> Objects<K> {
+    /// Asks the provider about an object because something has happened to it. `false`: it could not be
+    /// found out now.
+    pub(in crate::service) async fn look_because_told(
+        &self,
+        tenant: TenantId,
+        row: ObjectRow,
+    ) -> Result<bool, StoreError> {
+        let object = Object::<K>::from_row(row)?;
+        let now = self.parts.clock.now();
+        if object.claimed_until.is_some_and(|until| until > now) {
+            return Ok(false);
+        }
+        if object.provider_ref.is_none() && !needs_settling(&object) {
+            // It never was at the provider.
+            return Ok(true);
+        }
+        Ok(self.ask_or_bury(tenant, object).await.is_some())
+    }
+
+    /// Merges what a provider reports. `false`: a call of the object's own is running; later.
+    pub(in crate::service) async fn merge_told(
+        &self,
+        tenant: TenantId,
+        row: ObjectRow,
+        mut reported: Reported<K>,
+    ) -> Result<bool, StoreError> {
+        let mut object = Object::<K>::from_row(row)?;
+        // A report is about the object by whichever of its ids it was found.
+        if let Some(known) = &object.provider_ref {
+            reported.provider_ref.clone_from(known);
+        }
+        if object.claimed_until.is_some() {
+            object = self.bury_dead_claim(tenant, object).await?;
+        }
+        match self.apply(tenant, &object, reported).await {
+            Ok(applied) => Ok(applied.is_some()),
+            // Another object was bound to it meanwhile: that one is meant.
+            Err(StoreError::Duplicate {
+                constraint: constraint::PROVIDER_REF,
+                ..
+            }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Stores an object that was made elsewhere, with the event about it; `false` where it is here already.
+    pub(in crate::service) async fn take_in(
+        &self,
+        tenant: TenantId,
+        made: TakenIn<'_, K>,
+    ) -> Result<bool, StoreError> {
+        let now = self.parts.clock.now();
+        let mut object = Object::<K> {
+            id: K::id(ids::next()),
+            environment: made.environment,
+            provider: made.provider.to_owned(),
+            connection_id: made.connection_id,
+            status: K::queued(),
+            provider_ref: None,
+            request: made.request,
+            facts: K::first_facts(),
+            metadata: Metadata::default(),
+            version: 1,
+            claimed_until: None,
+            refreshed_at: None,
+            created_at: now,
+            updated_at: now,
+        };
+        let mut tx = self.parts.store.begin(tenant).await?;
+        tx.insert_object(&NewObject {
+            id: K::uuid(object.id),
+            environment: object.environment,
+            kind: K::OBJECT,
+            provider: object.provider.clone(),
+            connection_id: object.connection_id,
+            status: object.status.to_string(),
+            request: super::to_json(&object.request),
+            result: super::to_json(&object.facts),
+            content: None,
+            metadata: object.metadata.clone(),
+            claimed_until: None,
+            created_at: now,
+        })
+        .await?;
+        let before = object.status;
+        object.merge(made.reported, true);
+        match Self::write(&mut tx, &mut object, Some(before), now).await {
+            Ok(_) => tx.commit().await.map(|()| true),
+            Err(StoreError::Duplicate {
+                constraint: constraint::PROVIDER_REF,
+                ..
+            }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// An object that was made elsewhere.
+#[derive(Debug)]
+pub(in crate::service) struct TakenIn<'a, K: Kind> {
+    pub(in crate::service) environment: onerouter_domain::environment::Environment,
+    pub(in crate::service) provider: &'a str,
+    pub(in crate::service) connection_id: onerouter_domain::id::ConnectionId,
+    pub(in crate::service) request: K::Request,
+    pub(in crate::service) reported: Reported<K>,
+}
