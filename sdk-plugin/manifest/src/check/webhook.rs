@@ -153,3 +153,135 @@ fn header_name(name: &str, place: &str, found: &mut Mistakes) {
 fn is_lower_token(name: &str) -> bool {
     is_token(name) && !name.bytes().any(|byte| byte.is_ascii_uppercase())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::check::ManifestError;
+    use crate::format::Manifest;
+
+    const BASE: &str = r#"
+        manifest = 1
+        id = "acme"
+        version = "1.0.0"
+        publisher = "acme"
+        name = "Acme"
+        license = "MIT"
+        credentials = [
+            { name = "secret", label = "Secret", kind = "secret" },
+            { name = "webhook_id", label = "Webhook", kind = "public", optional = true },
+        ]
+        settings = [{ name = "check", label = "Check", pattern = "local|provider" }]
+        [auth.key]
+        scheme = "bearer"
+        token = "secret"
+    "#;
+
+    /// The places of the rules that this `webhook` breaks.
+    fn broken(webhook: &str) -> Vec<String> {
+        match Manifest::from_toml(&format!("{BASE}{webhook}")) {
+            Ok(_) => Vec::new(),
+            Err(ManifestError::Rules(mistakes)) => {
+                mistakes.into_iter().map(|mistake| mistake.place).collect()
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    #[test]
+    fn each_scheme_has_a_form_that_is_accepted() {
+        for webhook in [
+            r#"[webhook.signature]
+               scheme = "hmac_body"
+               header = "x-signature"
+               algorithm = "hmac_sha256"
+               encoding = "hex"
+               credentials = ["secret"]"#,
+            r#"[webhook.signature]
+               scheme = "hmac_url_form"
+               header = "x-signature"
+               credentials = ["secret"]"#,
+            r#"[webhook]
+               headers = ["x-event-id"]
+               [webhook.signature]
+               scheme = "standard_webhooks"
+               prefix = "webhook"
+               credentials = ["secret"]"#,
+            r#"[webhook.signature]
+               scheme = "certificate_crc32"
+               prefix = "acme"
+               webhook_id = "webhook_id"
+               certificate_hosts = ["api.acme.example"]
+               certificate_path = "/certificates/"
+               certificate_names = ".acme.example"
+               [webhook.signature.check]
+               setting = "check"
+               value = "provider"
+               auth = "key"
+               urls = { test = "https://t.acme.example/v", live = "https://acme.example/v" }"#,
+            r#"[signatures.own]
+               algorithm = "hmac_sha256"
+               encoding = "hex"
+               credential = "secret"
+               [webhook.signature]
+               scheme = "adapter""#,
+        ] {
+            assert_eq!(broken(webhook), [""; 0], "{webhook}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_checked_is_refused() {
+        for (webhook, place) in [
+            (
+                r#"[webhook]
+                   headers = ["Authorization"]
+                   [webhook.signature]
+                   scheme = "hmac_url_form"
+                   header = "X-Signature"
+                   credentials = []"#,
+                vec![
+                    "webhook.headers",
+                    "webhook.signature.header",
+                    "webhook.signature.credentials",
+                ],
+            ),
+            (
+                r#"[webhook.signature]
+                   scheme = "standard_webhooks"
+                   prefix = "svix"
+                   credentials = ["webhook_id"]"#,
+                vec!["webhook.signature.credentials"],
+            ),
+            (
+                r#"[webhook.signature]
+                   scheme = "certificate_crc32"
+                   prefix = "acme"
+                   webhook_id = "secret"
+                   certificate_hosts = ["*.acme.example"]
+                   certificate_path = "certificates"
+                   certificate_names = "acme.example"
+                   [webhook.signature.check]
+                   setting = "check"
+                   value = "nobody"
+                   auth = "none"
+                   urls = { test = "http://t.acme.example/v" }"#,
+                vec![
+                    "webhook.signature.webhook_id",
+                    "webhook.signature.certificate_hosts",
+                    "webhook.signature.certificate_path",
+                    "webhook.signature.certificate_names",
+                    "webhook.signature.check.setting",
+                    "webhook.signature.check.auth",
+                    "webhook.signature.check.urls",
+                ],
+            ),
+            (
+                r#"[webhook.signature]
+                   scheme = "adapter""#,
+                vec!["webhook.signature"],
+            ),
+        ] {
+            assert_eq!(broken(webhook), place, "{webhook}");
+        }
+    }
+}

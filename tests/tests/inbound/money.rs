@@ -1,0 +1,121 @@
+//! What providers tell of money is a reason to ask them.
+
+use chrono::TimeDelta;
+use onerouter_tests::harness::{Client, Harness, Reply};
+use onerouter_tests::scenarios;
+use onerouter_tests::write_path::{Ground, advance};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::host;
+use crate::hostile;
+use crate::messages::stored;
+use crate::post;
+
+scenarios!(
+    a_payment_is_read_when_its_provider_tells,
+    money_does_not_move_on_a_webhooks_word,
+    what_cannot_be_asked_now_is_asked_later,
+    a_payment_of_somebody_elses_is_shown,
+);
+
+async fn payment(acme: &Client) -> Reply {
+    let body = json!({"amount": 500, "currency": "INR", "provider": "razorpay"});
+    let made = acme.post("/v1/payments", body).await;
+    assert_eq!(made.status, 201, "{made:?}");
+    made
+}
+
+fn captured(order: &str, payment: &str) -> Value {
+    json!({
+        "entity": "event", "account_id": "acc_1", "event": "payment.captured",
+        "contains": ["payment"], "created_at": 1_764_000_000,
+        "payload": {"payment": {"entity": {
+            "id": payment, "entity": "payment", "amount": 50_000, "currency": "INR",
+            "status": "captured", "order_id": order, "method": "upi", "captured": true,
+            "notes": [], "created_at": 1_764_000_000,
+        }}},
+    })
+}
+
+async fn pay(host: &Harness, order: &str) {
+    let checkout = format!("/_sandbox/checkouts/{order}");
+    host.control(Method::POST, &checkout, Some(json!({"action": "approve"})))
+        .await;
+}
+
+fn path_of(payment: &Reply) -> String {
+    format!("/v1/payments/{}", payment.text("id"))
+}
+
+async fn a_payment_is_read_when_its_provider_tells(ground: Ground) {
+    let (host, acme) = host(&ground).await;
+    post::connect_razorpay(&host).await;
+    let made = payment(&acme).await;
+    let order = made.text("provider_order_id");
+    pay(&host, order).await;
+    let told = post::razorpay(&host, "evt_1", &captured(order, "pay_00000000000001")).await;
+    told.taken(&host).await;
+    let paid = stored(&acme, &path_of(&made)).await;
+    assert_eq!(paid["status"], "succeeded", "{paid}");
+    assert_eq!(paid["amount_captured"], json!(500.00));
+    host.stop().await;
+}
+
+async fn money_does_not_move_on_a_webhooks_word(ground: Ground) {
+    let (host, acme) = host(&ground).await;
+    post::connect_razorpay(&host).await;
+    let made = payment(&acme).await;
+    let order = made.text("provider_order_id");
+    // It is signed, and yet nobody has paid.
+    let told = post::razorpay(&host, "evt_1", &captured(order, "pay_00000000000001")).await;
+    told.taken(&host).await;
+    let same = stored(&acme, &path_of(&made)).await;
+    assert_ne!(same["status"], "succeeded");
+    assert_eq!(same["amount_captured"], json!(0.00));
+    // Once somebody has, a repetition under another id does what the first could not.
+    pay(&host, order).await;
+    let mut later = captured(order, "pay_00000000000001");
+    later["created_at"] = json!(1_764_000_001);
+    let told = post::razorpay(&host, "evt_1", &later).await;
+    told.taken(&host).await;
+    let paid = stored(&acme, &path_of(&made)).await;
+    assert_eq!(paid["status"], "succeeded");
+    host.stop().await;
+}
+
+async fn what_cannot_be_asked_now_is_asked_later(ground: Ground) {
+    let (host, acme) = host(&ground).await;
+    post::connect_razorpay(&host).await;
+    let made = payment(&acme).await;
+    let order = made.text("provider_order_id");
+    pay(&host, order).await;
+    let fault = json!({"provider": "razorpay", "method": "GET", "fault": "reset_before", "times": 2});
+    host.fault(fault).await;
+    let told = post::razorpay(&host, "evt_1", &captured(order, "pay_00000000000001")).await;
+    // It is kept, so the provider need not come again.
+    told.taken(&host).await;
+    assert_eq!(hostile::webhooks_due(&ground).await, 1);
+    for _ in 0..4 {
+        advance(&host, TimeDelta::minutes(1));
+        host.gateway.parts().sweeper.inbound.sweep().await.unwrap();
+    }
+    assert_eq!(hostile::webhooks_due(&ground).await, 0);
+    let paid = stored(&acme, &path_of(&made)).await;
+    assert_eq!(paid["status"], "succeeded", "{paid}");
+    let verdict = "select count(*) from received_webhooks where verdict = 'handled'";
+    assert_eq!(hostile::number(&ground, verdict).await, 1);
+    host.stop().await;
+}
+
+async fn a_payment_of_somebody_elses_is_shown(ground: Ground) {
+    let (host, acme) = host(&ground).await;
+    post::connect_razorpay(&host).await;
+    let event = captured("order_Elsewhere00001", "pay_Elsewhere00001");
+    post::razorpay(&host, "evt_1", &event).await.taken(&host).await;
+    let seen = "select count(*) from events where type = 'provider_event.received'";
+    assert_eq!(hostile::number(&ground, seen).await, 1);
+    let listed = acme.get("/v1/payments").await;
+    assert_eq!(listed.json["data"], json!([]));
+    host.stop().await;
+}
