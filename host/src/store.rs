@@ -291,6 +291,7 @@ fn statements() -> impl Iterator<Item = (&'static str, Statement)> {
         idempotency_keys::STATEMENTS,
         objects::STATEMENTS,
         payments::STATEMENTS,
+        received_webhooks::STATEMENTS,
         retention::STATEMENTS,
         routing_policies::STATEMENTS,
         tenant_changes::STATEMENTS,

@@ -77,6 +77,13 @@ const ROWS: &str = "
     select tenant_id, pg_temp.id('connection', n % 10), n::text, pg_temp.id('object', n) from of_rows;
     insert into refund_amounts (tenant_id, payment_id, refund_id, amount_minor, status)
     select tenant_id, pg_temp.id('object', n / 4), pg_temp.id('refund', n), 1, 'given' from of_rows;
+    insert into received_webhooks (tenant_id, id, environment, connection_id, provider, request,
+        verdict, received_at)
+    select tenant_id, pg_temp.id('webhook', n), 'test', pg_temp.id('connection', n % 10), 'provider', '',
+        'accepted', now() from of_rows;
+    insert into webhook_keys (tenant_id, connection_id, key, webhook_id, created_at)
+    select tenant_id, pg_temp.id('connection', n % 10), n::text, pg_temp.id('webhook', n),
+        now() + n * interval '1 second' from of_rows;
     insert into checkout_directory (token_hash, tenant_id, object_id)
     select sha256(n::text::bytea), tenant_id, pg_temp.id('object', n) from of_rows;
     analyze";
