@@ -13,6 +13,7 @@
 //! - [`failure`]: how a call ended when it did not succeed
 //! - [`time`]: the date formats of providers
 //! - [`segments`]: in how many parts a text message travels
+//! - [`webhook`]: what reading webhooks takes
 //! - [`common`], [`context`], [`log`], [`outbound`], [`payments`], [`signature`]: the WIT interfaces
 //!   themselves
 //!
@@ -47,6 +48,7 @@ pub mod refusal;
 pub mod segments;
 pub mod time;
 pub mod url;
+pub mod webhook;
 
 mod bindings;
 #[cfg(all(feature = "runtime", target_arch = "wasm32"))]

@@ -5,6 +5,7 @@
 //! - `send`: the form that creates a message, and what is refused before it is sent
 //! - `message`: Twilio's view of a message in our words; `delivery`: why one failed later
 //! - `lookup`: finding a message again whose answer was lost, as Twilio honours no key of ours
+//! - `webhook`: what Twilio tells of its own accord
 //! - `refusal`: Twilio's error codes
 
 #![cfg_attr(target_arch = "wasm32", no_std)]
@@ -16,6 +17,7 @@ use alloc::vec::Vec;
 
 use bindings::exports::onerouter::account::account_check;
 use bindings::exports::onerouter::sms::{sms, sms_cancel, sms_lookup};
+use bindings::exports::onerouter::webhooks::webhooks;
 use onerouter_plugin::common::CallError;
 
 mod account;
@@ -25,6 +27,7 @@ mod message;
 mod refusal;
 mod send;
 mod sender;
+mod webhook;
 
 mod bindings {
     use super::Twilio;
@@ -39,6 +42,7 @@ mod bindings {
                 export onerouter:sms/sms@1.0.0;
                 export onerouter:sms/sms-cancel@1.0.0;
                 export onerouter:sms/sms-lookup@1.0.0;
+                export onerouter:webhooks/webhooks@1.0.0;
             }
         ",
     }
@@ -75,6 +79,12 @@ impl sms_lookup::Guest for Twilio {
         window: sms_lookup::Window,
     ) -> Result<Vec<sms::Message>, CallError> {
         lookup::find(&request, &window)
+    }
+}
+
+impl webhooks::Guest for Twilio {
+    fn read(request: webhooks::Request) -> Result<webhooks::Reading, CallError> {
+        webhook::read(&request)
     }
 }
 

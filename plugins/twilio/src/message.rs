@@ -95,7 +95,11 @@ fn read(answer: &Answer) -> Option<Message> {
 }
 
 fn status(object: &Object<'_>) -> Option<&'static str> {
-    let theirs = object.text("status")?;
+    status_of(&object.text("status")?)
+}
+
+/// Ours for one of Twilio's statuses.
+pub(crate) fn status_of(theirs: &str) -> Option<&'static str> {
     STATUSES
         .iter()
         .find(|(name, _)| *name == theirs)

@@ -7,18 +7,22 @@ use alloc::vec::Vec;
 use onerouter_plugin::common::{CallError, FieldError};
 use onerouter_plugin::failure::{self, field_error};
 use onerouter_plugin::http::Request;
+use onerouter_plugin::url::Url;
+use onerouter_plugin::webhook::value;
 use onerouter_plugin::{context, time};
 
 use crate::account::{account_url, authenticated};
 use crate::bindings::exports::onerouter::sms::sms::{Message, SendRequest};
 use crate::sender::Sender;
-use crate::{message, refusal};
+use crate::{message, refusal, webhook};
 
 const BODY_CHARACTERS_MAX: usize = 1_600;
 const MEDIA_MAX: usize = 10;
 /// Twilio takes 5 minutes to 35 days from now for `SendAt`.
 const SCHEDULE_MS_MIN: u64 = 300_000;
 const SCHEDULE_MS_MAX: u64 = 35 * 86_400_000;
+/// In `extra`: where this connection's webhooks go.
+const WEBHOOK_URL: &str = "webhook_url";
 
 pub(crate) fn send(request: &SendRequest) -> Result<Message, CallError> {
     let sender = Sender::of(request);
@@ -93,6 +97,10 @@ fn form(
         errors.extend(schedule_error(send_at, sender, now));
         push("ScheduleType", "fixed");
         push("SendAt", &time::format_rfc3339(send_at));
+    }
+    if let Some(url) = value(&request.extra, WEBHOOK_URL) {
+        let url = Url::new(url).query(webhook::ATTEMPT, &request.attempt_id);
+        push("StatusCallback", url.as_str());
     }
     if errors.is_empty() {
         Ok(form)
@@ -199,6 +207,30 @@ pub(crate) mod tests {
                 ("MediaUrl", "https://a.example/2")
             ]
         );
+    }
+
+    #[test]
+    fn what_becomes_of_a_message_is_told_to_the_webhook_with_the_attempt() {
+        for (url, expected) in [
+            (
+                "https://or.example/webhooks/twilio/con_1",
+                "https://or.example/webhooks/twilio/con_1?attempt=att_1",
+            ),
+            (
+                "https://or.example/webhooks?to=a%20b",
+                "https://or.example/webhooks?to=a%20b&attempt=att_1",
+            ),
+        ] {
+            let request = SendRequest {
+                extra: alloc::vec![
+                    ("other".into(), "x".into()),
+                    ("webhook_url".into(), url.into()),
+                ],
+                ..request()
+            };
+            let form = form(&request, Some(&number()), 0).unwrap();
+            assert_eq!(pairs(&form)[3..], [("StatusCallback", expected)]);
+        }
     }
 
     #[test]
