@@ -8,6 +8,7 @@
 //!   `known`: what later calls remember of it; `shown`: how it looks as a payment
 //! - `payment`, `refund`, `link`: the capabilities on top of these
 //! - `plan`, `agreement`, `subscription`: what is charged again and again
+//! - `webhook`: what PayPal tells of its own accord
 //! - `refusal`: PayPal's error names
 
 #![cfg_attr(target_arch = "wasm32", no_std)]
@@ -18,6 +19,7 @@ use bindings::exports::onerouter::account::account_check;
 use bindings::exports::onerouter::payments::{
     payment_links, payments, plans, refunds, subscriptions,
 };
+use bindings::exports::onerouter::webhooks::webhooks;
 use onerouter_plugin::common::CallError;
 use onerouter_plugin::payments::{Attempt, Moment, Money, Reference};
 
@@ -39,6 +41,7 @@ mod standing;
 mod subscription;
 mod taking;
 mod text;
+mod webhook;
 
 mod bindings {
     use super::Paypal;
@@ -55,6 +58,7 @@ mod bindings {
                 export onerouter:payments/plans@1.0.0;
                 export onerouter:payments/subscriptions@1.0.0;
                 export onerouter:payments/payment-links@1.0.0;
+                export onerouter:webhooks/webhooks@1.0.0;
             }
         ",
     }
@@ -179,6 +183,12 @@ impl payment_links::Guest for Paypal {
         _attempt: Attempt,
     ) -> Result<payment_links::PaymentLink, CallError> {
         link::cancel()
+    }
+}
+
+impl webhooks::Guest for Paypal {
+    fn read(request: webhooks::Request) -> Result<webhooks::Reading, CallError> {
+        webhook::read(&request)
     }
 }
 

@@ -6,6 +6,7 @@
 //! - `payment`, `checkout`, `refund`, `link`: the capabilities on top of these
 //! - `plan`, `subscription`, `mandate`: what is charged again and again
 //! - `search`: objects found again by our id in their notes
+//! - `webhook`: what Razorpay tells of its own accord
 //! - `refusal`: Razorpay's errors
 
 #![cfg_attr(target_arch = "wasm32", no_std)]
@@ -18,6 +19,7 @@ use alloc::vec::Vec;
 
 use bindings::exports::onerouter::account::account_check;
 use bindings::exports::onerouter::payments as exported;
+use bindings::exports::onerouter::webhooks::webhooks;
 use exported::{payment_links, payments, plans, refunds, subscriptions};
 use onerouter_plugin::common::CallError;
 use onerouter_plugin::payments::{Attempt, Moment, Money, Reference, Window};
@@ -37,6 +39,7 @@ mod refusal;
 mod search;
 mod shown;
 mod subscription;
+mod webhook;
 
 mod bindings {
     use super::Razorpay;
@@ -59,6 +62,7 @@ mod bindings {
                 export onerouter:payments/subscription-lookup@1.0.0;
                 export onerouter:payments/payment-links@1.0.0;
                 export onerouter:payments/payment-link-lookup@1.0.0;
+                export onerouter:webhooks/webhooks@1.0.0;
             }
         ",
     }
@@ -241,6 +245,12 @@ impl exported::payment_link_lookup::Guest for Razorpay {
         _window: Window,
     ) -> Result<Vec<payment_links::PaymentLink>, CallError> {
         link::find(&request.object_id)
+    }
+}
+
+impl webhooks::Guest for Razorpay {
+    fn read(request: webhooks::Request) -> Result<webhooks::Reading, CallError> {
+        webhook::read(&request)
     }
 }
 

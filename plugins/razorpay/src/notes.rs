@@ -35,10 +35,14 @@ pub(crate) fn write(
     });
 }
 
-/// Whether an object is ours. Notes are an object, an empty list, or null.
+/// Whether an object is ours.
 pub(crate) fn are_of(object: &Object<'_>, object_id: &str) -> bool {
-    let notes = object.object("notes");
-    notes.is_some_and(|notes| notes.text(OURS).as_deref() == Some(object_id))
+    ours(object).as_deref() == Some(object_id)
+}
+
+/// Our id in an object's notes, which are an object, an empty list, or null.
+pub(crate) fn ours(object: &Object<'_>) -> Option<String> {
+    object.object("notes")?.text(OURS)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! - `draft`: an e-mail as Resend wants it, and what is refused before it is sent
 //! - `send`, `batch`: handing over one e-mail, or several at once
 //! - `message`: Resend's view of an e-mail in our words
+//! - `webhook`: what Resend tells of its own accord
 //! - `refusal`: Resend's error names
 
 #![cfg_attr(target_arch = "wasm32", no_std)]
@@ -15,6 +16,7 @@ use alloc::vec::Vec;
 
 use bindings::exports::onerouter::account::account_check;
 use bindings::exports::onerouter::email::{email, email_batch, email_cancel};
+use bindings::exports::onerouter::webhooks::webhooks;
 use onerouter_plugin::common::CallError;
 
 mod account;
@@ -23,6 +25,7 @@ mod draft;
 mod message;
 mod refusal;
 mod send;
+mod webhook;
 
 mod bindings {
     use super::Resend;
@@ -37,6 +40,7 @@ mod bindings {
                 export onerouter:email/email@1.0.0;
                 export onerouter:email/email-cancel@1.0.0;
                 export onerouter:email/email-batch@1.0.0;
+                export onerouter:webhooks/webhooks@1.0.0;
             }
         ",
     }
@@ -73,6 +77,12 @@ impl email_batch::Guest for Resend {
         idempotency_key: String,
     ) -> Result<Vec<Result<email::Message, CallError>>, CallError> {
         batch::send(&requests, &idempotency_key)
+    }
+}
+
+impl webhooks::Guest for Resend {
+    fn read(request: webhooks::Request) -> Result<webhooks::Reading, CallError> {
+        webhook::read(&request)
     }
 }
 

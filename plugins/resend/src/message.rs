@@ -61,6 +61,21 @@ pub(crate) const EVENTS: [Event; 12] = [
     bad("suppressed", "failed", "suppressed", "The recipient bounced or complained before, so Resend did not send."),
 ];
 
+impl Event {
+    pub(crate) fn named(theirs: &str) -> Option<&'static Self> {
+        EVENTS.iter().find(|event| event.theirs == theirs)
+    }
+
+    /// Why the e-mail failed, where it did; `words` are Resend's, where it has any.
+    pub(crate) fn failure(&self, words: Option<String>) -> Option<Failure> {
+        self.failure.map(|(code, message)| Failure {
+            provider_code: Some(self.theirs.to_owned()),
+            provider_message: words,
+            ..failure(code, message)
+        })
+    }
+}
+
 /// `GET /emails/{id}`
 pub(crate) fn get(provider_id: &str) -> Result<Message, CallError> {
     let answer = authenticated(Request::get(Url::new(EMAILS).segment(provider_id)))
@@ -109,13 +124,10 @@ fn read(answer: &Answer) -> Option<Message> {
     };
     // An event that this version does not know leaves the e-mail as the host knows it: any status
     // would be a guess.
-    let event = EVENTS.iter().find(|event| event.theirs == last_event)?;
+    let event = Event::named(&last_event)?;
     let message = message(&object, event.status, answer.raw())?;
     Some(Message {
-        failure: event.failure.map(|(code, message)| Failure {
-            provider_code: Some(last_event),
-            ..failure(code, message)
-        }),
+        failure: event.failure(None),
         ..message
     })
 }

@@ -40,7 +40,7 @@ impl<'a> Object<'a> {
         self.fields
             .iter()
             .rfind(|(written, _)| {
-                *written == name || (written.contains('\\') && unescape(written) == name)
+                *written == name || (written.contains('\\') && stands_for(written, name))
             })
             .map(|(_, value)| *value)
     }
@@ -255,29 +255,43 @@ impl<'a> Scanner<'a> {
 /// The text that the inside of a string stands for. Half a surrogate pair becomes U+FFFD.
 fn unescape(written: &str) -> String {
     let mut out = String::with_capacity(written.len());
+    unescape_to(written, &mut |part| out.push_str(part));
+    out
+}
+
+/// Whether the inside of a string stands for this text. Takes no memory: a guest gives none back, and there
+/// may be as many such names as fit in a body.
+fn stands_for(written: &str, text: &str) -> bool {
+    let mut rest = Some(text);
+    unescape_to(written, &mut |part| {
+        rest = rest.and_then(|rest| rest.strip_prefix(part));
+    });
+    rest == Some("")
+}
+
+fn unescape_to(written: &str, out: &mut dyn FnMut(&str)) {
     let mut rest = written;
     while let Some((plain, escape)) = rest.split_once('\\') {
-        out.push_str(plain);
+        out(plain);
         let mut escaped = escape.chars();
-        match escaped.next() {
-            Some('b') => out.push('\u{8}'),
-            Some('f') => out.push('\u{c}'),
-            Some('n') => out.push('\n'),
-            Some('r') => out.push('\r'),
-            Some('t') => out.push('\t'),
+        let character = match escaped.next() {
+            Some('b') => '\u{8}',
+            Some('f') => '\u{c}',
+            Some('n') => '\n',
+            Some('r') => '\r',
+            Some('t') => '\t',
             Some('u') => {
                 let (character, after) = code_point(escaped.as_str());
-                out.push(character);
-                rest = after;
-                continue;
+                escaped = after.chars();
+                character
             }
-            Some(other) => out.push(other),
-            None => {}
-        }
+            Some(other) => other,
+            None => return,
+        };
+        out(character.encode_utf8(&mut [0; 4]));
         rest = escaped.as_str();
     }
-    out.push_str(rest);
-    out
+    out(rest);
 }
 
 /// The character of one `\uXXXX`, or of two that make a pair, and what follows.
@@ -340,6 +354,9 @@ mod tests {
     fn an_escaped_name_is_found_and_the_last_of_two_counts() {
         let object = Object::read(br#"{"\u0061":"1","a":"2"}"#).unwrap();
         assert_eq!(object.text("a").as_deref(), Some("2"));
+        let object =
+            Object::read(br#"{"ab":"1","\u0061b":"2","\u0061bc":"3","\u0061":"4"}"#).unwrap();
+        assert_eq!(object.text("ab").as_deref(), Some("2"));
     }
 
     #[test]
