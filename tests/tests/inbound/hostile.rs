@@ -118,7 +118,6 @@ async fn what_is_not_signed_is_refused_and_leaves_nothing(ground: Ground) {
         genuine.taken(&host).await;
     }
     assert_eq!(ground.count("received_webhooks").await, 3);
-    host.stop().await;
 }
 
 async fn a_time_that_is_not_now_is_refused(ground: Ground) {
@@ -132,7 +131,6 @@ async fn a_time_that_is_not_now_is_refused(ground: Ground) {
         assert_eq!((status, code.as_str()), UNSIGNED, "{seconds}");
     }
     assert_eq!(ground.count("received_webhooks").await, 0);
-    host.stop().await;
 }
 
 async fn a_flood_of_forged_ones_leaves_genuine_ones_unharmed(ground: Ground) {
@@ -161,7 +159,6 @@ async fn a_flood_of_forged_ones_leaves_genuine_ones_unharmed(ground: Ground) {
     assert_eq!(ground.count("received_webhooks").await, 1);
     let path = format!("/v1/sms/{}?refresh=false", sent.text("id"));
     assert_eq!(acme.get(&path).await.text("status"), "delivered");
-    host.stop().await;
 }
 
 async fn nobody_else_has_this_webhook(ground: Ground) {
@@ -182,5 +179,4 @@ async fn nobody_else_has_this_webhook(ground: Ground) {
         let (status, code) = refused(&host, &stray).await;
         assert_eq!((status, code.as_str()), (404, "not_found"), "{path}");
     }
-    host.stop().await;
 }

@@ -62,7 +62,6 @@ async fn a_status_arrives_once_whatever_comes_twice_and_late(ground: Ground) {
         target.contains("/Messages/")
     });
     assert_eq!(reads.count(), 0);
-    host.stop().await;
 }
 
 /// The query of the callback that a message was sent with.
@@ -99,7 +98,6 @@ async fn a_callback_binds_a_message_whose_answer_was_lost(ground: Ground) {
     assert_eq!(again.status, 201, "{again:?}");
     assert_eq!(again.json["id"], lost.json["id"]);
     assert_eq!(host.effects("+14155550123").await, 1);
-    host.stop().await;
 }
 
 async fn a_text_that_comes_in_is_a_message_and_stop_is_kept(ground: Ground) {
@@ -133,7 +131,6 @@ async fn a_text_that_comes_in_is_a_message_and_stop_is_kept(ground: Ground) {
     assert_eq!(message["consent"], "stop");
     let events = ground.events(message["id"].as_str().unwrap()).await;
     assert_eq!(events, [("sms.received".to_owned(), 2)]);
-    host.stop().await;
 }
 
 fn email_event(kind: &str, id: &str, more: Value) -> Value {
@@ -187,7 +184,6 @@ async fn an_email_is_followed_to_its_bounce_and_its_clicks(ground: Ground) {
     for expected in ["email.opened", "email.clicked", "email.delivered", "email.bounced"] {
         assert_eq!(types.iter().filter(|kind| **kind == expected).count(), 1, "{types:?}");
     }
-    host.stop().await;
 }
 
 async fn a_secret_is_changed_while_webhooks_are_under_way(ground: Ground) {
@@ -214,7 +210,6 @@ async fn a_secret_is_changed_while_webhooks_are_under_way(ground: Ground) {
     let old = post::resend_at(&host, ("msg_4", now, RESEND_SECRET), &event).await;
     let refused = old.send(&host).await;
     assert_eq!((refused.status, refused.code()), (401, "invalid_signature"));
-    host.stop().await;
 }
 
 async fn what_is_about_nothing_of_ours_is_shown(ground: Ground) {
@@ -227,7 +222,6 @@ async fn what_is_about_nothing_of_ours_is_shown(ground: Ground) {
     let seen = "select count(*) from events where type = 'provider_event.received'";
     assert_eq!(hostile::number(&ground, seen).await, 1);
     assert_eq!(hostile::webhooks_due(&ground).await, 0);
-    host.stop().await;
 }
 
 async fn any_order_of_reports_ends_alike(ground: Ground) {
@@ -257,7 +251,6 @@ async fn any_order_of_reports_ends_alike(ground: Ground) {
         assert_eq!(end["status"], "delivered", "{order:?}");
         assert_eq!(end["failure"], Value::Null, "{order:?}");
     }
-    host.stop().await;
 }
 
 async fn of_equal_webhooks_at_once_one_counts(ground: Ground) {
@@ -274,7 +267,6 @@ async fn of_equal_webhooks_at_once_one_counts(ground: Ground) {
     assert_eq!(delivered.count(), 1);
     advance(&host, TimeDelta::minutes(5));
     assert_eq!(host.sweep().await, 0);
-    host.stop().await;
 }
 
 async fn what_came_is_encrypted(ground: Ground) {
@@ -288,5 +280,4 @@ async fn what_came_is_encrypted(ground: Ground) {
     for plain in ["MessageSid", sid(&sms), "+14155550123", "twilio-signature"] {
         assert!(!text.contains(plain), "{plain}");
     }
-    host.stop().await;
 }

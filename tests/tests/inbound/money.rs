@@ -59,7 +59,6 @@ async fn a_payment_is_read_when_its_provider_tells(ground: Ground) {
     let paid = stored(&acme, &path_of(&made)).await;
     assert_eq!(paid["status"], "succeeded", "{paid}");
     assert_eq!(paid["amount_captured"], json!(500.00));
-    host.stop().await;
 }
 
 async fn money_does_not_move_on_a_webhooks_word(ground: Ground) {
@@ -81,7 +80,6 @@ async fn money_does_not_move_on_a_webhooks_word(ground: Ground) {
     told.taken(&host).await;
     let paid = stored(&acme, &path_of(&made)).await;
     assert_eq!(paid["status"], "succeeded");
-    host.stop().await;
 }
 
 async fn what_cannot_be_asked_now_is_asked_later(ground: Ground) {
@@ -105,7 +103,6 @@ async fn what_cannot_be_asked_now_is_asked_later(ground: Ground) {
     assert_eq!(paid["status"], "succeeded", "{paid}");
     let verdict = "select count(*) from received_webhooks where verdict = 'handled'";
     assert_eq!(hostile::number(&ground, verdict).await, 1);
-    host.stop().await;
 }
 
 async fn a_payment_of_somebody_elses_is_shown(ground: Ground) {
@@ -117,5 +114,4 @@ async fn a_payment_of_somebody_elses_is_shown(ground: Ground) {
     assert_eq!(hostile::number(&ground, seen).await, 1);
     let listed = acme.get("/v1/payments").await;
     assert_eq!(listed.json["data"], json!([]));
-    host.stop().await;
 }
