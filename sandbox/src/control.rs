@@ -141,10 +141,11 @@ impl Desk<'_> {
 
     /// Everything as it was at the start, clock and settings included.
     fn reset(&self) -> Reply {
-        self.core.reset();
+        // The providers first: what they had to tell goes with the outbox.
         for provider in self.providers {
             provider.clear();
         }
+        self.core.reset();
         Reply::empty(StatusCode::NO_CONTENT)
     }
 

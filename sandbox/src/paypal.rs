@@ -261,6 +261,10 @@ impl Provider for Paypal {
         next_due.filter(|_| !lock(&self.0.notifications).webhooks.is_empty())
     }
 
+    fn is_listened_to(&self) -> bool {
+        !lock(&self.0.notifications).webhooks.is_empty()
+    }
+
     fn add_webhook(&self, new: &NewWebhook) -> Result<Webhook, WebhookError> {
         let targets = self.0.core.webhooks.targets;
         let added = lock(&self.0.notifications).webhooks.add(new, targets)?;

@@ -68,10 +68,14 @@ pub(crate) trait Provider: Send + Sync {
     /// Does what has become due on the clock. Called before every request that could see it.
     fn catch_up(&self) {}
 
-    /// When `catch_up` next has something to tell the merchant. `None`: nobody listens, or nothing lies
-    /// ahead.
+    /// When `catch_up` next has something to tell the merchant, as far as that is known.
     fn next_event_at(&self) -> Option<DateTime<Utc>> {
         None
+    }
+
+    /// Whether `catch_up` may have something to tell at any time, because somebody has a webhook.
+    fn is_listened_to(&self) -> bool {
+        false
     }
 
     /// Sets a webhook up, as the merchant would on a page or with the API.

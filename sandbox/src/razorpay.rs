@@ -237,6 +237,10 @@ impl Provider for Razorpay {
         books.next_due().filter(|_| books.webhooks.is_any_enabled())
     }
 
+    fn is_listened_to(&self) -> bool {
+        lock(&self.0.books).webhooks.is_any_enabled()
+    }
+
     fn add_webhook(&self, new: &NewWebhook) -> Result<Webhook, WebhookError> {
         let targets = self.0.core.webhooks.targets;
         self.0.books().webhooks.add(new, targets)

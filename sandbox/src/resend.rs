@@ -146,8 +146,6 @@ impl State {
             agenda.pop_first();
         }
         agenda.insert((at, id));
-        drop(agenda);
-        self.core.webhooks.ring();
     }
 
     fn tell(&self, email: &Email, event: Event, at: DateTime<Utc>) {
@@ -271,6 +269,10 @@ impl Provider for Resend {
             return None;
         }
         lock(&self.0.agenda).first().map(|(at, _)| *at)
+    }
+
+    fn is_listened_to(&self) -> bool {
+        lock(&self.0.webhooks).is_any_enabled()
     }
 
     fn add_webhook(&self, new: &NewWebhook) -> Result<Webhook, WebhookError> {

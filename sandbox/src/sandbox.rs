@@ -111,7 +111,9 @@ impl Sandbox {
     /// # Errors
     /// When there is no such provider or account, or when the URL is none that this sandbox sends to.
     pub fn add_webhook(&self, new: &NewWebhook) -> Result<Webhook, WebhookError> {
-        provider::add_webhook(&self.front.providers, new)
+        let added = provider::add_webhook(&self.front.providers, new);
+        self.front.core.webhooks.ring();
+        added
     }
 
     pub fn webhooks(&self) -> Vec<Webhook> {
@@ -125,8 +127,9 @@ impl Sandbox {
         id: &str,
         change: &WebhookChange,
     ) -> Result<Webhook, WebhookError> {
-        provider::change_webhook(&self.front.providers, id, change)
-            .unwrap_or_else(|| Err(WebhookError::new(format!("no provider has a webhook {id}"))))
+        let changed = provider::change_webhook(&self.front.providers, id, change);
+        self.front.core.webhooks.ring();
+        changed.unwrap_or_else(|| Err(WebhookError::new(format!("no provider has a webhook {id}"))))
     }
 
     /// Whether there was one.

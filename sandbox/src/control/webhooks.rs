@@ -9,12 +9,16 @@ impl Desk<'_> {
     pub(super) fn add_webhook(&self) -> Answer {
         let webhook = provider::add_webhook(self.providers, &self.read()?);
         let webhook = webhook.map_err(|error| bad_request(error.to_string()))?;
+        self.core.webhooks.ring();
         Ok(Reply::json(StatusCode::CREATED, &webhook))
     }
 
     pub(super) fn change_webhook(&self, id: &str) -> Answer {
         match provider::change_webhook(self.providers, id, &self.read()?) {
-            Some(Ok(webhook)) => Ok(ok(&webhook)),
+            Some(Ok(webhook)) => {
+                self.core.webhooks.ring();
+                Ok(ok(&webhook))
+            }
             Some(Err(error)) => Err(bad_request(error.to_string())),
             None => Err(no_webhook(id)),
         }

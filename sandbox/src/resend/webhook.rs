@@ -91,6 +91,7 @@ pub(super) fn create(state: &State, call: &Call) -> Result<Reply, ResendError> {
     let hook = lock(&state.webhooks)
         .add(&new, targets, now)
         .map_err(invalid)?;
+    state.core.webhooks.ring();
     let answer = json!({ "object": "webhook", "id": hook.id, "signing_secret": hook.secret });
     Ok(Reply::json(StatusCode::CREATED, &answer))
 }
@@ -137,6 +138,7 @@ pub(super) fn update(state: &State, id: &str, call: &Call) -> Result<Reply, Rese
     let targets = state.core.webhooks.targets;
     let changed = lock(&state.webhooks).change(id, &change, targets);
     changed.ok_or_else(not_found)?.map_err(invalid)?;
+    state.core.webhooks.ring();
     Ok(Reply::json(
         StatusCode::OK,
         &json!({ "object": "webhook", "id": id }),

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use chrono::{DateTime, Utc};
 use http::header;
 use reqwest::{Client, redirect::Policy};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -19,8 +20,8 @@ use super::{
 };
 use crate::{core::Core, lock, provider::Provider};
 
-/// An injected clock can be moved without a word to us: while something lies ahead, it is looked at this
-/// often.
+/// An injected clock can be moved without a word to us, and not everything that lies ahead is announced:
+/// while anybody listens, it is looked at this often.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// Of an answer; TwiML is the longest that anybody reads.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
@@ -61,18 +62,10 @@ pub(crate) async fn run(courier: Arc<Courier>, tasks: TaskTracker, stop: Cancell
                 }
             });
         }
-        let ahead = courier
-            .providers
-            .iter()
-            .filter_map(|each| each.next_event_at());
-        let next = ahead.chain(webhooks.next_due()).min();
         let pause = async {
-            match next {
+            match courier.pause(now) {
+                Some(pause) => tokio::time::sleep(pause).await,
                 None => std::future::pending().await,
-                Some(at) => {
-                    let until = at.signed_duration_since(now).to_std().unwrap_or(LOOK_EVERY);
-                    tokio::time::sleep(until.min(LOOK_EVERY)).await;
-                }
             }
         };
         tokio::select! {
@@ -90,6 +83,21 @@ impl Courier {
             providers,
             clients: Mutex::default(),
         }
+    }
+
+    /// How long nothing can be due. `None`: until the bell rings.
+    fn pause(&self, now: DateTime<Utc>) -> Option<Duration> {
+        let providers = self.providers.iter();
+        let ahead = providers.filter_map(|provider| provider.next_event_at());
+        let next = ahead.chain(self.core.webhooks.next_due()).min();
+        let Some(next) = next else {
+            let mut providers = self.providers.iter();
+            let is_any = providers.any(|provider| provider.is_listened_to());
+            return is_any.then_some(LOOK_EVERY);
+        };
+        let until = next.signed_duration_since(now).to_std();
+        // What is due and not sent waits for another to end, which rings.
+        Some(until.map_or(LOOK_EVERY, |until| until.min(LOOK_EVERY)))
     }
 
     async fn attempt(&self, ticket: Ticket, mut delivery: Delivery) {

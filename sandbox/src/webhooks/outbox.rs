@@ -174,3 +174,114 @@ fn lane(delivery: &Delivery) -> Option<Lane> {
 fn is_same_stream(one: &Delivery, other: &Delivery) -> bool {
     one.provider == other.provider && one.url == other.url
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use bytes::Bytes;
+    use chrono::TimeDelta;
+    use http::{HeaderMap, Method};
+    use url::Url;
+
+    use super::{
+        super::{Outcome, Rules, Signature, Times, Total},
+        *,
+    };
+
+    #[derive(Debug)]
+    struct Once;
+
+    impl Rules for Once {
+        fn headers(&self, _delivery: &Delivery, _at: DateTime<Utc>) -> HeaderMap {
+            HeaderMap::new()
+        }
+
+        fn again(
+            &self,
+            _delivery: &Delivery,
+            _outcome: &Outcome,
+            _at: DateTime<Utc>,
+        ) -> Option<DateTime<Utc>> {
+            None
+        }
+    }
+
+    const NOW: DateTime<Utc> = DateTime::UNIX_EPOCH;
+
+    fn delivery(lane: &str, event: &str) -> Delivery {
+        Delivery {
+            provider: "acme",
+            account: "account",
+            webhook: "webhook".to_owned(),
+            event: event.to_owned(),
+            event_id: event.to_owned(),
+            object: lane.to_owned(),
+            lane: lane.to_owned(),
+            method: Method::POST,
+            url: Url::parse("http://localhost/").unwrap(),
+            content_type: None,
+            body: Bytes::new(),
+            posted_at: NOW,
+            tried_at: None,
+            attempts: 0,
+            spent: Duration::ZERO,
+            times: Times {
+                connect: Duration::ZERO,
+                read: Duration::ZERO,
+                total: Total::OfEachAttempt(Duration::ZERO),
+            },
+            signature: Signature::Right,
+            rules: Arc::new(Once),
+        }
+    }
+
+    fn take(outbox: &mut Outbox) -> Option<(Ticket, String)> {
+        let (ticket, delivery) = outbox.take_due(NOW)?;
+        Some((ticket, delivery.event))
+    }
+
+    #[test]
+    fn first_attempts_of_a_lane_wait_for_each_other_and_for_nothing_else() {
+        let mut outbox = Outbox::default();
+        for (lane, event) in [("a", "a1"), ("a", "a2"), ("b", "b1")] {
+            outbox.add(NOW, delivery(lane, event));
+        }
+        let mut retry = delivery("a", "a0 again");
+        retry.attempts = 1;
+        outbox.add(NOW, retry);
+        let (first, event) = take(&mut outbox).unwrap();
+        assert_eq!(event, "a1");
+        assert_eq!(take(&mut outbox).unwrap().1, "b1");
+        assert_eq!(take(&mut outbox).unwrap().1, "a0 again");
+        assert!(take(&mut outbox).is_none());
+        assert!(outbox.finish(first));
+        assert_eq!(take(&mut outbox).unwrap().1, "a2");
+    }
+
+    #[test]
+    fn what_finds_no_room_is_lost_and_counted() {
+        let mut outbox = Outbox::default();
+        for number in 0..=WAITING_MAX {
+            outbox.add(NOW, delivery(&number.to_string(), "event"));
+        }
+        assert_eq!(
+            (outbox.state().waiting, outbox.state().lost),
+            (WAITING_MAX, 1)
+        );
+        let under_way = std::iter::from_fn(|| take(&mut outbox)).count();
+        assert_eq!(under_way, IN_FLIGHT_MAX);
+    }
+
+    #[test]
+    fn nothing_is_taken_before_its_time_and_what_was_under_way_does_not_survive_a_reset() {
+        let mut outbox = Outbox::default();
+        outbox.add(NOW + TimeDelta::seconds(1), delivery("a", "later"));
+        assert!(take(&mut outbox).is_none() && outbox.is_settled(NOW));
+        outbox.add(NOW, delivery("a", "now"));
+        let (ticket, _) = take(&mut outbox).unwrap();
+        outbox.clear();
+        assert!(!outbox.finish(ticket));
+        assert_eq!(outbox.state().in_flight, 0);
+    }
+}

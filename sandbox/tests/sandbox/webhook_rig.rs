@@ -12,8 +12,14 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use onerouter_sandbox::{NewWebhook, Webhook, WebhookAttempt};
 use reqwest::{Method, header::HeaderMap};
+use rustls::pki_types::PrivateKeyDer;
 use serde_json::Value;
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
+    task::JoinSet,
+};
+use tokio_rustls::TlsAcceptor;
 
 use crate::rig::{Answer, Rig};
 
@@ -49,8 +55,27 @@ pub(crate) struct Receiver {
 
 impl Receiver {
     pub(crate) async fn start() -> Receiver {
+        Receiver::serve(None).await
+    }
+
+    /// With a certificate that nobody else trusts.
+    pub(crate) async fn start_with_tls() -> Receiver {
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .unwrap();
+        Receiver::serve(Some(TlsAcceptor::from(Arc::new(config)))).await
+    }
+
+    async fn serve(tls: Option<TlsAcceptor>) -> Receiver {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let url = format!("{scheme}://{}", listener.local_addr().unwrap());
         let desk = Arc::new(Desk::default());
         let served = Arc::clone(&desk);
         let mut tasks = JoinSet::new();
@@ -58,13 +83,12 @@ impl Receiver {
             let mut connections = JoinSet::new();
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                let desk = Arc::clone(&served);
+                let (desk, tls) = (Arc::clone(&served), tls.clone());
                 connections.spawn(async move {
-                    let service = service_fn(|request| take(Arc::clone(&desk), request));
-                    // How a sender leaves is its own affair.
-                    let _ = http1::Builder::new()
-                        .serve_connection(TokioIo::new(stream), service)
-                        .await;
+                    match tls {
+                        None => converse(desk, stream).await,
+                        Some(tls) => converse(desk, tls.accept(stream).await.unwrap()).await,
+                    }
                 });
             }
         });
@@ -106,6 +130,14 @@ impl Receiver {
         assert_eq!(received.len(), 1, "{received:?}");
         received.remove(0)
     }
+}
+
+async fn converse(desk: Arc<Desk>, stream: impl AsyncRead + AsyncWrite + Unpin) {
+    let service = service_fn(|request| take(Arc::clone(&desk), request));
+    // How a sender leaves is its own affair.
+    let _ = http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
 }
 
 async fn take(

@@ -128,6 +128,16 @@ async fn other_targets_are_a_matter_of_configuration() {
 }
 
 #[tokio::test]
+async fn a_gateway_on_this_machine_may_have_any_certificate() {
+    let (rig, receiver) = (Rig::start().await, Receiver::start_with_tls().await);
+    rig.webhook("resend", receiver.url("/hook"));
+    rig.mail_to("sent@sandbox.test").await;
+    rig.advance_and_settle(6).await;
+    assert_eq!(rig.attempts()[0].status, Some(204), "{:?}", rig.attempts());
+    receiver.one();
+}
+
+#[tokio::test]
 async fn the_list_of_deliveries_tells_every_attempt() {
     let (rig, receiver) = (Rig::start().await, Receiver::start().await);
     let webhook = rig.webhook("resend", receiver.url("/hook"));

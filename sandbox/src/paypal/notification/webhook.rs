@@ -63,6 +63,7 @@ pub(in super::super) fn create(state: &State, call: &Call) -> Result<Outcome, Pa
     lock(&state.notifications).webhooks.insert(hook)?;
     // The key takes a moment to make: now, not when the first event is sent.
     state.identity.prepare();
+    state.core.webhooks.ring();
     Ok(Outcome::Answered(StatusCode::CREATED, view))
 }
 
