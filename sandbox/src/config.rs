@@ -8,7 +8,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::clock::{Clock, SystemClock};
+use crate::{
+    clock::{Clock, SystemClock},
+    webhooks::WebhookTargets,
+};
 
 /// About nine hours, as PayPal's live.
 const PAYPAL_TOKEN_TTL_S: u32 = 32_400;
@@ -37,6 +40,8 @@ pub struct SandboxConfig {
     pub messages_kept: usize,
     /// Requests kept in the request log, the oldest dropped first; 0 switches it off.
     pub requests_kept: usize,
+    /// To where webhooks may be sent.
+    pub webhook_targets: WebhookTargets,
 }
 
 impl Default for SandboxConfig {
@@ -51,6 +56,7 @@ impl Default for SandboxConfig {
             paypal_rate_limit: 100_000,
             messages_kept: 100_000,
             requests_kept: 1_000,
+            webhook_targets: WebhookTargets::Loopback,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! `/_sandbox/…`: everything that a test, a benchmark or a person steers and reads.
 
 mod index;
+mod webhooks;
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -11,8 +12,15 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    buyer::Buyer, config::SettingsChange, core::Core, faults::FaultSpec, ledger::LedgerFilter,
-    provider::Provider, reply::Reply, requests::RequestFilter, subscription::Charge,
+    buyer::Buyer,
+    config::SettingsChange,
+    core::Core,
+    faults::FaultSpec,
+    ledger::LedgerFilter,
+    provider::{self, Provider},
+    reply::Reply,
+    requests::RequestFilter,
+    subscription::Charge,
 };
 
 /// Entries that a listing shows unless asked otherwise.
@@ -93,10 +101,19 @@ impl Desk<'_> {
             (&Method::GET, ["_sandbox", "ledger"]) => self.ledger(query()),
             (&Method::GET, ["_sandbox", "requests"]) => self.requests(query()),
             (&Method::DELETE, ["_sandbox", "requests"]) => Ok(self.clear_requests()),
+            (&Method::GET, ["_sandbox", "webhooks"]) => {
+                Ok(ok(&json!({ "data": provider::webhooks(self.providers) })))
+            }
+            (&Method::POST, ["_sandbox", "webhooks"]) => self.add_webhook(),
+            (&Method::PATCH, ["_sandbox", "webhooks", id]) => self.change_webhook(id),
+            (&Method::DELETE, ["_sandbox", "webhooks", id]) => self.remove_webhook(id),
+            (&Method::GET, ["_sandbox", "deliveries"]) => self.deliveries(query()),
+            (&Method::DELETE, ["_sandbox", "deliveries"]) => Ok(self.clear_deliveries()),
             (&Method::POST, ["_sandbox", "messages", id, "status"]) => self.force_status(id),
             (&Method::POST, ["_sandbox", "checkouts", id]) => self.play_buyer(id),
             (&Method::POST, ["_sandbox", "subscriptions", id, "cycle"]) => self.bill_cycle(id),
             (&Method::POST, ["_sandbox", provider, action]) => self.steer(provider, action),
+            (&Method::GET, ["_sandbox", provider, what]) => self.show(provider, what),
             (method, _) => Err(Refused(
                 StatusCode::NOT_FOUND,
                 format!(
@@ -124,10 +141,11 @@ impl Desk<'_> {
 
     /// Everything as it was at the start, clock and settings included.
     fn reset(&self) -> Reply {
-        self.core.reset();
+        // The providers first: what they had to tell goes with the outbox.
         for provider in self.providers {
             provider.clear();
         }
+        self.core.reset();
         Reply::empty(StatusCode::NO_CONTENT)
     }
 
@@ -160,6 +178,7 @@ impl Desk<'_> {
         for provider in self.providers {
             provider.catch_up();
         }
+        self.core.webhooks.ring();
         Ok(self.clock())
     }
 
@@ -276,11 +295,24 @@ impl Desk<'_> {
         let mut providers = self.providers.iter();
         let found = providers.find(|known| known.name() == provider);
         found
-            .and_then(|provider| provider.control(action))
+            .and_then(|provider| provider.control(action, self.body))
             .ok_or_else(|| {
                 Refused(
                     StatusCode::NOT_FOUND,
                     format!("no provider {provider} that does {action}"),
+                )
+            })
+    }
+
+    fn show(&self, provider: &str, what: &str) -> Answer {
+        let mut providers = self.providers.iter();
+        let found = providers.find(|known| known.name() == provider);
+        found
+            .and_then(|provider| provider.show(what))
+            .ok_or_else(|| {
+                Refused(
+                    StatusCode::NOT_FOUND,
+                    format!("no provider {provider} that shows {what}"),
                 )
             })
     }

@@ -9,6 +9,7 @@ use crate::{
     ledger::Ledger,
     lock,
     requests::RequestLog,
+    webhooks::{Delivery, Webhooks},
 };
 
 #[derive(Debug)]
@@ -17,6 +18,7 @@ pub(crate) struct Core {
     pub(crate) ledger: Ledger,
     pub(crate) requests: RequestLog,
     pub(crate) faults: Faults,
+    pub(crate) webhooks: Webhooks,
     pub(crate) messages_kept: usize,
     /// Where a browser finds this sandbox; buyer pages are below it. No slash at its end.
     pub(crate) base_url: String,
@@ -32,6 +34,7 @@ impl Core {
             ledger: Ledger::new(config.messages_kept),
             requests: RequestLog::default(),
             faults: Faults::default(),
+            webhooks: Webhooks::new(config.webhook_targets),
             messages_kept: config.messages_kept,
             base_url,
             settings: Mutex::new(settings),
@@ -49,11 +52,17 @@ impl Core {
         *settings
     }
 
+    /// Sends an event on its way; nobody waits for it.
+    pub(crate) fn post(&self, delivery: Delivery) {
+        self.webhooks.post(&self.faults, delivery);
+    }
+
     pub(crate) fn reset(&self) {
         *lock(&self.settings) = self.first_settings;
         self.clock.reset();
         self.ledger.clear();
         self.requests.clear();
         self.faults.clear();
+        self.webhooks.clear();
     }
 }

@@ -1,4 +1,5 @@
-//! Faults on demand: by a header of the request itself, or by rules that the control API sets.
+//! Faults on demand: by a header of the request itself, or by rules that the control API sets. What goes
+//! wrong with webhooks is a matter of rules alone.
 
 mod spec;
 
@@ -10,9 +11,11 @@ use std::{
     time::Duration,
 };
 
+use chrono::TimeDelta;
 use http::StatusCode;
 use serde::Serialize;
 
+use self::spec::Planned;
 pub(crate) use self::spec::{FaultError, FaultSpec};
 use crate::{call::Call, lock, provider::Provider};
 
@@ -51,6 +54,36 @@ pub(crate) enum AfterFault {
     TrickleBody(Duration),
 }
 
+/// What goes wrong with a webhook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WebhookFault {
+    /// Posted late, by the sandbox's clock.
+    Delay(TimeDelta),
+    /// Delivered twice.
+    Duplicate,
+    /// Overtaken by the provider's next event.
+    Reorder,
+    /// Never sent, nor tried again.
+    Drop,
+    WrongSignature,
+    /// One attempt finds nobody.
+    Fail,
+}
+
+impl WebhookFault {
+    /// Whether it concerns a delivery as a whole, not one attempt.
+    pub(crate) fn is_of_delivery(self) -> bool {
+        match self {
+            WebhookFault::Delay(_)
+            | WebhookFault::Duplicate
+            | WebhookFault::Reorder
+            | WebhookFault::Drop
+            | WebhookFault::WrongSignature => true,
+            WebhookFault::Fail => false,
+        }
+    }
+}
+
 /// A documented error answer, by status, by the provider's code, or both.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Refusal {
@@ -80,7 +113,7 @@ pub(crate) struct Rule {
     #[serde(flatten)]
     spec: FaultSpec,
     #[serde(skip)]
-    fault: Fault,
+    fault: Planned,
 }
 
 impl Faults {
@@ -109,29 +142,52 @@ impl Faults {
         call: &Call,
     ) -> Result<Option<Fault>, FaultError> {
         if let Some(header) = call.header(FAULT_HEADER) {
-            return FaultSpec::from_header(header)?.parse().map(Some);
+            return match FaultSpec::from_header(header)?.parse()? {
+                Planned::Request(fault) => Ok(Some(fault)),
+                Planned::Webhook(_) => Err(FaultError::OnlyByRule),
+            };
         }
+        Ok(self.take_first(|rule| match &rule.fault {
+            Planned::Request(fault) if rule.spec.matches(provider, call) => Some(fault.clone()),
+            Planned::Request(_) | Planned::Webhook(_) => None,
+        }))
+    }
+
+    /// The fault for this event, counted as used, if it is one of those wanted.
+    pub(crate) fn take_for_event(
+        &self,
+        provider: &str,
+        event: &str,
+        path: &str,
+        wanted: impl Fn(WebhookFault) -> bool,
+    ) -> Option<WebhookFault> {
+        self.take_first(|rule| match rule.fault {
+            Planned::Webhook(fault)
+                if wanted(fault) && rule.spec.matches_event(provider, event, path) =>
+            {
+                Some(fault)
+            }
+            Planned::Request(_) | Planned::Webhook(_) => None,
+        })
+    }
+
+    fn take_first<T>(&self, fits: impl Fn(&Rule) -> Option<T>) -> Option<T> {
         if self.armed.load(Ordering::Acquire) == 0 {
-            return Ok(None);
+            return None;
         }
         let mut rules = lock(&self.rules);
-        let Some(index) = rules
+        let (index, fault) = rules
             .list
             .iter()
-            .position(|rule| rule.spec.matches(provider, call))
-        else {
-            return Ok(None);
-        };
-        let Some(rule) = rules.list.get_mut(index) else {
-            return Ok(None);
-        };
+            .enumerate()
+            .find_map(|(index, rule)| Some((index, fits(rule)?)))?;
+        let rule = rules.list.get_mut(index)?;
         rule.met = rule.met.saturating_add(1);
-        let fault = rule.fault.clone();
         if rule.spec.times != 0 && rule.met >= rule.spec.times {
             rules.list.remove(index);
             self.armed.store(rules.list.len(), Ordering::Release);
         }
-        Ok(Some(fault))
+        Some(fault)
     }
 
     pub(crate) fn list(&self) -> Vec<Rule> {

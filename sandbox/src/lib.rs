@@ -12,6 +12,7 @@
 //! | `provider` | what each provider implements; `twilio/`, `resend/`, `razorpay/` and `paypal/` do |
 //! | `control` | everything below `/_sandbox/` |
 //! | `core`, `ledger`, `requests`, `faults`, `clock`, `idempotency`, `rate` | what the providers share |
+//! | `webhooks` | what the providers send to the merchant, when, and what came of it |
 //! | `buyer`, `page`, `subscription` | what payment providers share: who pays, where, and how often |
 //!
 //! ```
@@ -50,6 +51,7 @@ mod shelf;
 mod subscription;
 mod timeline;
 pub mod twilio;
+mod webhooks;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -57,6 +59,9 @@ pub use clock::{Clock, ManualClock, SystemClock};
 pub use config::SandboxConfig;
 pub use connection::SandboxConnection;
 pub use sandbox::Sandbox;
+pub use webhooks::{
+    NewWebhook, Webhook, WebhookAttempt, WebhookChange, WebhookError, WebhookTargets,
+};
 
 /// Locks, also after a panic elsewhere: every critical section here leaves whole values behind.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

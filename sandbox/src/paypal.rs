@@ -1,7 +1,7 @@
 //! PayPal: orders, payments, products, plans, subscriptions, and the pages on which a buyer approves.
 //!
 //! Sources: the published OpenAPI descriptions (github.com/paypal/paypal-rest-api-specifications, of
-//! 2024: Orders v2, Payments v2, Catalog Products v1, Subscriptions v1), the reference pages on
+//! 2024: Orders v2, Payments v2, Catalog Products v1, Subscriptions v1, Webhooks v1), the reference pages on
 //! developer.paypal.com and the official SDKs, read in 2026.
 
 mod authorization;
@@ -22,6 +22,8 @@ mod issues;
 mod list;
 mod mock;
 mod money;
+mod notification;
+mod operation;
 mod order;
 mod outcome;
 mod plan;
@@ -38,6 +40,8 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use http::{Method, StatusCode, header};
 use serde_json::{Map, Value, json};
 
@@ -45,6 +49,8 @@ use self::{
     books::Books,
     desk::Desk,
     error::PaypalError,
+    notification::{Notifications, certificate, certificate::Identity},
+    operation::{operate, page},
     outcome::Outcome,
     request_id::{Claimed, RequestIds},
     route::Route,
@@ -61,6 +67,7 @@ use crate::{
     rate::RateWindow,
     reply::Reply,
     subscription::Charge,
+    webhooks::{NewWebhook, Webhook, WebhookChange, WebhookError},
 };
 
 /// The application's credentials, in the shape of real ones.
@@ -73,14 +80,19 @@ pub const CLIENT_SECRET: &str =
 const MERCHANT_ID: &str = "5ANDB0XMERCH2";
 const MERCHANT_EMAIL: &str = "merchant@example.com";
 const NAME: &str = "paypal";
+const PEM: &str = "application/x-pem-file";
 /// The sandbox of PayPal itself: the host tells test from live.
 const HOST: &str = "api-m.sandbox.paypal.com";
 
+#[derive(Clone)]
 pub(crate) struct Paypal(Arc<State>);
 
 struct State {
     core: Arc<Core>,
     books: Mutex<Books>,
+    /// Taken after the books, never before.
+    notifications: Mutex<Notifications>,
+    identity: Identity,
     request_ids: RequestIds,
     tokens: Tokens,
     window: RateWindow,
@@ -104,6 +116,8 @@ impl Paypal {
         Paypal(Arc::new(State {
             core,
             books: Mutex::new(Books::new(max)),
+            notifications: Mutex::new(Notifications::new()),
+            identity: Identity::default(),
             request_ids: RequestIds::new(max),
             tokens: Tokens::new(),
             window: RateWindow::default(),
@@ -116,7 +130,7 @@ impl Paypal {
         let refuse = |error: PaypalError| Box::new(error.reply());
         let route = Route::of(call);
         let mut claimed = Claimed::Free;
-        if !route.as_ref().is_ok_and(|route| route.is_page()) {
+        if !route.as_ref().is_ok_and(|route| route.is_public()) {
             let limit = state.core.settings().paypal_rate_limit;
             if state.window.count(now, limit).is_none() {
                 return Err(refuse(PaypalError::status(StatusCode::TOO_MANY_REQUESTS)));
@@ -160,6 +174,10 @@ impl Provider for Paypal {
         HOST
     }
 
+    fn other_hosts(&self) -> &'static [&'static str] {
+        &[certificate::HOST]
+    }
+
     fn connection(&self) -> SandboxConnection {
         SandboxConnection {
             service: "payments",
@@ -196,7 +214,8 @@ impl Provider for Paypal {
 
     fn force_status(&self, id: &str, change: &Value) -> Option<Result<Value, String>> {
         let desk = Desk::unasked(&self.0);
-        force::force(&mut lock(&self.0.books), &desk, id, change)
+        let state = &self.0;
+        state.with_books(&desk, |books| force::force(books, &desk, id, change))
     }
 
     fn play_buyer(
@@ -206,36 +225,87 @@ impl Provider for Paypal {
         details: &Map<String, Value>,
     ) -> Option<Result<SentBack, String>> {
         let desk = Desk::unasked(&self.0);
-        let mut books = lock(&self.0.books);
-        if books.orders.find(id).is_some() {
-            return Some(checkout::play(&mut books, &desk, id, (buyer, details)));
-        }
-        if books.subscriptions.find(id).is_some() || books.consents.find(id).is_some() {
-            return Some(consent::play(&mut books, &desk, id, (buyer, details)));
-        }
-        None
+        self.0.with_books(&desk, |books| {
+            if books.orders.find(id).is_some() {
+                return Some(checkout::play(books, &desk, id, (buyer, details)));
+            }
+            if books.subscriptions.find(id).is_some() || books.consents.find(id).is_some() {
+                return Some(consent::play(books, &desk, id, (buyer, details)));
+            }
+            None
+        })
     }
 
     fn bill_cycle(&self, id: &str, charge: Charge) -> Option<Result<Value, String>> {
         let desk = Desk::unasked(&self.0);
-        let mut books = lock(&self.0.books);
-        let subscription = books.subscriptions.find_mut(id)?;
-        if subscription.status != SubscriptionStatus::Active || subscription.next_at.is_none() {
-            let status = subscription.status.name();
-            return Some(Err(format!("nothing is billed while it is {status}")));
-        }
-        subscription.bill(&desk, desk.now, Some(charge));
-        let view = subscription.view(&desk.base(), &["last_failed_payment"]);
-        books.schedule(id);
-        Some(Ok(view))
+        self.0.with_books(&desk, |books| {
+            let subscription = books.subscriptions.find_mut(id)?;
+            if subscription.status != SubscriptionStatus::Active || subscription.next_at.is_none() {
+                let status = subscription.status.name();
+                return Some(Err(format!("nothing is billed while it is {status}")));
+            }
+            subscription.bill(&desk, desk.now, Some(charge));
+            let view = subscription.view(&desk.base(), &["last_failed_payment"]);
+            books.schedule(id);
+            Some(Ok(view))
+        })
     }
 
     fn catch_up(&self) {
         let desk = Desk::unasked(&self.0);
-        lock(&self.0.books).settle(&desk);
+        self.0.with_books(&desk, |books| books.settle(&desk));
     }
 
-    fn control(&self, action: &str) -> Option<Reply> {
+    fn next_event_at(&self) -> Option<DateTime<Utc>> {
+        let next_due = lock(&self.0.books).next_due;
+        next_due.filter(|_| !lock(&self.0.notifications).webhooks.is_empty())
+    }
+
+    fn is_listened_to(&self) -> bool {
+        !lock(&self.0.notifications).webhooks.is_empty()
+    }
+
+    fn add_webhook(&self, new: &NewWebhook) -> Result<Webhook, WebhookError> {
+        let targets = self.0.core.webhooks.targets;
+        let added = lock(&self.0.notifications).webhooks.add(new, targets)?;
+        // The key takes a moment to make: now, not when the first event is sent.
+        self.0.identity.prepare();
+        Ok(added)
+    }
+
+    fn webhooks(&self) -> Vec<Webhook> {
+        lock(&self.0.notifications).webhooks.list()
+    }
+
+    fn change_webhook(
+        &self,
+        id: &str,
+        change: &WebhookChange,
+    ) -> Option<Result<Webhook, WebhookError>> {
+        let targets = self.0.core.webhooks.targets;
+        let mut notifications = lock(&self.0.notifications);
+        notifications.webhooks.change(id, change, targets)
+    }
+
+    fn remove_webhook(&self, id: &str) -> bool {
+        let removed = lock(&self.0.notifications).webhooks.remove(id);
+        if removed {
+            self.0.core.webhooks.withdraw(id);
+        }
+        removed
+    }
+
+    fn show(&self, what: &str) -> Option<Reply> {
+        match what {
+            "root-certificate" => {
+                let root = self.root_certificate()?;
+                Some(Reply::of(StatusCode::OK, PEM, root))
+            }
+            _ => None,
+        }
+    }
+
+    fn control(&self, action: &str, _body: &Bytes) -> Option<Reply> {
         match action {
             "revoke-tokens" => {
                 self.0.tokens.revoke();
@@ -251,9 +321,17 @@ impl Provider for Paypal {
 
     fn clear(&self) {
         lock(&self.0.books).clear();
+        *lock(&self.0.notifications) = Notifications::new();
         self.0.request_ids.clear();
         self.0.tokens.revoke();
         self.0.window.clear();
+    }
+}
+
+impl Paypal {
+    /// The root under which the webhooks' signatures are made, as PEM.
+    pub(crate) fn root_certificate(&self) -> Option<String> {
+        self.0.identity.root()
     }
 }
 
@@ -273,73 +351,24 @@ impl PaypalExchange {
             let ttl_s = state.core.settings().paypal_token_ttl_s;
             return Ok(state.tokens.issue(call, desk.now, ttl_s));
         }
-        let mut books = lock(&state.books);
-        books.settle(&desk.by_clock());
-        if let Claimed::Repeat(made) = &self.claimed {
-            return made.reply(StatusCode::OK, &books, &desk);
+        if let Route::Certificate(id) = route {
+            let chain = state.identity.chain(id);
+            let chain = chain.ok_or_else(|| PaypalError::status(StatusCode::NOT_FOUND))?;
+            return Ok(Reply::of(StatusCode::OK, PEM, chain));
         }
-        if route.is_page() {
-            return Ok(page(&mut books, &desk, route, call));
-        }
-        let outcome = operate(&mut books, &desk, route, call)?;
-        if let (Claimed::New(claim), Outcome::Made(_, made)) = (&self.claimed, &outcome) {
-            claim.keep(made.clone());
-        }
-        outcome.reply(&books, &desk)
-    }
-}
-
-fn page(books: &mut Books, desk: &Desk<'_>, route: Route<'_>, call: &Call) -> Reply {
-    match route {
-        Route::CheckoutPage => checkout::page(books, desk, call),
-        Route::PlayCheckout => checkout::posted(books, desk, call),
-        Route::PlayConsent => consent::posted(books, desk, call),
-        _ => consent::page(books, desk, call),
-    }
-}
-
-fn operate(
-    books: &mut Books,
-    desk: &Desk<'_>,
-    route: Route<'_>,
-    call: &Call,
-) -> Result<Outcome, PaypalError> {
-    match route {
-        Route::CreateOrder => order::create::create(books, desk, call),
-        Route::GetOrder(id) => {
-            let order = books.order(id, desk.now)?;
-            Ok(Outcome::Shown(order.view(books, desk)))
-        }
-        Route::PatchOrder(id) => order::patch::patch(books, desk, id, call),
-        Route::CaptureOrder(id) => order::complete::capture(books, desk, id, call),
-        Route::AuthorizeOrder(id) => order::complete::authorize(books, desk, id, call),
-        Route::GetAuthorization(id) => Ok(Outcome::Shown(books.authorization(id)?.view())),
-        Route::CaptureAuthorization(id) => authorization::capture::capture(books, desk, id, call),
-        Route::Reauthorize(id) => authorization::reauthorize::reauthorize(books, desk, id, call),
-        Route::Void(id) => authorization::void::void(books, desk, id),
-        Route::GetCapture(id) => Ok(Outcome::Shown(books.capture(id)?.view(books))),
-        Route::RefundCapture(id) => refund::refund(books, desk, id, call),
-        Route::GetRefund(id) => Ok(Outcome::Shown(books.refund(id)?.view(books))),
-        Route::CreateProduct => product::create(books, desk, call),
-        Route::ListProducts => product::list(books, call),
-        Route::GetProduct(id) => Ok(Outcome::Shown(books.product(id)?.view())),
-        Route::CreatePlan => plan::create(books, desk, call),
-        Route::ListPlans => plan::list(books, desk, call),
-        Route::GetPlan(id) => Ok(Outcome::Shown(books.plan(id)?.view())),
-        Route::ActivatePlan(id) => plan::activate(books, desk, id),
-        Route::DeactivatePlan(id) => plan::deactivate(books, desk, id),
-        Route::CreateSubscription => subscription::create::create(books, desk, call),
-        Route::GetSubscription(id) => subscription::change::get(books, desk, id, call),
-        Route::ReviseSubscription(id) => subscription::revise::revise(books, desk, id, call),
-        Route::SuspendSubscription(id) => subscription::change::suspend(books, desk, id, call),
-        Route::ActivateSubscription(id) => subscription::change::activate(books, desk, id, call),
-        Route::CancelSubscription(id) => subscription::change::cancel(books, desk, id, call),
-        Route::CaptureSubscription(id) => subscription::collect::collect(books, desk, id, call),
-        Route::ListTransactions(id) => subscription::transaction::list(books, id, call),
-        Route::Token
-        | Route::CheckoutPage
-        | Route::PlayCheckout
-        | Route::ConsentPage
-        | Route::PlayConsent => Err(PaypalError::status(StatusCode::NOT_FOUND)),
+        state.with_books(&desk, |books| {
+            books.settle(&desk.by_clock());
+            if let Claimed::Repeat(made) = &self.claimed {
+                return made.reply(StatusCode::OK, books, &desk);
+            }
+            if route.is_page() {
+                return Ok(page(books, &desk, route, call));
+            }
+            let outcome = operate(books, &desk, route, call)?;
+            if let (Claimed::New(claim), Outcome::Made(_, made)) = (&self.claimed, &outcome) {
+                claim.keep(made.clone());
+            }
+            outcome.reply(books, &desk)
+        })
     }
 }

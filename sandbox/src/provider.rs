@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use http::StatusCode;
 use serde_json::{Map, Value};
 
@@ -16,6 +18,7 @@ use crate::{
     resend::Resend,
     subscription::Charge,
     twilio::Twilio,
+    webhooks::{Delivery, NewWebhook, Outcome, Webhook, WebhookChange, WebhookError},
 };
 
 pub(crate) trait Provider: Send + Sync {
@@ -24,6 +27,11 @@ pub(crate) trait Provider: Send + Sync {
 
     /// The real provider's host name.
     fn host(&self) -> &'static str;
+
+    /// Other host names of its, for what is not the API.
+    fn other_hosts(&self) -> &'static [&'static str] {
+        &[]
+    }
 
     fn connection(&self) -> SandboxConnection;
 
@@ -60,8 +68,41 @@ pub(crate) trait Provider: Send + Sync {
     /// Does what has become due on the clock. Called before every request that could see it.
     fn catch_up(&self) {}
 
+    /// When `catch_up` next has something to tell the merchant, as far as that is known.
+    fn next_event_at(&self) -> Option<DateTime<Utc>> {
+        None
+    }
+
+    /// Whether `catch_up` may have something to tell at any time, because somebody has a webhook.
+    fn is_listened_to(&self) -> bool {
+        false
+    }
+
+    /// Sets a webhook up, as the merchant would on a page or with the API.
+    fn add_webhook(&self, new: &NewWebhook) -> Result<Webhook, WebhookError>;
+
+    fn webhooks(&self) -> Vec<Webhook>;
+
+    /// `None`: not one of ours.
+    fn change_webhook(
+        &self,
+        id: &str,
+        change: &WebhookChange,
+    ) -> Option<Result<Webhook, WebhookError>>;
+
+    /// Whether it was one of ours.
+    fn remove_webhook(&self, id: &str) -> bool;
+
+    /// A delivery is over: accepted, or not tried any more.
+    fn delivery_ended(&self, _delivery: &Delivery, _outcome: &Outcome) {}
+
     /// `POST /_sandbox/{name}/{action}`: what only this provider can be told. `None`: no such action.
-    fn control(&self, _action: &str) -> Option<Reply> {
+    fn control(&self, _action: &str, _body: &Bytes) -> Option<Reply> {
+        None
+    }
+
+    /// `GET /_sandbox/{name}/{what}`: what only this provider can tell. `None`: no such thing.
+    fn show(&self, _what: &str) -> Option<Reply> {
         None
     }
 
@@ -77,11 +118,61 @@ pub(crate) trait Exchange: Send + Sync {
     fn answer(&self, call: &Call) -> Reply;
 }
 
-pub(crate) fn all(core: &Arc<Core>) -> Vec<Arc<dyn Provider>> {
-    vec![
-        Arc::new(Twilio::new(Arc::clone(core))),
+/// Those that can be told more than others.
+pub(crate) struct Known {
+    pub(crate) twilio: Twilio,
+    pub(crate) paypal: Paypal,
+}
+
+impl std::fmt::Debug for Known {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Known").finish_non_exhaustive()
+    }
+}
+
+pub(crate) fn all(core: &Arc<Core>) -> (Vec<Arc<dyn Provider>>, Known) {
+    let known = Known {
+        twilio: Twilio::new(Arc::clone(core)),
+        paypal: Paypal::new(Arc::clone(core)),
+    };
+    let all: Vec<Arc<dyn Provider>> = vec![
+        Arc::new(known.twilio.clone()),
         Arc::new(Resend::new(Arc::clone(core))),
         Arc::new(Razorpay::new(Arc::clone(core))),
-        Arc::new(Paypal::new(Arc::clone(core))),
-    ]
+        Arc::new(known.paypal.clone()),
+    ];
+    (all, known)
+}
+
+/// By the name in `new`.
+pub(crate) fn add_webhook(
+    providers: &[Arc<dyn Provider>],
+    new: &NewWebhook,
+) -> Result<Webhook, WebhookError> {
+    let mut found = providers.iter();
+    let provider = found
+        .find(|provider| provider.name() == new.provider)
+        .ok_or_else(|| WebhookError::new(format!("no provider {:?}", new.provider)))?;
+    provider.add_webhook(new)
+}
+
+pub(crate) fn webhooks(providers: &[Arc<dyn Provider>]) -> Vec<Webhook> {
+    let all = providers.iter().flat_map(|provider| provider.webhooks());
+    all.collect()
+}
+
+/// `None`: nobody has it.
+pub(crate) fn change_webhook(
+    providers: &[Arc<dyn Provider>],
+    id: &str,
+    change: &WebhookChange,
+) -> Option<Result<Webhook, WebhookError>> {
+    let mut providers = providers.iter();
+    providers.find_map(|provider| provider.change_webhook(id, change))
+}
+
+/// Whether anybody had it.
+pub(crate) fn remove_webhook(providers: &[Arc<dyn Provider>], id: &str) -> bool {
+    let mut providers = providers.iter();
+    providers.any(|provider| provider.remove_webhook(id))
 }

@@ -11,6 +11,7 @@ mod books;
 mod buying;
 mod checkout;
 mod error;
+mod event;
 mod fields;
 mod guide;
 mod id;
@@ -33,12 +34,14 @@ mod subscription;
 mod subscription_change;
 mod terms;
 mod view;
+mod webhook;
 
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard},
 };
 
+use chrono::{DateTime, Utc};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
@@ -59,6 +62,7 @@ use crate::{
     rate::RateWindow,
     reply::Reply,
     subscription::Charge,
+    webhooks::{Delivery, NewWebhook, Outcome, Webhook, WebhookChange, WebhookError},
 };
 
 /// A test key: the prefix is all that tells it from a live one.
@@ -226,6 +230,49 @@ impl Provider for Razorpay {
 
     fn catch_up(&self) {
         drop(self.0.books());
+    }
+
+    fn next_event_at(&self) -> Option<DateTime<Utc>> {
+        let books = lock(&self.0.books);
+        books.next_due().filter(|_| books.webhooks.is_any_enabled())
+    }
+
+    fn is_listened_to(&self) -> bool {
+        lock(&self.0.books).webhooks.is_any_enabled()
+    }
+
+    fn add_webhook(&self, new: &NewWebhook) -> Result<Webhook, WebhookError> {
+        let targets = self.0.core.webhooks.targets;
+        self.0.books().webhooks.add(new, targets)
+    }
+
+    fn webhooks(&self) -> Vec<Webhook> {
+        self.0.books().webhooks.list()
+    }
+
+    fn change_webhook(
+        &self,
+        id: &str,
+        change: &WebhookChange,
+    ) -> Option<Result<Webhook, WebhookError>> {
+        let targets = self.0.core.webhooks.targets;
+        self.0.books().webhooks.change(id, change, targets)
+    }
+
+    fn remove_webhook(&self, id: &str) -> bool {
+        let removed = self.0.books().webhooks.remove(id);
+        if removed {
+            self.0.core.webhooks.withdraw(id);
+        }
+        removed
+    }
+
+    fn delivery_ended(&self, delivery: &Delivery, outcome: &Outcome) {
+        let now = self.0.core.clock.now();
+        let is_off = self.0.books().webhooks.ended(delivery, outcome, now);
+        if is_off {
+            self.0.core.webhooks.withdraw(&delivery.webhook);
+        }
     }
 
     fn guide(&self) -> Value {

@@ -1,4 +1,4 @@
-//! Resend: sending, batches, reading, rescheduling, cancelling.
+//! Resend: sending, batches, reading, rescheduling, cancelling, webhooks.
 //!
 //! Sources, read in 2026: the published OpenAPI description (resend.yaml) and the pages "Errors",
 //! "Usage limits", "Idempotency keys", "Batch validation modes", "Schedule email" and "Send test
@@ -11,23 +11,36 @@ mod change;
 mod draft;
 mod email;
 mod error;
+mod event;
 mod guide;
 mod idempotency;
 mod key;
 mod list;
 mod rate;
+mod route;
 mod schedule;
 mod send;
+mod svix;
+mod webhook;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
 };
 
-use http::{Method, StatusCode, header};
+use chrono::{DateTime, Utc};
+use http::{StatusCode, header};
 use serde_json::{Value, json};
 
-use self::{email::Email, error::ResendError, idempotency::Repeat, key::Permission, rate::Rate};
+use self::{
+    email::{Email, Event},
+    error::ResendError,
+    idempotency::Repeat,
+    key::Permission,
+    rate::Rate,
+    route::Route,
+    webhook::Webhooks,
+};
 use crate::{
     call::Call,
     connection::SandboxConnection,
@@ -38,6 +51,7 @@ use crate::{
     rate::RateWindow,
     reply::Reply,
     shelf::Shelf,
+    webhooks::{Delivery, NewWebhook, Outcome, Webhook, WebhookChange, WebhookError},
 };
 
 /// A key that may do everything.
@@ -58,6 +72,10 @@ pub(crate) struct Resend(Arc<State>);
 struct State {
     core: Arc<Core>,
     emails: Mutex<Shelf<Email>>,
+    /// Events to come, by their time. An entry holds as long as its e-mail still waits for it.
+    agenda: Mutex<BTreeSet<(DateTime<Utc>, String)>>,
+    /// Taken after `emails`, never before.
+    webhooks: Mutex<Webhooks>,
     keys: IdempotencyKeys,
     window: RateWindow,
 }
@@ -69,16 +87,6 @@ struct ResendExchange {
     claim: Option<Claim>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Route<'a> {
-    Send,
-    Batch,
-    List,
-    Get(&'a str),
-    Reschedule(&'a str),
-    Cancel(&'a str),
-}
-
 impl Resend {
     pub(crate) fn new(core: Arc<Core>) -> Resend {
         let emails = Mutex::new(Shelf::new(core.messages_kept));
@@ -86,6 +94,8 @@ impl Resend {
         Resend(Arc::new(State {
             core,
             emails,
+            agenda: Mutex::default(),
+            webhooks: Mutex::default(),
             keys,
             window: RateWindow::default(),
         }))
@@ -113,6 +123,68 @@ impl Resend {
             rate,
             claim,
         }))
+    }
+}
+
+impl State {
+    /// From here on the e-mail exists.
+    fn take_in(&self, email: Email, now: DateTime<Utc>) {
+        let (id, next) = (email.id.clone(), email.next_step());
+        if email.last_event(now) == Event::Scheduled {
+            self.tell(&email, Event::Scheduled, now);
+        }
+        lock(&self.emails).push(id.clone(), email);
+        if let Some((_, at)) = next {
+            self.schedule(at, id);
+        }
+    }
+
+    fn schedule(&self, at: DateTime<Utc>, id: String) {
+        let mut agenda = lock(&self.agenda);
+        // A clock that stands still takes nothing out; the earliest are the likeliest to be forgotten.
+        if agenda.len() > self.core.messages_kept.saturating_mul(4) {
+            agenda.pop_first();
+        }
+        agenda.insert((at, id));
+    }
+
+    fn tell(&self, email: &Email, event: Event, at: DateTime<Utc>) {
+        let webhooks = lock(&self.webhooks);
+        if webhooks.is_any_enabled()
+            && let Some(telling) = event::telling(email, event, at)
+        {
+            webhooks.post(&self.core, &telling);
+        }
+    }
+
+    /// Tells the events that have come, in the order in which they did.
+    fn tell_due(&self) {
+        let now = self.core.clock.now();
+        loop {
+            // One lock after the other: whoever schedules holds none either.
+            let mut agenda = lock(&self.agenda);
+            if agenda.first().is_none_or(|(at, _)| *at > now) {
+                return;
+            }
+            let Some((at, id)) = agenda.pop_first() else {
+                return;
+            };
+            drop(agenda);
+            let mut emails = lock(&self.emails);
+            let Some(email) = emails.find_mut(&id) else {
+                continue;
+            };
+            let Some((event, _)) = email.next_step().filter(|(_, due)| *due == at) else {
+                continue;
+            };
+            email.step_told();
+            self.tell(email, event, at);
+            let next = email.next_step();
+            drop(emails);
+            if let Some((_, next)) = next {
+                lock(&self.agenda).insert((next, id));
+            }
+        }
     }
 }
 
@@ -165,7 +237,15 @@ impl Provider for Resend {
                     .map(|email| email.to().to_vec())
                     .unwrap_or_default()
             }
-            Ok(Route::List) | Err(_) => Vec::new(),
+            Ok(
+                Route::List
+                | Route::CreateWebhook
+                | Route::Webhooks
+                | Route::Webhook(_)
+                | Route::UpdateWebhook(_)
+                | Route::RemoveWebhook(_),
+            )
+            | Err(_) => Vec::new(),
         }
     }
 
@@ -177,7 +257,58 @@ impl Provider for Resend {
         let now = self.0.core.clock.now();
         lock(&self.0.emails)
             .find_mut(id)
-            .map(|email| change::force(email, change, now))
+            .map(|email| change::force(&self.0, email, change, now))
+    }
+
+    fn catch_up(&self) {
+        self.0.tell_due();
+    }
+
+    fn next_event_at(&self) -> Option<DateTime<Utc>> {
+        if !lock(&self.0.webhooks).is_any_enabled() {
+            return None;
+        }
+        lock(&self.0.agenda).first().map(|(at, _)| *at)
+    }
+
+    fn is_listened_to(&self) -> bool {
+        lock(&self.0.webhooks).is_any_enabled()
+    }
+
+    fn add_webhook(&self, new: &NewWebhook) -> Result<Webhook, WebhookError> {
+        // What happened before is nobody's news.
+        self.0.tell_due();
+        let core = &self.0.core;
+        lock(&self.0.webhooks).add(new, core.webhooks.targets, core.clock.now())
+    }
+
+    fn webhooks(&self) -> Vec<Webhook> {
+        lock(&self.0.webhooks).list()
+    }
+
+    fn change_webhook(
+        &self,
+        id: &str,
+        change: &WebhookChange,
+    ) -> Option<Result<Webhook, WebhookError>> {
+        let targets = self.0.core.webhooks.targets;
+        lock(&self.0.webhooks).change(id, change, targets)
+    }
+
+    fn remove_webhook(&self, id: &str) -> bool {
+        let removed = lock(&self.0.webhooks).remove(id);
+        if removed {
+            self.0.core.webhooks.withdraw(id);
+        }
+        removed
+    }
+
+    fn delivery_ended(&self, delivery: &Delivery, outcome: &Outcome) {
+        let now = self.0.core.clock.now();
+        let is_off = lock(&self.0.webhooks).ended(delivery, outcome, now);
+        if is_off {
+            self.0.core.webhooks.withdraw(&delivery.webhook);
+        }
     }
 
     fn guide(&self) -> Value {
@@ -186,6 +317,8 @@ impl Provider for Resend {
 
     fn clear(&self) {
         lock(&self.0.emails).clear();
+        lock(&self.0.agenda).clear();
+        *lock(&self.0.webhooks) = Webhooks::default();
         self.0.keys.clear();
         self.0.window.clear();
     }
@@ -213,37 +346,11 @@ impl ResendExchange {
             Route::Get(id) => email::fetch(state, id),
             Route::Reschedule(id) => change::reschedule(state, id, call),
             Route::Cancel(id) => change::cancel(state, id),
+            Route::CreateWebhook => webhook::create(state, call),
+            Route::Webhooks => webhook::list(state, call),
+            Route::Webhook(id) => webhook::fetch(state, id),
+            Route::UpdateWebhook(id) => webhook::update(state, id, call),
+            Route::RemoveWebhook(id) => webhook::remove(state, id),
         }
-    }
-}
-
-impl<'a> Route<'a> {
-    fn of(call: &'a Call) -> Result<Route<'a>, ResendError> {
-        let mut segments = call.path().split('/').skip(1);
-        let route = match (
-            segments.next(),
-            segments.next(),
-            segments.next(),
-            segments.next(),
-        ) {
-            (Some("emails"), None | Some(""), None, None) => match call.method {
-                Method::POST => Some(Route::Send),
-                Method::GET => Some(Route::List),
-                _ => None,
-            },
-            (Some("emails"), Some("batch"), None, None) => {
-                (call.method == Method::POST).then_some(Route::Batch)
-            }
-            (Some("emails"), Some(id), None, None) => match call.method {
-                Method::GET => Some(Route::Get(id)),
-                Method::PATCH => Some(Route::Reschedule(id)),
-                _ => None,
-            },
-            (Some("emails"), Some(id), Some("cancel"), None) => {
-                (call.method == Method::POST).then_some(Route::Cancel(id))
-            }
-            _ => return Err(ResendError::named("not_found")),
-        };
-        route.ok_or(ResendError::named("method_not_allowed"))
     }
 }

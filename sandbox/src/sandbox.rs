@@ -17,8 +17,10 @@ use crate::{
     config::SandboxConfig,
     connection::SandboxConnection,
     core::Core,
-    provider::{self, Provider},
+    provider::{self, Known},
     server::{self, Front},
+    twilio::InboundSms,
+    webhooks::{self, Courier, NewWebhook, Webhook, WebhookAttempt, WebhookChange, WebhookError},
 };
 
 /// An answer that a fault keeps back for minutes shall not keep a test run that long.
@@ -29,6 +31,7 @@ const SHUTDOWN_MAX: Duration = Duration::from_secs(2);
 pub struct Sandbox {
     address: SocketAddr,
     front: Arc<Front>,
+    known: Known,
     tasks: TaskTracker,
     stop: DropGuard,
 }
@@ -47,16 +50,23 @@ impl Sandbox {
         }
         let core = Core::new(&config, url_of(address));
         let tasks = TaskTracker::new();
+        let (providers, known) = provider::all(&core);
         let front = Arc::new(Front {
-            providers: provider::all(&core),
+            providers,
             core,
             tasks: tasks.clone(),
         });
         let stop = CancellationToken::new();
+        let courier = Arc::new(Courier::new(
+            Arc::clone(&front.core),
+            front.providers.clone(),
+        ));
+        tasks.spawn(webhooks::run(courier, tasks.clone(), stop.clone()));
         tasks.spawn(server::accept(listener, Arc::clone(&front), stop.clone()));
         Ok(Sandbox {
             address,
             front,
+            known,
             tasks,
             stop: stop.drop_guard(),
         })
@@ -71,15 +81,15 @@ impl Sandbox {
         url_of(self.address)
     }
 
-    /// For each provider its real host name and the URL that stands in for it.
+    /// For each host name of each provider the URL that stands in for it.
     pub fn upstreams(&self) -> Vec<(String, String)> {
-        let upstream = |provider: &Arc<dyn Provider>| {
-            (
-                provider.host().to_owned(),
-                format!("{}/{}", self.url(), provider.name()),
-            )
-        };
-        self.front.providers.iter().map(upstream).collect()
+        let upstreams = self.front.providers.iter().flat_map(|provider| {
+            let hosts = std::iter::once(provider.host());
+            let hosts = hosts.chain(provider.other_hosts().iter().copied());
+            let url = format!("{}/{}", self.url(), provider.name());
+            hosts.map(move |host| (host.to_owned(), url.clone()))
+        });
+        upstreams.collect()
     }
 
     /// One connection per provider; the credentials work here.
@@ -93,6 +103,67 @@ impl Sandbox {
         let mut providers = self.front.providers.iter();
         let found = providers.find(|known| known.name() == provider)?;
         Some(found.connection())
+    }
+
+    /// Has a provider send its events to that URL, as the merchant would set it on the provider's pages or
+    /// with its API.
+    ///
+    /// # Errors
+    /// When there is no such provider or account, or when the URL is none that this sandbox sends to.
+    pub fn add_webhook(&self, new: &NewWebhook) -> Result<Webhook, WebhookError> {
+        let added = provider::add_webhook(&self.front.providers, new);
+        self.front.core.webhooks.ring();
+        added
+    }
+
+    pub fn webhooks(&self) -> Vec<Webhook> {
+        provider::webhooks(&self.front.providers)
+    }
+
+    /// # Errors
+    /// When there is no such webhook, or when it cannot be changed so.
+    pub fn change_webhook(
+        &self,
+        id: &str,
+        change: &WebhookChange,
+    ) -> Result<Webhook, WebhookError> {
+        let changed = provider::change_webhook(&self.front.providers, id, change);
+        self.front.core.webhooks.ring();
+        changed.unwrap_or_else(|| Err(WebhookError::new(format!("no provider has a webhook {id}"))))
+    }
+
+    /// Whether there was one.
+    pub fn remove_webhook(&self, id: &str) -> bool {
+        provider::remove_webhook(&self.front.providers, id)
+    }
+
+    /// Somebody texts a number of Twilio's ordinary account; gives the message's SID.
+    ///
+    /// # Errors
+    /// When `to` is none of the account's numbers, or `from` no number at all.
+    pub fn receive_sms(&self, new: &InboundSms) -> Result<String, WebhookError> {
+        self.known.twilio.receive(new)
+    }
+
+    /// The root of the certificates with which PayPal's webhooks are signed here, as PEM: a gateway has to be
+    /// told to trust it. `None` when no key could be made.
+    pub fn paypal_root_certificate(&self) -> Option<String> {
+        self.known.paypal.root_certificate()
+    }
+
+    /// Every attempt to deliver an event that is still kept, in the order in which they ended.
+    pub fn webhook_attempts(&self) -> Vec<WebhookAttempt> {
+        self.front.core.webhooks.attempts()
+    }
+
+    /// Waits until everything that has happened by now, and every retry that is due, was sent and answered.
+    pub async fn webhooks_settled(&self) {
+        for provider in &self.front.providers {
+            provider.catch_up();
+        }
+        let core = &self.front.core;
+        core.webhooks.ring();
+        core.webhooks.settled(|| core.clock.now()).await;
     }
 
     /// Stops accepting, lets answers under way finish for up to two seconds, then cuts them off.

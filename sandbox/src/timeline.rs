@@ -30,7 +30,8 @@ impl<S: Copy + PartialEq + 'static> Timeline<S> {
             .map(|(_, since)| since)
     }
 
-    fn steps(&self) -> impl Iterator<Item = (S, DateTime<Utc>)> {
+    /// All of them with their times, `first` included.
+    pub(crate) fn steps(&self) -> impl Iterator<Item = (S, DateTime<Utc>)> {
         let count = i32::try_from(self.then.len()).unwrap_or(i32::MAX).max(1);
         let begins = std::iter::once((self.first, self.begins_at));
         begins.chain((1..).zip(self.then).map(move |(step, status)| {

@@ -4,32 +4,42 @@
 //! resource", "Test credentials", "Message scheduling" and the error dictionary on twilio.com/docs.
 
 mod account;
+mod callback;
 mod create;
+mod desk;
 mod error;
 mod form;
 mod guide;
+mod inbound;
 mod list;
 mod media;
 mod message;
 mod number;
+mod overrides;
 mod resource;
 mod segments;
+mod signature;
 mod status;
+mod twiml;
 mod update;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicU32, Ordering},
     },
 };
 
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
+pub use self::inbound::InboundSms;
 use self::{
     account::{Access, Account, Kind},
+    desk::Desk,
     error::TwilioError,
     form::Form,
     message::Message,
@@ -43,6 +53,7 @@ use crate::{
     provider::{Exchange, Provider},
     reply::Reply,
     shelf::Shelf,
+    webhooks::{Delivery, NewWebhook, Outcome, Webhook, WebhookChange, WebhookError},
 };
 
 /// The ordinary account: everything works.
@@ -62,11 +73,15 @@ pub const MESSAGING_SERVICE_SID: &str = "MG00000000000000000000000000005a01";
 const NAME: &str = "twilio";
 const CONCURRENT_REQUESTS: &str = "twilio-concurrent-requests";
 
+#[derive(Clone)]
 pub(crate) struct Twilio(Arc<State>);
 
 struct State {
     core: Arc<Core>,
     messages: Mutex<Shelf<Message>>,
+    /// Statuses to be told, by their time. An entry holds as long as its message still waits for it.
+    agenda: Mutex<BTreeSet<(DateTime<Utc>, String)>>,
+    desk: Mutex<Desk>,
     /// Requests under way, per account.
     ordinary_load: AtomicU32,
     test_load: AtomicU32,
@@ -86,6 +101,8 @@ impl Twilio {
         Twilio(Arc::new(State {
             core,
             messages,
+            agenda: Mutex::default(),
+            desk: Mutex::default(),
             ordinary_load,
             test_load,
         }))
@@ -93,6 +110,51 @@ impl Twilio {
 }
 
 impl State {
+    fn desk(&self) -> MutexGuard<'_, Desk> {
+        lock(&self.desk)
+    }
+
+    fn schedule(&self, at: DateTime<Utc>, sid: String) {
+        let mut agenda = lock(&self.agenda);
+        // A clock that stands still takes nothing out; the earliest are the likeliest to be forgotten.
+        if agenda.len() > self.core.messages_kept.saturating_mul(4) {
+            agenda.pop_first();
+        }
+        agenda.insert((at, sid));
+        drop(agenda);
+        self.core.webhooks.ring();
+    }
+
+    /// Tells the statuses that have begun, in the order in which they did.
+    fn tell_due(&self) {
+        let now = self.core.clock.now();
+        loop {
+            // One lock after the other: whoever schedules holds none either.
+            let mut agenda = lock(&self.agenda);
+            if agenda.first().is_none_or(|(at, _)| *at > now) {
+                return;
+            }
+            let Some((at, sid)) = agenda.pop_first() else {
+                return;
+            };
+            drop(agenda);
+            let mut messages = lock(&self.messages);
+            let Some(message) = messages.find_mut(&sid) else {
+                continue;
+            };
+            let Some((status, _)) = message.next_step().filter(|(_, due)| *due == at) else {
+                continue;
+            };
+            message.step_told();
+            callback::tell(&self.core, message, status, at);
+            let next = message.next_step();
+            drop(messages);
+            if let Some((_, next)) = next {
+                lock(&self.agenda).insert((next, sid));
+            }
+        }
+    }
+
     fn load(&self, account: &Account) -> &AtomicU32 {
         match account.kind {
             Kind::Ordinary => &self.ordinary_load,
@@ -172,7 +234,47 @@ impl Provider for Twilio {
         let now = self.0.core.clock.now();
         lock(&self.0.messages)
             .find_mut(id)
-            .map(|message| update::force(message, change, now))
+            .map(|message| update::force(&self.0.core, message, change, now))
+    }
+
+    fn catch_up(&self) {
+        self.0.tell_due();
+    }
+
+    fn next_event_at(&self) -> Option<DateTime<Utc>> {
+        lock(&self.0.agenda).first().map(|(at, _)| *at)
+    }
+
+    fn add_webhook(&self, new: &NewWebhook) -> Result<Webhook, WebhookError> {
+        self.0.desk().add(new, self.0.core.webhooks.targets)
+    }
+
+    fn webhooks(&self) -> Vec<Webhook> {
+        self.0.desk().list()
+    }
+
+    fn change_webhook(
+        &self,
+        id: &str,
+        change: &WebhookChange,
+    ) -> Option<Result<Webhook, WebhookError>> {
+        let targets = self.0.core.webhooks.targets;
+        self.0.desk().change(id, change, targets)
+    }
+
+    fn remove_webhook(&self, id: &str) -> bool {
+        self.0.desk().remove(id)
+    }
+
+    fn delivery_ended(&self, delivery: &Delivery, outcome: &Outcome) {
+        inbound::answered(&self.0, delivery, outcome);
+    }
+
+    fn control(&self, action: &str, body: &Bytes) -> Option<Reply> {
+        match action {
+            "receive-message" => Some(inbound::control(&self.0, body)),
+            _ => None,
+        }
     }
 
     fn guide(&self) -> Value {
@@ -181,6 +283,15 @@ impl Provider for Twilio {
 
     fn clear(&self) {
         lock(&self.0.messages).clear();
+        lock(&self.0.agenda).clear();
+        *self.0.desk() = Desk::default();
+    }
+}
+
+impl Twilio {
+    /// A text from somebody to a number of the ordinary account.
+    pub(crate) fn receive(&self, new: &InboundSms) -> Result<String, WebhookError> {
+        inbound::receive(&self.0, new)
     }
 }
 

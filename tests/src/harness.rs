@@ -195,6 +195,11 @@ impl Harness {
         config.admin_token = Some(ADMIN_TOKEN.to_owned().into());
         config.plugins_dir = plugins;
         config.public_url = setup.public_url;
+        if let Some(root) = sandbox.paypal_root_certificate() {
+            let path = folder.path().join("webhook-roots.pem");
+            std::fs::write(&path, root).unwrap();
+            config.webhook_roots = Some(path);
+        }
         let trusted = setup.trusted_proxies.iter();
         config.trusted_proxies = trusted.map(|text| text.parse().unwrap()).collect();
         if let Some(url) = setup.database_url {

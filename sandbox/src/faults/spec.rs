@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{AfterFault, BeforeFault, Fault, RULES_MAX, Refusal};
+use super::{AfterFault, BeforeFault, Fault, RULES_MAX, Refusal, WebhookFault};
 use crate::{call::Call, provider::Provider};
 
 const DELAY_MAX: Duration = Duration::from_secs(600);
@@ -27,6 +28,19 @@ enum FaultName {
     WrongContentType,
     HugeBody,
     TrickleBody,
+    WebhookDelay,
+    WebhookDuplicate,
+    WebhookReorder,
+    WebhookDrop,
+    WebhookFail,
+    WebhookWrongSignature,
+}
+
+/// What a rule brings about, and to what.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Planned {
+    Request(Fault),
+    Webhook(WebhookFault),
 }
 
 /// A fault and whom it meets, as `POST /_sandbox/faults` takes it.
@@ -51,6 +65,9 @@ pub(crate) struct FaultSpec {
     path_contains: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     to: Option<String>,
+    /// The type of a webhook's event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event: Option<String>,
     /// How many requests it meets; 0 is every one until the rule is removed.
     #[serde(default = "once")]
     pub(super) times: u32,
@@ -72,6 +89,12 @@ pub(crate) enum FaultError {
     NoError,
     #[error("at most {RULES_MAX} fault rules; remove some first")]
     TooMany,
+    #[error("webhooks are met by rules only, at POST /_sandbox/faults")]
+    OnlyByRule,
+    #[error("`{0}` says nothing about webhooks")]
+    NotOfWebhooks(&'static str),
+    #[error("`event` is a webhook's: it says nothing about requests")]
+    NotOfRequests,
     #[error("`key=value` pairs after the fault's name, separated by `;`")]
     Header,
 }
@@ -90,7 +113,53 @@ impl FaultSpec {
         Ok(serde_json::from_value(Value::Object(fields))?)
     }
 
-    pub(crate) fn parse(&self) -> Result<Fault, FaultError> {
+    pub(super) fn parse(&self) -> Result<Planned, FaultError> {
+        let Some(fault) = self.webhook_fault() else {
+            if self.event.is_some() {
+                return Err(FaultError::NotOfRequests);
+            }
+            return self.request_fault().map(Planned::Request);
+        };
+        for (name, is_set) in [
+            ("method", self.method.is_some()),
+            ("to", self.to.is_some()),
+            ("status", self.status.is_some()),
+            ("code", self.code.is_some()),
+        ] {
+            if is_set {
+                return Err(FaultError::NotOfWebhooks(name));
+            }
+        }
+        Ok(Planned::Webhook(fault))
+    }
+
+    fn webhook_fault(&self) -> Option<WebhookFault> {
+        match self.fault {
+            FaultName::WebhookDelay => {
+                let ms = i64::try_from(self.delay_ms.unwrap_or(1_000)).unwrap_or(i64::MAX);
+                let delay = TimeDelta::try_milliseconds(ms).unwrap_or(TimeDelta::MAX);
+                Some(WebhookFault::Delay(delay))
+            }
+            FaultName::WebhookDuplicate => Some(WebhookFault::Duplicate),
+            FaultName::WebhookReorder => Some(WebhookFault::Reorder),
+            FaultName::WebhookDrop => Some(WebhookFault::Drop),
+            FaultName::WebhookFail => Some(WebhookFault::Fail),
+            FaultName::WebhookWrongSignature => Some(WebhookFault::WrongSignature),
+            FaultName::LatencyBefore
+            | FaultName::LatencyAfter
+            | FaultName::ResetBefore
+            | FaultName::ResetAfter
+            | FaultName::ErrorBefore
+            | FaultName::ErrorAfter
+            | FaultName::TruncatedBody
+            | FaultName::MalformedJson
+            | FaultName::WrongContentType
+            | FaultName::HugeBody
+            | FaultName::TrickleBody => None,
+        }
+    }
+
+    fn request_fault(&self) -> Result<Fault, FaultError> {
         let delay =
             |default_ms| Duration::from_millis(self.delay_ms.unwrap_or(default_ms)).min(DELAY_MAX);
         Ok(match self.fault {
@@ -108,6 +177,12 @@ impl FaultSpec {
                 Fault::After(AfterFault::HugeBody(bytes))
             }
             FaultName::TrickleBody => Fault::After(AfterFault::TrickleBody(delay(10))),
+            FaultName::WebhookDelay
+            | FaultName::WebhookDuplicate
+            | FaultName::WebhookReorder
+            | FaultName::WebhookDrop
+            | FaultName::WebhookFail
+            | FaultName::WebhookWrongSignature => return Err(FaultError::OnlyByRule),
         })
     }
 
@@ -134,6 +209,16 @@ impl FaultSpec {
         Ok(Refusal { status, code })
     }
 
+    pub(super) fn matches_event(&self, provider: &str, event: &str, path: &str) -> bool {
+        let is = |wanted: &Option<String>, found: &str| {
+            wanted.as_deref().is_none_or(|wanted| wanted == found)
+        };
+        let part = self.path_contains.as_deref();
+        is(&self.provider, provider)
+            && is(&self.event, event)
+            && part.is_none_or(|part| path.contains(part))
+    }
+
     pub(super) fn matches(&self, provider: &dyn Provider, call: &Call) -> bool {
         let is = |wanted: &Option<String>, found: &str| {
             wanted.as_deref().is_none_or(|wanted| wanted == found)
@@ -157,7 +242,10 @@ mod tests {
 
     #[test]
     fn a_header_names_the_fault_and_its_values() {
-        let parse = |text| FaultSpec::from_header(text).unwrap().parse().unwrap();
+        let parse = |text| match FaultSpec::from_header(text).unwrap().parse().unwrap() {
+            Planned::Request(fault) => fault,
+            Planned::Webhook(fault) => panic!("{fault:?}"),
+        };
         assert_eq!(parse("reset_after"), Fault::After(AfterFault::Reset));
         assert_eq!(
             parse("latency_before; delay_ms=5"),

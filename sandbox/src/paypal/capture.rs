@@ -82,7 +82,10 @@ impl Capture {
         let happened = match self.status {
             CaptureStatus::Completed => Happened::CaptureCompleted,
             CaptureStatus::Pending => Happened::CapturePending,
-            CaptureStatus::Declined | CaptureStatus::Failed => Happened::CaptureDeclined,
+            CaptureStatus::Declined | CaptureStatus::Failed => match entry {
+                Entry::New => Happened::CaptureDeclined,
+                Entry::Later => Happened::CaptureDenied,
+            },
         };
         let subject = Subject {
             id: &self.id,

@@ -28,6 +28,7 @@ pub(super) fn guide() -> Value {
         },
         "control": {
             "POST /_sandbox/paypal/revoke-tokens": "every access token is void",
+            "GET /_sandbox/paypal/root-certificate": "the root under which webhooks are signed, as PEM",
             "POST /_sandbox/checkouts/{order, subscription or ba_token}": "{action, capture? accepted|declined, charge? succeed|fail}",
             "POST /_sandbox/messages/{authorization, capture or refund}/status": "{status, reason?}",
         },

@@ -1,10 +1,11 @@
 //! The one place that every change of state passes through: it goes into the ledger when it is an effect,
-//! and knows the event that PayPal tells its merchants. Whatever sends webhooks hangs itself in here.
+//! and is told to the merchant as the event that it is.
 
 use chrono::{DateTime, Utc};
+use serde_json::Value;
 
-use super::{MERCHANT_ID, NAME, desk::Desk, money::Money};
-use crate::ledger::Effect;
+use super::{MERCHANT_ID, NAME, desk::Desk, money::Money, notification::Told};
+use crate::{ledger::Effect, lock};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Happened {
@@ -20,6 +21,8 @@ pub(super) enum Happened {
     CaptureCompleted,
     CapturePending,
     CaptureDeclined,
+    /// It was pending.
+    CaptureDenied,
     /// Of all of it or of a part.
     RefundCompleted,
     RefundPending,
@@ -60,7 +63,7 @@ pub(super) struct Subject<'a> {
 
 impl Happened {
     /// `None`: PayPal tells nobody.
-    fn event_type(self) -> Option<&'static str> {
+    pub(super) fn event_type(self) -> Option<&'static str> {
         Some(match self {
             Happened::OrderApproved => "CHECKOUT.ORDER.APPROVED",
             Happened::OrderCompleted => "CHECKOUT.ORDER.COMPLETED",
@@ -69,6 +72,7 @@ impl Happened {
             Happened::CaptureCompleted => "PAYMENT.CAPTURE.COMPLETED",
             Happened::CapturePending => "PAYMENT.CAPTURE.PENDING",
             Happened::CaptureDeclined => "PAYMENT.CAPTURE.DECLINED",
+            Happened::CaptureDenied => "PAYMENT.CAPTURE.DENIED",
             Happened::RefundCompleted => "PAYMENT.CAPTURE.REFUNDED",
             Happened::RefundPending => "PAYMENT.REFUND.PENDING",
             Happened::RefundFailed => "PAYMENT.REFUND.FAILED",
@@ -122,6 +126,7 @@ impl Happened {
             | Happened::OrderVoided
             | Happened::AuthorizationDenied
             | Happened::CaptureDeclined
+            | Happened::CaptureDenied
             | Happened::RefundFailed
             | Happened::PlanActivated
             | Happened::PlanDeactivated
@@ -143,7 +148,46 @@ pub(super) enum Entry {
     Later,
 }
 
+/// What happened to something that the books will show when the operation is over.
 pub(super) fn tell(desk: &Desk<'_>, happened: Happened, entry: Entry, subject: Subject<'_>) {
+    note(desk, happened, &subject, || None);
+    record(desk, happened, entry, subject);
+}
+
+/// … to something that can be shown right away, and may be another thing when the operation is over.
+pub(super) fn tell_showing(
+    desk: &Desk<'_>,
+    happened: Happened,
+    subject: Subject<'_>,
+    resource: impl FnOnce() -> Value,
+) {
+    note(desk, happened, &subject, || Some(resource()));
+    record(desk, happened, Entry::New, subject);
+}
+
+/// For the merchant's webhooks, if any of them wants to hear of it.
+fn note(
+    desk: &Desk<'_>,
+    happened: Happened,
+    subject: &Subject<'_>,
+    resource: impl FnOnce() -> Option<Value>,
+) {
+    let Some(event_type) = happened.event_type() else {
+        return;
+    };
+    let mut notifications = lock(&desk.state.notifications);
+    if notifications.webhooks.wants(event_type) {
+        notifications.note(Told {
+            happened,
+            id: subject.id.to_owned(),
+            object: subject.object.map(str::to_owned),
+            at: subject.at,
+            resource: resource(),
+        });
+    }
+}
+
+fn record(desk: &Desk<'_>, happened: Happened, entry: Entry, subject: Subject<'_>) {
     tracing::debug!(
         provider = NAME,
         event = happened.event_type(),

@@ -28,7 +28,10 @@ MALFORMED_REQUEST_JSON The body is no JSON.
 MISSING_REQUEST_BODY The body is missing.
 MISSING_REQUIRED_PARAMETER A required parameter is missing.
 NOT_SUPPORTED The field is not supported.
-PAYPAL_REQUEST_ID_REQUIRED An order with a payment_source needs a PayPal-Request-Id.";
+PAYPAL_REQUEST_ID_REQUIRED An order with a payment_source needs a PayPal-Request-Id.
+VALIDATION_ERROR Not a URL to which this sandbox sends webhooks: unless it is told otherwise, http or https to loopback (localhost, 127.0.0.0/8, [::1]).
+WEBHOOK_NUMBER_LIMIT_EXCEEDED The app has as many webhooks as it may have.
+WEBHOOK_URL_ALREADY_EXISTS The app has a webhook with that URL.";
 
 const UNAUTHENTICATED: &str = "\
 INVALID_ACCOUNT_STATUS The account cannot be used.";

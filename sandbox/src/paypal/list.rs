@@ -34,7 +34,7 @@ impl<'a> Query<'a> {
         found.map(|(_, value)| value.as_ref())
     }
 
-    fn number(&self, name: &str, max: usize) -> Result<Option<usize>, PaypalError> {
+    pub(super) fn number(&self, name: &str, max: usize) -> Result<Option<usize>, PaypalError> {
         let Some(text) = self.get(name) else {
             return Ok(None);
         };

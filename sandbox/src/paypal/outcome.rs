@@ -27,6 +27,8 @@ pub(super) enum Outcome {
     /// Answered with this status the first time, with 200 on repeats.
     Made(StatusCode, Made),
     Shown(Value),
+    /// Of what has no shorter form.
+    Answered(StatusCode, Value),
     /// 204
     Done,
 }
@@ -40,6 +42,7 @@ impl Outcome {
         match self {
             Outcome::Made(status, made) => made.reply(*status, books, desk),
             Outcome::Shown(value) => Ok(Reply::json(StatusCode::OK, value)),
+            Outcome::Answered(status, value) => Ok(Reply::json(*status, value)),
             Outcome::Done => Ok(Reply::empty(StatusCode::NO_CONTENT)),
         }
     }

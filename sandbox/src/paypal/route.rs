@@ -37,6 +37,18 @@ pub(super) enum Route<'a> {
     CancelSubscription(&'a str),
     CaptureSubscription(&'a str),
     ListTransactions(&'a str),
+    CreateWebhook,
+    ListWebhooks,
+    GetWebhook(&'a str),
+    PatchWebhook(&'a str),
+    DeleteWebhook(&'a str),
+    ListEventTypes,
+    ListEvents,
+    GetEvent(&'a str),
+    ResendEvent(&'a str),
+    VerifySignature,
+    /// Of those who sign webhooks; public.
+    Certificate(&'a str),
     /// Where the buyer approves an order, and what its buttons send.
     CheckoutPage,
     PlayCheckout,
@@ -93,6 +105,22 @@ impl<'a> Route<'a> {
                 "capture" => Route::CaptureSubscription(id),
                 _ => return Err(nothing()),
             },
+            ["v1", "notifications", "webhooks"] if post => Route::CreateWebhook,
+            ["v1", "notifications", "webhooks"] if get => Route::ListWebhooks,
+            ["v1", "notifications", "webhooks", id] => match call.method {
+                Method::GET => Route::GetWebhook(id),
+                Method::PATCH => Route::PatchWebhook(id),
+                Method::DELETE => Route::DeleteWebhook(id),
+                _ => return Err(nothing()),
+            },
+            ["v1", "notifications", "webhooks-event-types"] if get => Route::ListEventTypes,
+            ["v1", "notifications", "webhooks-events"] if get => Route::ListEvents,
+            ["v1", "notifications", "webhooks-events", id] if get => Route::GetEvent(id),
+            ["v1", "notifications", "webhooks-events", id, "resend"] if post => {
+                Route::ResendEvent(id)
+            }
+            ["v1", "notifications", "verify-webhook-signature"] if post => Route::VerifySignature,
+            ["v1", "notifications", "certs", id] if get => Route::Certificate(id),
             ["checkoutnow"] if get => Route::CheckoutPage,
             ["checkoutnow"] if post => Route::PlayCheckout,
             ["webapps", "billing", "subscriptions"] if get => Route::ConsentPage,
@@ -108,6 +136,11 @@ impl<'a> Route<'a> {
             self,
             Route::CheckoutPage | Route::PlayCheckout | Route::ConsentPage | Route::PlayConsent
         )
+    }
+
+    /// Whether anybody may ask, without a token.
+    pub(super) fn is_public(self) -> bool {
+        self.is_page() || matches!(self, Route::Certificate(_))
     }
 
     /// How long a `PayPal-Request-Id` is remembered, where it means something at all.
@@ -140,6 +173,17 @@ impl<'a> Route<'a> {
             | Route::ActivateSubscription(_)
             | Route::CancelSubscription(_)
             | Route::ListTransactions(_)
+            | Route::CreateWebhook
+            | Route::ListWebhooks
+            | Route::GetWebhook(_)
+            | Route::PatchWebhook(_)
+            | Route::DeleteWebhook(_)
+            | Route::ListEventTypes
+            | Route::ListEvents
+            | Route::GetEvent(_)
+            | Route::ResendEvent(_)
+            | Route::VerifySignature
+            | Route::Certificate(_)
             | Route::CheckoutPage
             | Route::PlayCheckout
             | Route::ConsentPage

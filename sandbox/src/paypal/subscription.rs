@@ -17,7 +17,7 @@ use super::{
     desk::Desk,
     error::PaypalError,
     fields::Fields,
-    happened::{Entry, Happened, Subject, tell},
+    happened::{Happened, Subject, tell_showing},
     id,
     money::Money,
     outcome::link,
@@ -161,7 +161,7 @@ impl Subscription {
             at,
             object: Some(&self.offer.plan),
         };
-        tell(desk, happened, Entry::New, subject);
+        tell_showing(desk, happened, subject, || self.view(&desk.base(), &[]));
     }
 
     /// `shown` are the fields that only come when asked for: `plan`, `last_failed_payment`.

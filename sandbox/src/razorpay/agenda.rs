@@ -33,6 +33,10 @@ impl Agenda {
         self.0.pop_first()
     }
 
+    pub(super) fn first(&self) -> Option<DateTime<Utc>> {
+        self.0.first().map(|(at, _)| *at)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }

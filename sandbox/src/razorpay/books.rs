@@ -14,6 +14,7 @@ use super::{
     plan::Plan,
     refund::Refund,
     subscription::Subscription,
+    webhook::Webhooks,
 };
 use crate::{call::Call, core::Core, shelf::Shelf};
 
@@ -28,6 +29,7 @@ pub(super) struct Books {
     /// Payment links by the merchant's reference, which has to be unique.
     references: HashMap<String, String>,
     agenda: Agenda,
+    pub(super) webhooks: Webhooks,
     max: usize,
 }
 
@@ -76,6 +78,7 @@ impl Books {
             subscriptions: Shelf::new(max),
             references: HashMap::new(),
             agenda: Agenda::default(),
+            webhooks: Webhooks::default(),
             max,
         }
     }
@@ -94,6 +97,11 @@ impl Books {
                 Due::Subscription(id) => self.continue_subscription(&cause, &id),
             }
         }
+    }
+
+    /// When something happens by itself, as far as is known: an entry may have become void.
+    pub(super) fn next_due(&self) -> Option<DateTime<Utc>> {
+        self.agenda.first()
     }
 
     pub(super) fn schedule(&mut self, at: DateTime<Utc>, due: Due) {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{
     KEY_ID, KEY_SECRET, REFUND_FAILS, REFUND_NOT_INSTANT, REFUND_REFUSED_INSTANT,
-    REFUND_STAYS_PENDING, error, payment::Method,
+    REFUND_STAYS_PENDING, error, event, payment::Method,
 };
 
 pub(super) fn guide() -> Value {
@@ -21,6 +21,7 @@ pub(super) fn guide() -> Value {
             REFUND_NOT_INSTANT: "is made at normal speed where optimum was asked for",
             REFUND_REFUSED_INSTANT: "is refused where optimum was asked for",
         },
+        "webhooks": event::NAMES,
         "error codes": error::codes(),
     })
 }

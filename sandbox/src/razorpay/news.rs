@@ -20,6 +20,8 @@ pub(super) enum News {
     RefundCreated,
     RefundProcessed,
     RefundFailed,
+    /// It was to be instant and cannot be.
+    RefundSpeedChanged,
     LinkCreated,
     LinkPartiallyPaid,
     LinkPaid,
@@ -76,6 +78,7 @@ impl News {
             | News::PaymentFailed
             | News::RefundProcessed
             | News::RefundFailed
+            | News::RefundSpeedChanged
             | News::LinkPartiallyPaid
             | News::LinkPaid
             | News::LinkExpired
@@ -96,6 +99,7 @@ impl Books {
     /// Tells that this happened to the object; the books already show it.
     pub(super) fn announce(&self, cause: &Cause<'_>, news: News, id: &str) {
         tracing::debug!(?news, id, "something changed at Razorpay");
+        self.tell(cause, news, id);
         let Some(kind) = news.kind() else {
             return;
         };

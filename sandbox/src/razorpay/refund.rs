@@ -103,7 +103,7 @@ impl Refund {
         is_marked(mark, self.receipt.as_deref(), &self.notes)
     }
 
-    fn view(&self) -> Value {
+    pub(super) fn view(&self) -> Value {
         let reference = (self.status == RefundStatus::Processed).then_some(&self.reference);
         let acquirer_data = match self.processed {
             Some(Speed::Instant) => json!({ "rrn": reference }),
@@ -275,6 +275,9 @@ impl Books {
             }
         }
         self.announce(cause, News::RefundCreated, &id);
+        if new.speed == Speed::Optimum && !instant {
+            self.announce(cause, News::RefundSpeedChanged, &id);
+        }
         match settles_at {
             Some(at) if at <= cause.at => self.settle_refund(cause, &id),
             Some(at) => self.schedule(at, Due::Refund(id.clone())),

@@ -1,5 +1,5 @@
-//! What proves to the merchant that a browser's return comes from here: HMAC-SHA256 with the key's
-//! secret, in lower-case hex.
+//! What proves to the merchant that a browser's return or a webhook comes from here: HMAC-SHA256 in
+//! lower-case hex, with the key's secret or the webhook's.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
@@ -9,9 +9,13 @@ use crate::ledger::hex;
 
 /// Of the parts with a bar between them.
 pub(super) fn sign(parts: &[&str]) -> String {
-    let Ok(mac) = Hmac::<Sha256>::new_from_slice(KEY_SECRET.as_bytes()) else {
+    sign_with(KEY_SECRET, parts.join("|").as_bytes())
+}
+
+pub(super) fn sign_with(secret: &str, message: &[u8]) -> String {
+    let Ok(mac) = Hmac::<Sha256>::new_from_slice(secret.as_bytes()) else {
         // HMAC takes keys of every length.
         return String::new();
     };
-    hex(&mac.chain_update(parts.join("|")).finalize().into_bytes())
+    hex(&mac.chain_update(message).finalize().into_bytes())
 }

@@ -26,7 +26,9 @@ pub(super) fn reschedule(state: &State, id: &str, call: &Call) -> Result<Reply, 
             ));
         }
     };
-    change(state, id, |email| email.reschedule(at))
+    let changed = change(state, id, |email| email.reschedule(at))?;
+    state.schedule(at, id.to_owned());
+    Ok(changed)
 }
 
 /// `POST /emails/{id}/cancel`
@@ -71,11 +73,13 @@ struct EventChange {
 }
 
 pub(super) fn force(
+    state: &State,
     email: &mut Email,
     change: &Value,
     now: DateTime<Utc>,
 ) -> Result<Value, String> {
     let change = EventChange::deserialize(change).map_err(|error| error.to_string())?;
     email.force(change.last_event);
+    state.tell(email, change.last_event, now);
     serde_json::to_value(email.view(now)).map_err(|error| error.to_string())
 }

@@ -22,6 +22,8 @@ pub(super) struct Draft {
     pub(super) html: Option<String>,
     pub(super) text: Option<String>,
     pub(super) scheduled_at: Option<DateTime<Utc>>,
+    pub(super) tags: Map<String, Value>,
+    pub(super) headers: Map<String, Value>,
     pub(super) course: Event,
 }
 
@@ -96,9 +98,27 @@ impl Draft {
             html,
             text,
             scheduled_at,
+            tags: tags(body),
+            headers: headers(body),
             course,
         })
     }
+}
+
+/// By name. They were checked before.
+fn tags(body: &Map<String, Value>) -> Map<String, Value> {
+    let tags = present(body, "tags").and_then(Value::as_array);
+    let tags = tags.into_iter().flatten();
+    let named = tags.filter_map(|tag| {
+        let name = tag.get("name")?.as_str()?.to_owned();
+        Some((name, tag.get("value")?.clone()))
+    });
+    named.collect()
+}
+
+fn headers(body: &Map<String, Value>) -> Map<String, Value> {
+    let headers = present(body, "headers").and_then(Value::as_object);
+    headers.cloned().unwrap_or_default()
 }
 
 /// HTML, text, or a template that brings both.

@@ -35,6 +35,8 @@ pub(super) struct Email {
     created_at: DateTime<Utc>,
     timeline: Timeline<Event>,
     canceled: bool,
+    /// Events that were told, or passed over.
+    told: usize,
     /// What the control API said; from then on time changes nothing.
     forced: Option<Event>,
 }
@@ -94,8 +96,29 @@ impl Email {
             created_at: now,
             timeline,
             canceled: false,
+            told: 0,
             forced: None,
         }
+    }
+
+    pub(super) fn draft(&self) -> &Draft {
+        &self.draft
+    }
+
+    pub(super) fn created_at(&self) -> DateTime<Utc> {
+        self.created_at
+    }
+
+    /// The next event that comes by itself, and when.
+    pub(super) fn next_step(&self) -> Option<(Event, DateTime<Utc>)> {
+        if self.canceled || self.forced.is_some() {
+            return None;
+        }
+        self.timeline.steps().nth(self.told)
+    }
+
+    pub(super) fn step_told(&mut self) {
+        self.told = self.told.saturating_add(1);
     }
 
     pub(super) fn to(&self) -> &[String] {
@@ -173,6 +196,6 @@ impl Event {
 }
 
 /// `2023-04-03 22:13:42.674981+00`: a space, and an offset of two digits.
-fn timestamp(at: DateTime<Utc>) -> String {
+pub(super) fn timestamp(at: DateTime<Utc>) -> String {
     at.format("%Y-%m-%d %H:%M:%S%.6f+00").to_string()
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{FROM_EMAIL, FULL_ACCESS_KEY, OWN_ADDRESS, SENDING_ACCESS_KEY, error};
+use super::{FROM_EMAIL, FULL_ACCESS_KEY, OWN_ADDRESS, SENDING_ACCESS_KEY, error, event};
 
 pub(super) fn guide() -> Value {
     json!({
@@ -23,6 +23,7 @@ pub(super) fn guide() -> Value {
             "{last_event}@sandbox.test": "ends with that event; queued@ and sent@ stay there",
             "{error}@refused.test": "the request is refused with that error",
         },
+        "webhooks": event::NAMES,
         "errors": error::all().collect::<Vec<_>>(),
     })
 }

@@ -13,7 +13,7 @@ use super::{
     error::ResendError,
     idempotency,
 };
-use crate::{call::Call, config::Quota, ledger::Effect, lock, reply::Reply};
+use crate::{call::Call, config::Quota, ledger::Effect, reply::Reply};
 
 #[derive(Debug, Serialize)]
 pub(super) struct Accepted {
@@ -69,7 +69,7 @@ pub(super) fn accept(
         at: now,
         body,
     });
-    lock(&state.emails).push(id.clone(), email);
+    state.take_in(email, now);
     Accepted { id }
 }
 

@@ -77,10 +77,11 @@ impl Front {
             .host()
             .or_else(|| parts.headers.get(header::HOST)?.to_str().ok())?;
         let host = host.split(':').next().unwrap_or(host);
-        let provider = self
-            .providers
-            .iter()
-            .find(|provider| provider.host().eq_ignore_ascii_case(host))?;
+        let provider = self.providers.iter().find(|provider| {
+            let mut others = provider.other_hosts().iter();
+            provider.host().eq_ignore_ascii_case(host)
+                || others.any(|other| other.eq_ignore_ascii_case(host))
+        })?;
         Some((provider, 0))
     }
 

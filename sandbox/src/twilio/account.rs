@@ -13,10 +13,11 @@ use crate::{call::Call, reply::Reply};
 #[derive(Debug)]
 pub(super) struct Account {
     pub(super) sid: &'static str,
-    auth_token: &'static str,
+    /// The primary one, which signs.
+    pub(super) auth_token: &'static str,
     api_keys: &'static [(&'static str, &'static str)],
     pub(super) kind: Kind,
-    numbers: &'static [&'static str],
+    pub(super) numbers: &'static [&'static str],
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +49,12 @@ static ACCOUNTS: [Account; 2] = [
         numbers: &[number::VALID_FROM],
     },
 ];
+
+/// The one that has numbers of its own.
+pub(super) fn ordinary() -> &'static Account {
+    let [ordinary, _test] = &ACCOUNTS;
+    ordinary
+}
 
 /// HTTP Basic: account SID and auth token, or API key SID and secret. These credentials are printed in
 /// the manual, so comparing them needs no constant time.

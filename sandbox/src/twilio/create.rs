@@ -1,5 +1,6 @@
 //! `POST …/Messages.json`
 
+use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use http::StatusCode;
 use url::Url;
@@ -9,7 +10,7 @@ use super::{
     account::{Account, Kind},
     error::TwilioError,
     form::Form,
-    message::{Message, Sender},
+    message::{Direction, Message, Sender},
     number::{self, Course},
 };
 use crate::{call::Call, ledger::Effect, lock, reply::Reply};
@@ -29,6 +30,8 @@ pub(super) struct Draft {
     pub(super) media_urls: Vec<String>,
     pub(super) send_at: Option<DateTime<Utc>>,
     pub(super) course: Course,
+    pub(super) direction: Direction,
+    pub(super) status_callback: Option<String>,
 }
 
 pub(super) fn create(
@@ -37,9 +40,20 @@ pub(super) fn create(
     call: &Call,
 ) -> Result<Reply, TwilioError> {
     let now = state.core.clock.now();
-    let draft = parse(&Form::of(call), account, now)?;
+    let mut draft = parse(&Form::of(call), account, now)?;
+    state.desk().check_opt_out(&draft.sender, &draft.to)?;
+    if draft.status_callback.is_none() && matches!(draft.sender, Sender::Service { .. }) {
+        draft.status_callback = state.desk().service_callback();
+    }
     let message = Message::new(draft, account, now, state.core.settings().delivery());
     let reply = Reply::json(StatusCode::CREATED, &message.first_view());
+    accept(state, message, now, call.body.clone());
+    Ok(reply)
+}
+
+/// From here on the message exists.
+pub(super) fn accept(state: &State, message: Message, now: DateTime<Utc>, body: Bytes) {
+    let account = message.account;
     state.core.ledger.record(Effect {
         kind: "sms",
         provider: NAME,
@@ -51,13 +65,16 @@ pub(super) fn create(
         to: vec![message.to.clone()],
         idempotency_key: None,
         at: now,
-        body: call.body.clone(),
+        body,
     });
-    // Test credentials leave nothing that could be read later.
+    // Test credentials leave nothing that could be read later, and nothing is told of it.
     if account.kind == Kind::Ordinary {
-        lock(&state.messages).push(message.sid.clone(), message);
+        let (sid, next) = (message.sid.clone(), message.next_step());
+        lock(&state.messages).push(sid.clone(), message);
+        if let Some((_, at)) = next {
+            state.schedule(at, sid);
+        }
     }
-    Ok(reply)
 }
 
 fn parse(form: &Form<'_>, account: &Account, now: DateTime<Utc>) -> Result<Draft, TwilioError> {
@@ -81,6 +98,8 @@ fn parse(form: &Form<'_>, account: &Account, now: DateTime<Utc>) -> Result<Draft
         media_urls,
         send_at,
         course,
+        direction: Direction::OutboundApi,
+        status_callback: form.filled("StatusCallback").map(str::to_owned),
     })
 }
 

@@ -23,6 +23,11 @@ pub(super) fn guide() -> Value {
             "allows": "creating messages only; anything else is 403",
             "from": number::VALID_FROM,
         },
+        "webhooks": {
+            "statuses": "StatusCallback of a message, or of the Messaging Service",
+            "POST /_sandbox/webhooks": "inbound URL of the numbers, callback of the Messaging Service",
+            "POST /_sandbox/twilio/receive-message": "{from, to, body?, media_urls?}: somebody texts a number",
+        },
         "magic numbers": {
             "From": {
                 "+15005550006": "passes", "+15005550001": 21212, "+15005550007": 21606, "+15005550008": 21611,

@@ -16,7 +16,8 @@ use crate::{call::Call, lock, reply::Reply};
 #[derive(Debug)]
 pub(super) struct Media {
     sid: String,
-    content_type: &'static str,
+    pub(super) url: String,
+    pub(super) content_type: &'static str,
 }
 
 impl Media {
@@ -36,6 +37,7 @@ impl Media {
         };
         Media {
             sid: new_sid("ME"),
+            url: url.to_owned(),
             content_type,
         }
     }

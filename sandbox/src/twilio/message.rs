@@ -11,6 +11,7 @@ use super::{
     account::Account,
     create::Draft,
     error::{self, TwilioError},
+    inbound::InboundSms,
     media::Media,
     number::Course,
     segments,
@@ -43,6 +44,20 @@ pub(super) struct Message {
     canceled_at: Option<DateTime<Utc>>,
     redacted_at: Option<DateTime<Utc>>,
     forced: Option<Forced>,
+    direction: Direction,
+    /// Where its statuses are told, fragment included.
+    pub(super) status_callback: Option<String>,
+    /// Statuses that were told, or passed over.
+    told: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Direction {
+    Inbound,
+    OutboundApi,
+    /// The answer to an inbound message.
+    OutboundReply,
 }
 
 /// What the control API made of a message; from then on time changes nothing.
@@ -62,7 +77,7 @@ pub(super) struct MessageView<'a> {
     date_created: String,
     date_sent: Option<String>,
     date_updated: String,
-    direction: &'static str,
+    direction: Direction,
     error_code: Option<u32>,
     error_message: Option<&'a str>,
     from: Option<&'a str>,
@@ -146,7 +161,52 @@ impl Message {
             canceled_at: None,
             redacted_at: None,
             forced: None,
+            direction: draft.direction,
+            told: usize::from(draft.send_at.is_none()),
+            status_callback: draft.status_callback,
         }
+    }
+
+    /// One that somebody sent to a number of the account.
+    pub(super) fn inbound(
+        new: &InboundSms,
+        account: &'static Account,
+        now: DateTime<Utc>,
+    ) -> Message {
+        let draft = Draft {
+            to: new.to.clone(),
+            sender: Sender::Number(new.from.clone()),
+            body: new.body.clone(),
+            media_urls: new.media_urls.clone(),
+            send_at: None,
+            course: Course::Delivered,
+            direction: Direction::Inbound,
+            status_callback: None,
+        };
+        let mut message = Message::new(draft, account, now, Duration::ZERO);
+        message.timeline.first = Status::Received;
+        message.timeline.then = &[];
+        message
+    }
+
+    /// The next status to be told, and when it begins. The one in the answer to the request is not.
+    pub(super) fn next_step(&self) -> Option<(Status, DateTime<Utc>)> {
+        if self.status_callback.is_none() || self.forced.is_some() || self.canceled_at.is_some() {
+            return None;
+        }
+        self.timeline.steps().nth(self.told)
+    }
+
+    pub(super) fn step_told(&mut self) {
+        self.told = self.told.saturating_add(1);
+    }
+
+    pub(super) fn body(&self) -> &str {
+        &self.body
+    }
+
+    pub(super) fn segments(&self) -> u32 {
+        self.segments
     }
 
     /// The status at `now` and when it began.
@@ -242,7 +302,7 @@ impl Message {
             date_created: rfc2822(self.created_at),
             date_sent: sent_at.map(rfc2822),
             date_updated: rfc2822(self.redacted_at.map_or(since, |at| at.max(since))),
-            direction: "outbound-api",
+            direction: self.direction,
             error_code,
             error_message,
             from: self.from(status),
@@ -262,7 +322,7 @@ impl Message {
         }
     }
 
-    fn error(&self, status: Status) -> (Option<u32>, Option<&str>) {
+    pub(super) fn error(&self, status: Status) -> (Option<u32>, Option<&str>) {
         if let Some(forced) = &self.forced {
             let text = forced.error_code.map(error::delivery_message);
             return (forced.error_code, forced.error_message.as_deref().or(text));
@@ -273,7 +333,7 @@ impl Message {
         (code, code.map(error::delivery_message))
     }
 
-    fn is_by_service(&self) -> bool {
+    pub(super) fn is_by_service(&self) -> bool {
         matches!(self.sender, Sender::Service { .. })
     }
 

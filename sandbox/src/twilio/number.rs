@@ -44,6 +44,12 @@ pub(super) fn is_e164(number: &str) -> bool {
     }
 }
 
+/// Twilio's id of a number.
+pub(super) fn sid(number: &str) -> String {
+    let digits = number.trim_start_matches('+');
+    format!("PN{digits:0>32}")
+}
+
 /// The error of a magic sender.
 pub(super) fn magic_from(number: &str) -> Option<u32> {
     MAGIC_FROM

@@ -23,6 +23,24 @@ pub(super) enum Status {
 }
 
 impl Status {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Status::Accepted => "accepted",
+            Status::Scheduled => "scheduled",
+            Status::Queued => "queued",
+            Status::Sending => "sending",
+            Status::Sent => "sent",
+            Status::Delivered => "delivered",
+            Status::Undelivered => "undelivered",
+            Status::Failed => "failed",
+            Status::Canceled => "canceled",
+            Status::Receiving => "receiving",
+            Status::Received => "received",
+            Status::Read => "read",
+            Status::PartiallyDelivered => "partially_delivered",
+        }
+    }
+
     /// Not yet on its way: it can still be cancelled.
     pub(super) fn is_waiting(self) -> bool {
         matches!(self, Status::Accepted | Status::Scheduled | Status::Queued)

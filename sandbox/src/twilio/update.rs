@@ -6,13 +6,13 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    State,
+    State, callback,
     error::TwilioError,
     form::Form,
     message::{Forced, Message},
     status::Status,
 };
-use crate::{call::Call, lock, reply::Reply};
+use crate::{call::Call, core::Core, lock, reply::Reply};
 
 /// `POST …/Messages/{Sid}.json` with `Status=canceled` or an empty `Body`.
 pub(super) fn update(state: &State, sid: &str, call: &Call) -> Result<Reply, TwilioError> {
@@ -25,7 +25,10 @@ pub(super) fn update(state: &State, sid: &str, call: &Call) -> Result<Reply, Twi
     match (form.get("Status"), form.get("Body")) {
         // The error's own page knows only `scheduled` messages as ones that can be cancelled; the
         // Message resource speaks of "not-yet-sent messages", which this follows.
-        (Some("canceled"), _) if message.status(now).0.is_waiting() => message.cancel(now),
+        (Some("canceled"), _) if message.status(now).0.is_waiting() => {
+            message.cancel(now);
+            callback::tell(&state.core, message, Status::Canceled, now);
+        }
         (Some("canceled"), _) => return Err(TwilioError::of(30409)),
         (Some(_), _) => return Err(TwilioError::about(20422, "Status")),
         (None, Some("")) => message.redact(now),
@@ -57,6 +60,7 @@ struct StatusChange {
 }
 
 pub(super) fn force(
+    core: &Core,
     message: &mut Message,
     change: &Value,
     now: DateTime<Utc>,
@@ -68,5 +72,6 @@ pub(super) fn force(
         error_message: change.error_message,
         at: now,
     });
+    callback::tell(core, message, change.status, now);
     serde_json::to_value(message.view(now)).map_err(|error| error.to_string())
 }

@@ -47,6 +47,7 @@ async fn connections_and_upstreams_lead_to_working_providers() {
         ("api.resend.com", "resend"),
         ("api.razorpay.com", "razorpay"),
         ("api-m.sandbox.paypal.com", "paypal"),
+        ("api.sandbox.paypal.com", "paypal"),
     ]
     .map(|(host, prefix)| (host.to_owned(), format!("{url}/{prefix}")));
     assert_eq!(upstreams, expected);

@@ -185,7 +185,7 @@ impl Subscription {
     }
 
     pub(super) fn record(&mut self, desk: &Desk<'_>, transaction: Transaction) {
-        transaction.tell(desk, &self.id);
+        transaction.tell(desk, self);
         self.transactions.push(transaction);
     }
 

@@ -5,17 +5,18 @@ use serde_json::{Value, json};
 
 use super::{
     super::{
+        authorization::insert,
         books::Books,
         buyer,
         desk::{self, Desk},
         error::PaypalError,
-        happened::{Entry, Happened, Subject, tell},
+        happened::{Happened, Subject, tell_showing},
         id,
         list::Query,
         money::Money,
         outcome::{Outcome, link},
     },
-    PATH,
+    PATH, Subscription,
 };
 use crate::call::Call;
 
@@ -70,7 +71,7 @@ impl Transaction {
         self.parts.new.plus(self.parts.outstanding)
     }
 
-    pub(super) fn tell(&self, desk: &Desk<'_>, subscription: &str) {
+    pub(super) fn tell(&self, desk: &Desk<'_>, subscription: &Subscription) {
         let happened = match self.status {
             TransactionStatus::Completed => Happened::PaymentCompleted,
             TransactionStatus::Declined => Happened::PaymentFailed,
@@ -79,9 +80,45 @@ impl Transaction {
             id: &self.id,
             amount: Some(self.amount()),
             at: self.at,
-            object: Some(subscription),
+            object: Some(&subscription.id),
         };
-        tell(desk, happened, Entry::New, subject);
+        tell_showing(desk, happened, subject, || match self.status {
+            TransactionStatus::Completed => self.sale(subscription),
+            TransactionStatus::Declined => {
+                subscription.view(&desk.base(), &["last_failed_payment"])
+            }
+        });
+    }
+
+    /// As webhooks show it: a sale of the Payments API v1, with names of its own.
+    fn sale(&self, subscription: &Subscription) -> Value {
+        let money = self.amount();
+        let code = money.currency.code;
+        let path = format!("/v1/payments/sale/{}", self.id);
+        let mut sale = json!({
+            "id": self.id,
+            "state": "completed",
+            "amount": {
+                "total": money.value(),
+                "currency": code,
+                "details": { "subtotal": money.value() },
+            },
+            "payment_mode": "INSTANT_TRANSFER",
+            "protection_eligibility": "ELIGIBLE",
+            "protection_eligibility_type": "ITEM_NOT_RECEIVED_ELIGIBLE,UNAUTHORIZED_PAYMENT_ELIGIBLE",
+            "transaction_fee": { "value": money.fee().value(), "currency": code },
+            "billing_agreement_id": subscription.id,
+            "create_time": desk::time(self.at),
+            "update_time": desk::time(self.at),
+            "links": [
+                link(&path, "self", "GET"),
+                link(&format!("{path}/refund"), "refund", "POST"),
+            ],
+        });
+        if let Value::Object(fields) = &mut sale {
+            insert(fields, "custom", subscription.custom_id.as_deref());
+        }
+        sale
     }
 
     pub(in super::super) fn view(&self) -> Value {
