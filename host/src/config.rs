@@ -99,6 +99,8 @@ pub struct Config {
     pub admin_token: Option<SecretString>,
     /// The URL that providers see.
     pub public_url: Option<String>,
+    /// The providers are emulated on this machine, and reach the gateway where it listens.
+    pub providers_are_local: bool,
     /// Allowed CORS origin.
     pub frontend_url: Option<String>,
     /// Roots of certificates that sign webhooks, besides the public ones: a file in PEM, for tests.
@@ -236,6 +238,7 @@ impl Config {
             deployment,
             admin_token: admin_token.map(Into::into),
             public_url,
+            providers_are_local: false,
             frontend_url,
             webhook_roots,
             plugins_dir,
@@ -260,6 +263,7 @@ impl Config {
             deployment: Deployment::Development,
             admin_token: None,
             public_url: None,
+            providers_are_local: false,
             frontend_url: None,
             webhook_roots: None,
             plugins_dir: data_dir.join("plugins"),

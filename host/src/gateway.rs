@@ -203,13 +203,20 @@ impl Gateway {
             Arc::clone(&changes),
             config.admin_token.clone(),
         ));
+        let mut listener = bind(config.bind)?;
+        let address = listener.address();
+        let reached_here = || {
+            config
+                .providers_are_local
+                .then(|| format!("http://{address}"))
+        };
         let parts = Parts {
             store: store.clone(),
             connections: Arc::clone(&connections),
             clock: clock.clone(),
             tasks: tasks.clone(),
             render: http::problem::stored,
-            webhooks_at: config.public_url.clone(),
+            webhooks_at: config.public_url.clone().or_else(reached_here),
         };
         let (sms, email) = (Objects::new(parts.clone()), Objects::new(parts.clone()));
         let (payments, refunds) = (Objects::new(parts.clone()), Objects::new(parts.clone()));
@@ -246,7 +253,6 @@ impl Gateway {
             retention: config.retention,
         };
         let stop = CancellationToken::new();
-        let mut listener = bind(config.bind)?;
         if let Some(head_timeout) = doubles.head_timeout {
             listener = listener.with_head_timeout(head_timeout);
         }
@@ -260,7 +266,6 @@ impl Gateway {
             MetricsBind::Own(address) => Some(bind(address)?),
             MetricsBind::SameListener | MetricsBind::Off => None,
         };
-        let address = listener.address();
         let same_listener = config.metrics_bind == MetricsBind::SameListener;
         let state = AppState::new(Services {
             clock: clock.clone(),

@@ -79,7 +79,7 @@ pub const CLIENT_SECRET: &str =
 /// The merchant's account, as the ledger names it.
 const MERCHANT_ID: &str = "5ANDB0XMERCH2";
 const MERCHANT_EMAIL: &str = "merchant@example.com";
-const NAME: &str = "paypal";
+pub(crate) const NAME: &str = "paypal";
 const PEM: &str = "application/x-pem-file";
 /// The sandbox of PayPal itself: the host tells test from live.
 const HOST: &str = "api-m.sandbox.paypal.com";

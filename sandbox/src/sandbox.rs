@@ -105,6 +105,35 @@ impl Sandbox {
         Some(found.connection())
     }
 
+    /// The connection of a provider that sends its events to `url` from now on: with what a gateway needs to
+    /// know that they are the provider's.
+    ///
+    /// # Errors
+    /// As [`Sandbox::add_webhook`].
+    pub fn connection_with_webhook(
+        &self,
+        provider: &str,
+        url: &str,
+    ) -> Result<SandboxConnection, WebhookError> {
+        let unknown = || WebhookError::new(format!("there is no provider {provider}"));
+        let mut connection = self.connection(provider).ok_or_else(unknown)?;
+        let webhook = self.add_webhook(&NewWebhook {
+            provider: provider.to_owned(),
+            url: url.to_owned(),
+            ..NewWebhook::default()
+        })?;
+        match provider {
+            // Its id is a part of what is signed.
+            crate::paypal::NAME => connection.credentials.insert("webhook_id", webhook.id),
+            // Signed with the account's own token.
+            crate::twilio::NAME => None,
+            _ => webhook
+                .secret
+                .and_then(|secret| connection.credentials.insert("webhook_secret", secret)),
+        };
+        Ok(connection)
+    }
+
     /// Has a provider send its events to that URL, as the merchant would set it on the provider's pages or
     /// with its API.
     ///

@@ -70,7 +70,7 @@ pub const FROM_NUMBER: &str = "+12025550142";
 pub const SECOND_FROM_NUMBER: &str = "+12025550143";
 pub const MESSAGING_SERVICE_SID: &str = "MG00000000000000000000000000005a01";
 
-const NAME: &str = "twilio";
+pub(crate) const NAME: &str = "twilio";
 const CONCURRENT_REQUESTS: &str = "twilio-concurrent-requests";
 
 #[derive(Clone)]

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use anyhow::{Context as _, bail};
 use clap::Args;
 use onerouter_domain::environment::Environment;
+use onerouter_domain::id::ConnectionId;
 use onerouter_manifest::{Category, PluginId};
 use onerouter_sandbox::{Sandbox, SandboxConfig, SandboxConnection};
 use rand::RngExt as _;
@@ -16,9 +17,10 @@ use zeroize::Zeroizing;
 use super::serve::StopSignal;
 use super::{Global, core_dump, load, terminal};
 use crate::config::{Config, Deployment, Flags};
-use crate::gateway::{Doubles, Gateway};
+use crate::gateway::{Doubles, Gateway, make_private_folder};
 use crate::service::caller::Operator;
 use crate::service::connections::{Connect, DEFAULT_LABEL};
+use crate::service::inbound::webhook_url;
 use crate::service::keys::CreateKey;
 use crate::store::DEFAULT_TENANT;
 
@@ -63,6 +65,8 @@ pub(super) async fn run(global: &Global, args: DevArgs) -> anyhow::Result<()> {
     .await
     .context("cannot start the provider sandbox")?;
     redirect(&mut config, &sandbox)?;
+    config.providers_are_local = true;
+    trust_webhooks(&mut config, &sandbox)?;
     let admin_token = config.admin_token.clone().unwrap_or_else(random_token);
     config.admin_token = Some(admin_token.clone());
     let gateway = Gateway::start(&config, Doubles::default()).await?;
@@ -70,7 +74,7 @@ pub(super) async fn run(global: &Global, args: DevArgs) -> anyhow::Result<()> {
     let operator = Operator::on_command_line(DEFAULT_TENANT);
     let mut connected = Vec::new();
     for connection in sandbox.connections() {
-        match connect(&gateway, &operator, &connection).await {
+        match connect_with_webhook(&gateway, &operator, &sandbox, &connection).await {
             Ok(()) => connected.push(connection),
             Err(error) => {
                 terminal::say(&format!(
@@ -120,11 +124,40 @@ fn redirect(config: &mut Config, sandbox: &Sandbox) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What the sandbox signs with a certificate of its own is believed.
+fn trust_webhooks(config: &mut Config, sandbox: &Sandbox) -> anyhow::Result<()> {
+    if config.webhook_roots.is_some() {
+        return Ok(());
+    }
+    let Some(root) = sandbox.paypal_root_certificate() else {
+        return Ok(());
+    };
+    make_private_folder(&config.data_dir)?;
+    let path = config.data_dir.join("sandbox-root.pem");
+    std::fs::write(&path, root).with_context(|| format!("cannot write {}", path.display()))?;
+    config.webhook_roots = Some(path);
+    Ok(())
+}
+
+/// Connects a provider, has it send its events to the connection, and connects it again with what they are
+/// signed with.
+async fn connect_with_webhook(
+    gateway: &Gateway,
+    operator: &Operator,
+    sandbox: &Sandbox,
+    connection: &SandboxConnection,
+) -> anyhow::Result<()> {
+    let id = connect(gateway, operator, connection).await?;
+    let url = webhook_url(&gateway.url(), connection.provider, id);
+    let connection = sandbox.connection_with_webhook(connection.provider, &url)?;
+    connect(gateway, operator, &connection).await.map(drop)
+}
+
 async fn connect(
     gateway: &Gateway,
     operator: &Operator,
     connection: &SandboxConnection,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<ConnectionId> {
     let category = Category::from_name(connection.service)
         .with_context(|| format!("this version has no {}", connection.service))?;
     let provider =
@@ -148,7 +181,7 @@ async fn connect(
         .connect(operator, category, &provider, connect)
         .await
     {
-        Ok(_) => Ok(()),
+        Ok(connected) => Ok(connected.row.id),
         Err(refusal) => bail!("{}", refusal.detail),
     }
 }

@@ -4,6 +4,7 @@ mod hostile;
 mod messages;
 mod money;
 mod post;
+mod told;
 
 use onerouter_tests::harness::{Client, Harness, Setup};
 use onerouter_tests::write_path::Ground;
