@@ -14,8 +14,7 @@ use super::problem::Problem;
 use super::state::AppState;
 use super::{
     api_keys, audit, checkout, docs, email, envelope, guard, health, payment_links, payments,
-    plans, refunds, routing, services, sms, subscriptions, tenants, unsupported,
-    webhooks,
+    plans, refunds, routing, services, sms, subscriptions, tenants, unsupported, webhooks,
 };
 use crate::service::refusal::Refusal;
 

@@ -84,7 +84,9 @@ fn urls(state: &AppState, request: &Request) -> Vec<String> {
 fn asked_for(request: &Request, trusted: &[IpNet]) -> Option<String> {
     let headers = request.headers();
     let Peer(peer) = request.extensions().get::<Peer>().copied()?;
-    let is_trusted = trusted.iter().any(|network| network.contains(&peer.to_canonical()));
+    let is_trusted = trusted
+        .iter()
+        .any(|network| network.contains(&peer.to_canonical()));
     let forwarded = |name| {
         is_trusted
             .then(|| first(headers, name))
@@ -93,7 +95,9 @@ fn asked_for(request: &Request, trusted: &[IpNet]) -> Option<String> {
     };
     let scheme = forwarded(X_FORWARDED_PROTO).unwrap_or_else(|| "http".to_owned());
     let host = forwarded(X_FORWARDED_HOST).or_else(|| {
-        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        let host = headers
+            .get(header::HOST)
+            .and_then(|host| host.to_str().ok());
         host.or_else(|| request.uri().authority().map(http::uri::Authority::as_str))
             .map(str::to_owned)
     })?;

@@ -221,7 +221,12 @@ impl Inbound {
         // Kept and acted on, even if the provider hangs up.
         let work = self.parts.tasks.spawn(async move {
             let webhook = this
-                .keep(tenant, &arrived, &chosen.0, (signed.id.as_deref(), arrived_at))
+                .keep(
+                    tenant,
+                    &arrived,
+                    &chosen.0,
+                    (signed.id.as_deref(), arrived_at),
+                )
                 .await?;
             let Some((row, kept)) = webhook else {
                 return Ok(None);
@@ -278,9 +283,18 @@ impl Inbound {
             body: &arrived.body,
             received_at_ms: time::to_millis(self.parts.clock.now()),
         };
-        adapter
-            .verify_webhook(&context(connection), &request)
-            .await
+        let context = context(connection);
+        let signed = adapter.verify_webhook(&context, &request).await?;
+        if signed.left_to_adapter {
+            // Reading changes nothing, so it may come before anything is kept of a stranger's.
+            let kept = Kept::of(arrived);
+            let report = read(adapter, connection, &kept, request.received_at_ms).await;
+            outcome::log(&connection.provider, "check a webhook", &report);
+            if !report.vouched {
+                return Err(WebhookRefusal::Mismatch);
+            }
+        }
+        Ok(signed)
     }
 
     fn refuse(&self, connection: &Connection, why: WebhookRefusal) -> Refusal {
@@ -319,8 +333,7 @@ impl Inbound {
         let field = kept::field(id);
         let place = kept::place(tenant, environment, connection.id, &field);
         let sealed = self.parts.vault.encrypt(&place, &kept.to_bytes()).await;
-        let sealed = sealed
-            .map_err(|error| vault_failed("encrypt a webhook", &error))?;
+        let sealed = sealed.map_err(|error| vault_failed("encrypt a webhook", &error))?;
         let new = NewReceivedWebhook {
             id,
             environment,
@@ -376,7 +389,8 @@ impl Inbound {
         kept: &Kept,
         (connection, adapter): Chosen,
     ) -> Result<(Acted, Option<String>), StoreError> {
-        let report = read(&adapter, &connection, kept, row).await;
+        let received_at_ms = time::to_millis(row.received_at);
+        let report = read(&adapter, &connection, kept, received_at_ms).await;
         outcome::log(&connection.provider, "read a webhook", &report);
         let is_vouched = report.vouched || !is_left_to_adapter(&adapter);
         let reading = match report.outcome {
@@ -386,12 +400,17 @@ impl Inbound {
             }
         };
         let event_type = reading.events.first().map(|event| event.event_type.clone());
+        // As when it came, unless another version of the adapter sees it otherwise.
         if !is_vouched {
             let acted = Acted::Done(WebhookVerdict::Refused, Reply::default());
             return Ok((acted, event_type));
         }
-        let done = self.tell(tenant, row, kept, &adapter, reading.events).await?;
-        let content = reading.answer.map(|answer| (answer.content_type, answer.body));
+        let done = self
+            .tell(tenant, row, kept, &adapter, reading.events)
+            .await?;
+        let content = reading
+            .answer
+            .map(|answer| (answer.content_type, answer.body));
         let acted = match done {
             Some(verdict) => Acted::Done(verdict, Reply { content }),
             None => Acted::Later,
@@ -516,11 +535,11 @@ async fn read(
     adapter: &Adapter,
     connection: &Connection,
     kept: &Kept,
-    row: &ReceivedWebhookRow,
+    received_at_ms: u64,
 ) -> CallReport<wit::webhooks::Reading> {
     let wanted = adapter.manifest().webhook.as_ref();
     let wanted = wanted.map_or(&[][..], |webhook| webhook.headers.as_slice());
-    let request = kept.to_wit(wanted, time::to_millis(row.received_at));
+    let request = kept.to_wit(wanted, received_at_ms);
     adapter.webhooks_read(&context(connection), &request).await
 }
 

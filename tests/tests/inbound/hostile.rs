@@ -21,10 +21,16 @@ pub(crate) async fn number(ground: &Ground, sql: &str) -> i64 {
     let sql = AssertSqlSafe(sql.to_owned());
     if ground.url().starts_with("sqlite") {
         let mut connection = SqliteConnection::connect(ground.url()).await.unwrap();
-        sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap()
+        sqlx::query_scalar(sql)
+            .fetch_one(&mut connection)
+            .await
+            .unwrap()
     } else {
         let mut connection = PgConnection::connect(ground.owner_url()).await.unwrap();
-        sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap()
+        sqlx::query_scalar(sql)
+            .fetch_one(&mut connection)
+            .await
+            .unwrap()
     }
 }
 
@@ -33,16 +39,26 @@ pub(crate) async fn bytes(ground: &Ground, sql: &str) -> Vec<Vec<u8>> {
     let sql = AssertSqlSafe(sql.to_owned());
     if ground.url().starts_with("sqlite") {
         let mut connection = SqliteConnection::connect(ground.url()).await.unwrap();
-        sqlx::query_scalar(sql).fetch_all(&mut connection).await.unwrap()
+        sqlx::query_scalar(sql)
+            .fetch_all(&mut connection)
+            .await
+            .unwrap()
     } else {
         let mut connection = PgConnection::connect(ground.owner_url()).await.unwrap();
-        sqlx::query_scalar(sql).fetch_all(&mut connection).await.unwrap()
+        sqlx::query_scalar(sql)
+            .fetch_all(&mut connection)
+            .await
+            .unwrap()
     }
 }
 
 /// Webhooks that wait to be acted on.
 pub(crate) async fn webhooks_due(ground: &Ground) -> i64 {
-    number(ground, "select count(*) from due_work where kind = 'webhook'").await
+    number(
+        ground,
+        "select count(*) from due_work where kind = 'webhook'",
+    )
+    .await
 }
 
 async fn refused(host: &Harness, post: &Post) -> (u16, String) {

@@ -67,7 +67,10 @@ async fn a_status_arrives_once_whatever_comes_twice_and_late(ground: Ground) {
 /// The query of the callback that a message was sent with.
 async fn callback_of(host: &Harness) -> String {
     let requests = host.provider_requests("provider=twilio&method=POST").await;
-    let body = requests.last().unwrap()["body"].as_str().unwrap().to_owned();
+    let body = requests.last().unwrap()["body"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let pairs: Vec<(String, String)> = url::form_urlencoded::parse(body.as_bytes())
         .into_owned()
         .collect();
@@ -118,7 +121,10 @@ async fn a_text_that_comes_in_is_a_message_and_stop_is_kept(ground: Ground) {
     ];
     let told = post::twilio(&host, "", &pairs).await;
     let answer = told.taken(&host).await;
-    assert_eq!(answer.header("content-type"), Some("text/xml; charset=utf-8"));
+    assert_eq!(
+        answer.header("content-type"),
+        Some("text/xml; charset=utf-8")
+    );
     assert!(String::from_utf8_lossy(&answer.bytes).contains("<Response"));
     told.taken(&host).await;
     let listed = acme.get("/v1/sms?status=received").await;
@@ -181,15 +187,27 @@ async fn an_email_is_followed_to_its_bounce_and_its_clicks(ground: Ground) {
     let mut types: Vec<_> = ground.events(email["id"].as_str().unwrap()).await;
     types.dedup();
     let types: Vec<_> = types.iter().map(|(kind, _)| kind.as_str()).collect();
-    for expected in ["email.opened", "email.clicked", "email.delivered", "email.bounced"] {
-        assert_eq!(types.iter().filter(|kind| **kind == expected).count(), 1, "{types:?}");
+    for expected in [
+        "email.opened",
+        "email.clicked",
+        "email.delivered",
+        "email.bounced",
+    ] {
+        assert_eq!(
+            types.iter().filter(|kind| **kind == expected).count(),
+            1,
+            "{types:?}"
+        );
     }
 }
 
 async fn a_secret_is_changed_while_webhooks_are_under_way(ground: Ground) {
     let (host, acme) = host(&ground).await;
     let new = "whsec_bmV3LXNlY3JldC1uZXctc2VjcmV0";
-    let secrets = [("webhook_secret", new), ("webhook_secret_previous", RESEND_SECRET)];
+    let secrets = [
+        ("webhook_secret", new),
+        ("webhook_secret_previous", RESEND_SECRET),
+    ];
     post::connect_resend(&host, &secrets).await;
     let email = email(&acme).await;
     let id = email["provider_message_id"].as_str().unwrap();

@@ -88,7 +88,8 @@ async fn what_cannot_be_asked_now_is_asked_later(ground: Ground) {
     let made = payment(&acme).await;
     let order = made.text("provider_order_id");
     pay(&host, order).await;
-    let fault = json!({"provider": "razorpay", "method": "GET", "fault": "reset_before", "times": 2});
+    let fault =
+        json!({"provider": "razorpay", "method": "GET", "fault": "reset_before", "times": 2});
     host.fault(fault).await;
     let told = post::razorpay(&host, "evt_1", &captured(order, "pay_00000000000001")).await;
     // It is kept, so the provider need not come again.
@@ -109,7 +110,10 @@ async fn a_payment_of_somebody_elses_is_shown(ground: Ground) {
     let (host, acme) = host(&ground).await;
     post::connect_razorpay(&host).await;
     let event = captured("order_Elsewhere00001", "pay_Elsewhere00001");
-    post::razorpay(&host, "evt_1", &event).await.taken(&host).await;
+    post::razorpay(&host, "evt_1", &event)
+        .await
+        .taken(&host)
+        .await;
     let seen = "select count(*) from events where type = 'provider_event.received'";
     assert_eq!(hostile::number(&ground, seen).await, 1);
     let listed = acme.get("/v1/payments").await;

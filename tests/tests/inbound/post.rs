@@ -117,7 +117,13 @@ pub(crate) async fn connect_razorpay(host: &Harness) {
     connect(host, "payments", "razorpay", credentials, json!({})).await;
 }
 
-async fn connect(host: &Harness, service: &str, provider: &str, credentials: Value, settings: Value) {
+async fn connect(
+    host: &Harness,
+    service: &str,
+    provider: &str,
+    credentials: Value,
+    settings: Value,
+) {
     let body = json!({"environment": "test", "credentials": credentials, "settings": settings});
     let path = format!("/api/services/{service}/{provider}/connect");
     let connected = host.operator().post(&path, body).await;
@@ -131,7 +137,9 @@ pub(crate) async fn resend_at(
     event: &Value,
 ) -> Post {
     let connection = connection(host, "resend").await;
-    let key = STANDARD.decode(secret.strip_prefix("whsec_").unwrap()).unwrap();
+    let key = STANDARD
+        .decode(secret.strip_prefix("whsec_").unwrap())
+        .unwrap();
     let (time, body) = (seconds.to_string(), event.to_string());
     let parts = [id.as_bytes(), b".", time.as_bytes(), b".", body.as_bytes()];
     let tag = STANDARD.encode(mac_sha256(&key, &parts));

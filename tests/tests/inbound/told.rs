@@ -125,7 +125,10 @@ async fn paypal_tells_that_somebody_has_paid(ground: Ground) {
     again.taken(&host).await;
     assert_eq!(ground.count("received_webhooks").await, before);
     // With another body of the same checksum, as whoever has seen one request can make: known again too.
-    let forged = with_equal_checksum(&again.body, br#"{"event_type":"PAYMENT.CAPTURE.COMPLETED"}"#);
+    let forged = with_equal_checksum(
+        &again.body,
+        br#"{"event_type":"PAYMENT.CAPTURE.COMPLETED"}"#,
+    );
     assert_eq!(crc32(&forged), crc32(&again.body));
     let mut altered = again.clone();
     altered.body = forged;
@@ -140,13 +143,23 @@ async fn paypal_tells_that_somebody_has_paid(ground: Ground) {
         ("paypal-transmission-time", "2015-05-18T15:45:13Z"),
         ("paypal-auth-algo", "SHA1withRSA"),
         ("paypal-transmission-sig", "AAAA"),
-        ("paypal-cert-url", "https://evil.example/v1/notifications/certs/CERT-1"),
-        ("paypal-cert-url", "http://api.sandbox.paypal.com/v1/notifications/certs/CERT-1"),
+        (
+            "paypal-cert-url",
+            "https://evil.example/v1/notifications/certs/CERT-1",
+        ),
+        (
+            "paypal-cert-url",
+            "http://api.sandbox.paypal.com/v1/notifications/certs/CERT-1",
+        ),
     ] {
         let mut other = again.clone();
         other.set(name, value);
         let answer = other.send(&host).await;
-        assert_eq!((answer.status, answer.code()), (401, "invalid_signature"), "{name}: {value}");
+        assert_eq!(
+            (answer.status, answer.code()),
+            (401, "invalid_signature"),
+            "{name}: {value}"
+        );
     }
     // A certificate that is not there may be there later.
     let mut other = again.clone();
@@ -158,7 +171,9 @@ async fn paypal_tells_that_somebody_has_paid(ground: Ground) {
 
 /// The CRC-32 of IEEE 802.3.
 fn crc32(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(u32::MAX, |crc, byte| step(crc ^ u32::from(*byte)))
+    !bytes
+        .iter()
+        .fold(u32::MAX, |crc, byte| step(crc ^ u32::from(*byte)))
 }
 
 fn step(crc: u32) -> u32 {
@@ -237,7 +252,9 @@ async fn razorpay_tells_of_a_payment_and_its_refund(ground: Ground) {
     let path = format!("/v1/refunds/{}", refund.text("id"));
     assert_eq!(stored(&acme, &path).await["status"], "succeeded");
     let events = ground.events(payment.text("id")).await;
-    let paid = events.iter().filter(|(kind, _)| kind == "payment.succeeded");
+    let paid = events
+        .iter()
+        .filter(|(kind, _)| kind == "payment.succeeded");
     assert_eq!(paid.count(), 1);
     assert_eq!(hostile::webhooks_due(&ground).await, 0);
 }
@@ -251,7 +268,8 @@ async fn twilio_and_resend_tell_of_messages(ground: Ground) {
     assert_eq!(twilio.provider, "twilio");
     let email = json!({"to": "ada@example.com", "subject": "Hi", "text_body": "Hello"});
     let email = made(&acme, "/v1/email", email).await;
-    let messaging = json!({"messaging_service_sid": onerouter_sandbox::twilio::MESSAGING_SERVICE_SID});
+    let messaging =
+        json!({"messaging_service_sid": onerouter_sandbox::twilio::MESSAGING_SERVICE_SID});
     connect(
         &host,
         "sms/twilio",
@@ -272,7 +290,12 @@ async fn twilio_and_resend_tell_of_messages(ground: Ground) {
 async fn what_comes_twice_out_of_order_and_late_ends_alike(ground: Ground) {
     let (host, acme) = listening(&ground).await;
     connect_razorpay(&host).await;
-    for fault in ["webhook_duplicate", "webhook_reorder", "webhook_delay", "webhook_fail"] {
+    for fault in [
+        "webhook_duplicate",
+        "webhook_reorder",
+        "webhook_delay",
+        "webhook_fail",
+    ] {
         host.fault(json!({"provider": "razorpay", "fault": fault, "times": 2}))
             .await;
     }
@@ -288,6 +311,8 @@ async fn what_comes_twice_out_of_order_and_late_ends_alike(ground: Ground) {
     assert_eq!(paid["status"], "succeeded", "{paid}");
     assert_eq!(paid["amount_captured"], json!(500.00));
     let events = ground.events(payment.text("id")).await;
-    let paid = events.iter().filter(|(kind, _)| kind == "payment.succeeded");
+    let paid = events
+        .iter()
+        .filter(|(kind, _)| kind == "payment.succeeded");
     assert_eq!(paid.count(), 1);
 }

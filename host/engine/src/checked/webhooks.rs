@@ -158,15 +158,18 @@ impl Checker<'_> {
 
     /// The answer, if it can be given.
     fn answer(&mut self, answer: Answer) -> Option<Answer> {
-        let is_media_type = answer.content_type.split_once('/').is_some_and(|(kind, sub)| {
-            let is_token = |text: &str| {
-                (1..=60).contains(&text.len())
-                    && text
-                        .bytes()
-                        .all(|byte| byte.is_ascii_alphanumeric() || b"-+.".contains(&byte))
-            };
-            is_token(kind) && is_token(sub)
-        });
+        let is_media_type = answer
+            .content_type
+            .split_once('/')
+            .is_some_and(|(kind, sub)| {
+                let is_token = |text: &str| {
+                    (1..=60).contains(&text.len())
+                        && text
+                            .bytes()
+                            .all(|byte| byte.is_ascii_alphanumeric() || b"-+.".contains(&byte))
+                };
+                is_token(kind) && is_token(sub)
+            });
         if !is_media_type || answer.body.len() > ANSWER_BYTES_MAX {
             self.remarks
                 .push("an answer to a webhook was dropped".to_owned());

@@ -256,7 +256,9 @@ fn is_signed(
     (body, now_ms): (&[u8], u64),
 ) -> Result<(), WebhookRefusal> {
     let refused = |why: &str| WebhookRefusal::Certificate(why.to_owned());
-    let (leaf, intermediates) = chain.split_first().ok_or_else(|| refused("there is none"))?;
+    let (leaf, intermediates) = chain
+        .split_first()
+        .ok_or_else(|| refused("there is none"))?;
     let leaf = EndEntityCert::try_from(leaf).map_err(|error| refused(&error.to_string()))?;
     leaf.verify_for_usage(
         webpki::ALL_VERIFICATION_ALGS,
@@ -380,7 +382,8 @@ mod tests {
     fn certificates_come_from_the_providers_hosts_only() {
         let hosts = ["api.paypal.com".to_owned()];
         let path = "/v1/notifications/certs/";
-        let allowed = "https://api.paypal.com/v1/notifications/certs/CERT-360caa42-fca2a594-a5cafa77";
+        let allowed =
+            "https://api.paypal.com/v1/notifications/certs/CERT-360caa42-fca2a594-a5cafa77";
         assert!(certificate_url(allowed, &hosts, path).is_some());
         for refused in [
             "http://api.paypal.com/v1/notifications/certs/CERT-1",
@@ -402,7 +405,10 @@ mod tests {
             "//api.paypal.com/v1/notifications/certs/CERT-1",
             "",
         ] {
-            assert!(certificate_url(refused, &hosts, path).is_none(), "{refused}");
+            assert!(
+                certificate_url(refused, &hosts, path).is_none(),
+                "{refused}"
+            );
         }
     }
 

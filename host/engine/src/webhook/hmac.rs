@@ -89,7 +89,11 @@ pub(super) fn url_form(
         String::new()
     };
     let mut fits = false;
-    for url in request.urls.iter().flat_map(|url| with_and_without_port(url)) {
+    for url in request
+        .urls
+        .iter()
+        .flat_map(|url| with_and_without_port(url))
+    {
         // A body that the MAC does not cover is covered by its hash in the URL.
         if !is_form && !request.body.is_empty() && !names_body(&url, request.body) {
             continue;
@@ -148,7 +152,9 @@ fn names_body(url: &str, body: &[u8]) -> bool {
         return false;
     };
     let mut hashes = url.query_pairs().filter(|(name, _)| name == "bodySHA256");
-    let hash = hashes.next().and_then(|(_, hash)| hex(&hash.to_ascii_lowercase()));
+    let hash = hashes
+        .next()
+        .and_then(|(_, hash)| hex(&hash.to_ascii_lowercase()));
     hashes.next().is_none() && hash.is_some_and(|hash| hash == Sha256::digest(body).as_slice())
 }
 
@@ -266,7 +272,12 @@ mod tests {
         ] {
             assert!(standard_at(AT, &tags, BODY).is_ok(), "{tags}");
         }
-        for tags in ["v1,", "v1", "v2,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=", "v1,AAAA"] {
+        for tags in [
+            "v1,",
+            "v1",
+            "v2,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
+            "v1,AAAA",
+        ] {
             let refused = standard_at(AT, tags, BODY);
             assert_eq!(refused, Err(WebhookRefusal::Mismatch), "{tags}");
         }
@@ -308,7 +319,10 @@ mod tests {
         let tag = signed("https://a.example:443/hook?x=1&y=%27", pairs);
         assert_eq!(url_form_of(url, FORM, body, &tag), Ok(()));
         let with_port = "https://a.example:8443/hook?x=1&y=%27";
-        assert_eq!(url_form_of(with_port, FORM, body, &signed(url, pairs)), Ok(()));
+        assert_eq!(
+            url_form_of(with_port, FORM, body, &signed(url, pairs)),
+            Ok(())
+        );
         let other = signed("https://b.example/hook?x=1&y=%27", pairs);
         let refused = url_form_of(url, FORM, body, &other);
         assert_eq!(refused, Err(WebhookRefusal::Mismatch));

@@ -71,13 +71,14 @@ impl Kept {
             .chain_update(b"\n")
             .chain_update(&self.body)
             .finalize();
-        let content: String = content.iter().map(|byte| format!("{byte:02x}")).collect();
         match signed_id {
             // Of a long one, its hash.
-            Some(id) if id.len() > 200 => vec![format!("signed:{:x?}", Sha256::digest(id))],
+            Some(id) if id.len() > ID_BYTES_MAX => {
+                vec![format!("signed:{}", hex(&Sha256::digest(id)))]
+            }
             // Two events may have the same content where each has an id of its own.
             Some(id) => vec![format!("signed:{id}")],
-            None => vec![format!("content:{content}")],
+            None => vec![format!("content:{}", hex(&content))],
         }
     }
 
@@ -131,6 +132,12 @@ impl Kept {
     }
 }
 
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A longer id is known by its hash.
+const ID_BYTES_MAX: usize = 200;
 /// A larger body is kept, and not shown.
 const SHOWN_BYTES_MAX: usize = 64 << 10;
 

@@ -3,11 +3,13 @@
 
 use chrono::TimeDelta;
 use onerouter_domain::id::{
-    AttemptId, EmailId, EventId, PaymentId, PaymentLinkId, RefundId, SmsId, SubscriptionId, TenantId,
+    AttemptId, EmailId, EventId, PaymentId, PaymentLinkId, RefundId, SmsId, SubscriptionId,
+    TenantId,
 };
 use onerouter_engine::Adapter;
 use onerouter_engine::wit::webhooks::{
-    Consent, Engagement, EngagementKind, Event, IncomingMessage, Kind as Told, MessageReport, News, Subject,
+    Consent, Engagement, EngagementKind, Event, IncomingMessage, Kind as Told, MessageReport, News,
+    Subject,
 };
 use onerouter_manifest::Category;
 use serde::Serialize;
@@ -28,6 +30,8 @@ use crate::store::{
 
 /// An object of ours may have been made at the provider so long before it is written here.
 const UNBOUND_FOR: TimeDelta = TimeDelta::minutes(2);
+/// What may be about one that is just being made waits so long for it.
+const PERHAPS_FOR: TimeDelta = TimeDelta::minutes(10);
 /// News of one event have ids next to each other.
 const NEWS_PER_EVENT: usize = 16;
 /// The event about what is nothing of ours.
@@ -154,9 +158,7 @@ impl Inbound {
         let looked = match row.kind {
             ObjectKind::Sms => parts.sms.look_because_told(tenant, row).await,
             ObjectKind::Email => parts.email.look_because_told(tenant, row).await,
-            ObjectKind::Payment => {
-                Box::pin(parts.payments.look_because_told(tenant, row)).await
-            }
+            ObjectKind::Payment => Box::pin(parts.payments.look_because_told(tenant, row)).await,
             ObjectKind::Refund => parts.refunds.look_because_told(tenant, row).await,
             ObjectKind::Subscription => {
                 Box::pin(parts.subscriptions.look_because_told(tenant, row)).await
@@ -166,7 +168,11 @@ impl Inbound {
             }
             ObjectKind::Plan => Ok(true),
         };
-        Ok(if looked? { Outcome::Done } else { Outcome::Later })
+        Ok(if looked? {
+            Outcome::Done
+        } else {
+            Outcome::Later
+        })
     }
 
     async fn reported(
@@ -208,14 +214,14 @@ impl Inbound {
             | ObjectKind::Subscription
             | ObjectKind::PaymentLink => true,
         };
-        Ok(if merged { Outcome::Done } else { Outcome::Later })
+        Ok(if merged {
+            Outcome::Done
+        } else {
+            Outcome::Later
+        })
     }
 
-    async fn received(
-        &self,
-        at: At<'_>,
-        message: &IncomingMessage,
-    ) -> Result<Outcome, StoreError> {
+    async fn received(&self, at: At<'_>, message: &IncomingMessage) -> Result<Outcome, StoreError> {
         let made = TakenIn::<Sms> {
             environment: at.webhook.environment,
             provider: &at.webhook.provider,
@@ -345,6 +351,14 @@ impl Inbound {
             }
             return Ok(Found::Object(Box::new(row)));
         }
+        let waited = self
+            .parts
+            .clock
+            .now()
+            .signed_duration_since(webhook.received_at);
+        if waited > PERHAPS_FOR {
+            return Ok(Found::Nothing);
+        }
         let after = webhook.received_at - UNBOUND_FOR;
         let unbound = tx
             .list_unbound_objects(webhook.connection_id, after, webhook.received_at, 1)
@@ -364,7 +378,12 @@ impl Inbound {
         subject: &Subject,
     ) -> Result<Vec<Uuid>, StoreError> {
         let mut ids = Vec::new();
-        ids.extend(subject.object_id.as_deref().and_then(|id| object_of(kind, id)));
+        ids.extend(
+            subject
+                .object_id
+                .as_deref()
+                .and_then(|id| object_of(kind, id)),
+        );
         let attempt = subject.attempt_id.as_deref();
         if let Some(attempt) = attempt.and_then(|id| id.parse::<AttemptId>().ok()) {
             ids.extend(tx.find_attempt_object(attempt).await?);

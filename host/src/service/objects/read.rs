@@ -129,7 +129,11 @@ impl<K: Kind> Objects<K> {
     }
 
     /// Asks about an object; a claim that a crash left on it is buried first.
-    pub(super) async fn ask_or_bury(&self, tenant: TenantId, object: Object<K>) -> Option<Object<K>> {
+    pub(super) async fn ask_or_bury(
+        &self,
+        tenant: TenantId,
+        object: Object<K>,
+    ) -> Option<Object<K>> {
         if object.claimed_until.is_none() {
             return self.ask(tenant, object).await;
         }

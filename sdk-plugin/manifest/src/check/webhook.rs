@@ -37,7 +37,8 @@ pub(super) fn check(manifest: &Manifest, found: &mut Mistakes) {
     }
     let place = "webhook.signature";
     match &webhook.signature {
-        WebhookSignature::HmacBody { header, .. } | WebhookSignature::HmacUrlForm { header, .. } => {
+        WebhookSignature::HmacBody { header, .. }
+        | WebhookSignature::HmacUrlForm { header, .. } => {
             header_name(header, &format!("{place}.header"), found);
         }
         WebhookSignature::StandardWebhooks { prefix, .. } => {
