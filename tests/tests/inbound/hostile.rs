@@ -14,6 +14,7 @@ scenarios!(
     a_time_that_is_not_now_is_refused,
     a_flood_of_forged_ones_leaves_genuine_ones_unharmed,
     nobody_else_has_this_webhook,
+    too_many_for_one_connection_are_to_come_again,
 );
 
 /// One number from the database.
@@ -175,6 +176,48 @@ async fn a_flood_of_forged_ones_leaves_genuine_ones_unharmed(ground: Ground) {
     assert_eq!(ground.count("received_webhooks").await, 1);
     let path = format!("/v1/sms/{}?refresh=false", sent.text("id"));
     assert_eq!(acme.get(&path).await.text("status"), "delivered");
+}
+
+async fn too_many_for_one_connection_are_to_come_again(ground: Ground) {
+    let (host, _acme) = host(&ground).await;
+    let sid = "SM0123456789abcdef0123456789abcdef";
+    let genuine = post::twilio_status(&host, sid, "", "sent").await;
+    genuine.taken(&host).await;
+    let mut waits = 0;
+    for _ in 0..40 {
+        let answers = futures_util::future::join_all((0..50).map(|_| genuine.send(&host))).await;
+        for answer in answers {
+            match answer.status {
+                200 => {}
+                429 => {
+                    assert_eq!(answer.code(), "rate_limited");
+                    assert_eq!(answer.header("retry-after"), Some("1"));
+                    waits += 1;
+                }
+                _ => panic!("{answer:?}"),
+            }
+        }
+        if waits > 0 {
+            break;
+        }
+    }
+    assert!(waits > 0);
+    // Another connection's are taken.
+    post::connect_razorpay(&host).await;
+    let other = post::razorpay(
+        &host,
+        "evt_1",
+        &json!({"event": "payment.downtime.started"}),
+    )
+    .await;
+    other.taken(&host).await;
+    let metrics = host.client("").get("/metrics").await;
+    let metrics = String::from_utf8(metrics.bytes).unwrap();
+    for result in ["accepted", "repeated", "rate_limited"] {
+        let line =
+            format!("onerouter_webhooks_received_total{{provider=\"twilio\",result=\"{result}\"}}");
+        assert!(metrics.contains(&line), "{line}");
+    }
 }
 
 async fn nobody_else_has_this_webhook(ground: Ground) {

@@ -19,6 +19,7 @@ scenarios!(
     any_order_of_reports_ends_alike,
     of_equal_webhooks_at_once_one_counts,
     what_came_is_encrypted,
+    a_status_may_come_as_json,
 );
 
 async fn sms(acme: &Client) -> Value {
@@ -285,6 +286,22 @@ async fn of_equal_webhooks_at_once_one_counts(ground: Ground) {
     assert_eq!(delivered.count(), 1);
     advance(&host, TimeDelta::minutes(5));
     assert_eq!(host.sweep().await, 0);
+}
+
+async fn a_status_may_come_as_json(ground: Ground) {
+    let (host, acme) = host(&ground).await;
+    let sms = sms(&acme).await;
+    let fields = json!({
+        "MessageSid": sid(&sms), "AccountSid": onerouter_sandbox::twilio::ACCOUNT_SID,
+        "MessageStatus": "delivered", "To": "+14155550123",
+    });
+    let told = post::twilio_json(&host, &fields).await;
+    let mut altered = told.clone();
+    altered.body[1] ^= 1;
+    assert_eq!(altered.send(&host).await.code(), "invalid_signature");
+    told.taken(&host).await;
+    let path = format!("/v1/sms/{}", sms["id"].as_str().unwrap());
+    assert_eq!(stored(&acme, &path).await["status"], "delivered");
 }
 
 async fn what_came_is_encrypted(ground: Ground) {
