@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::{
-    paypal_rig::{Merchant, SUBSCRIPTIONS, text},
+    paypal_rig::{Merchant, PLANS, SUBSCRIPTIONS, cycle, text},
     paypal_webhooks::{order, start, webhook},
     rig::with,
     webhook_rig::{Received, Receiver},
@@ -207,4 +207,69 @@ async fn a_webhook_hears_only_what_it_asked_for() {
         types(&merchant, &receiver).await,
         ["PAYMENT.CAPTURE.COMPLETED"]
     );
+}
+
+#[tokio::test]
+async fn refunds_that_are_pending_or_fail_are_told() {
+    let (merchant, receiver, _) = start().await;
+    let unit = json!([{ "amount": { "currency_code": "USD", "value": "20000.00" } }]);
+    let id = merchant
+        .approved(&with(order(), json!({ "purchase_units": unit })))
+        .await;
+    let paid = merchant.capture_order(&id).await.body;
+    let capture = &paid["purchase_units"][0]["payments"]["captures"][0];
+    told(&merchant, &receiver).await;
+    let part = |value: &str| json!({ "amount": { "currency_code": "USD", "value": value } });
+    let pending = merchant.refund(capture, part("7707.00")).await.body;
+    assert_eq!(
+        types(&merchant, &receiver).await,
+        ["PAYMENT.REFUND.PENDING"]
+    );
+    let done = json!({ "status": "COMPLETED" });
+    merchant.force(&text(&pending["id"]), done).await;
+    assert_eq!(
+        types(&merchant, &receiver).await,
+        ["PAYMENT.CAPTURE.REFUNDED"]
+    );
+    merchant.refund(capture, part("7708.00")).await;
+    assert_eq!(types(&merchant, &receiver).await, ["PAYMENT.REFUND.FAILED"]);
+}
+
+#[tokio::test]
+async fn plans_revisions_and_the_end_of_a_subscription_are_told() {
+    let (merchant, receiver, _) = start().await;
+    let product = merchant.product().await;
+    let twice = json!({
+        "product_id": product,
+        "billing_cycles": [cycle(1, "REGULAR", "10.00", 2)],
+    });
+    let plan = merchant.plan(twice).await;
+    let other = merchant.plan(json!({ "product_id": product })).await;
+    told(&merchant, &receiver).await;
+    for (act, event) in [
+        ("deactivate", "BILLING.PLAN.DEACTIVATED"),
+        ("activate", "BILLING.PLAN.ACTIVATED"),
+    ] {
+        merchant
+            .act(&format!("{PLANS}/{plan}/{act}"), &json!({}))
+            .await;
+        assert_eq!(types(&merchant, &receiver).await, [event]);
+    }
+    let ending = merchant.subscription(&plan, json!({})).await;
+    merchant.approve(&ending).await;
+    told(&merchant, &receiver).await;
+    merchant.cycle(&ending, "succeed").await;
+    assert_eq!(
+        types(&merchant, &receiver).await,
+        ["PAYMENT.SALE.COMPLETED", "BILLING.SUBSCRIPTION.EXPIRED"]
+    );
+    let revised = merchant.subscription(&plan, json!({})).await;
+    merchant.approve(&revised).await;
+    let path = format!("{SUBSCRIPTIONS}/{revised}/revise");
+    merchant.post(&path, &json!({ "plan_id": other })).await;
+    told(&merchant, &receiver).await;
+    merchant.approve(&revised).await;
+    let (events, bodies) = told(&merchant, &receiver).await;
+    assert_eq!(events, ["BILLING.SUBSCRIPTION.UPDATED"]);
+    assert_eq!(bodies[0]["resource"]["plan_id"], other);
 }
