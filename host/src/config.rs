@@ -54,6 +54,15 @@ pub enum MetricsBind {
     Off,
 }
 
+/// Where tenants may have their webhooks sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WebhookTargets {
+    /// To public addresses, by https.
+    Public,
+    /// Anywhere, also by http: to this machine, to a network of the operator's.
+    Any,
+}
+
 /// How long what nobody needs for its work is kept, at least.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
@@ -111,6 +120,8 @@ pub struct Config {
     pub metrics_bind: MetricsBind,
     /// What is deleted when.
     pub retention: Retention,
+    /// Where webhooks may be sent.
+    pub webhook_targets: WebhookTargets,
 }
 
 /// Values from the command line, the strongest source.
@@ -219,6 +230,7 @@ impl Config {
                 ATTEMPT_DAYS,
             ),
         };
+        let webhook_targets = reader.webhook_targets();
         let (bind, deployment) = reader.finish(bind.zip(deployment))?;
         let database_url = database_url
             .unwrap_or_else(|| format!("sqlite://{}", data_dir.join("onerouter.db").display()));
@@ -239,6 +251,7 @@ impl Config {
             trusted_proxies,
             metrics_bind,
             retention,
+            webhook_targets,
         })
     }
 
@@ -262,6 +275,7 @@ impl Config {
             trusted_proxies: Vec::new(),
             metrics_bind: MetricsBind::SameListener,
             retention: Retention::default(),
+            webhook_targets: WebhookTargets::Public,
         }
     }
 }
@@ -350,6 +364,16 @@ mod tests {
         ];
         let keys = from(&both).unwrap().master_keys.unwrap();
         assert_eq!(keys.current.id(), keys.live.unwrap().id());
+    }
+
+    #[test]
+    fn webhooks_go_to_public_addresses_unless_the_operator_says_otherwise() {
+        let targets = |pairs: &[(&'static str, &str)]| from(pairs).unwrap().webhook_targets;
+        assert_eq!(targets(&[]), WebhookTargets::Public);
+        let any = [("webhook_targets", "any"), ("environment", "development")];
+        assert_eq!(targets(&any), WebhookTargets::Any);
+        let error = from(&[("webhook_targets", "all")]).unwrap_err().to_string();
+        assert!(error.contains("ONEROUTER_WEBHOOK_TARGETS"), "{error}");
     }
 
     #[test]

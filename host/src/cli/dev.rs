@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use super::serve::StopSignal;
 use super::{Global, core_dump, load, terminal};
-use crate::config::{Config, Deployment, Flags};
+use crate::config::{Config, Deployment, Flags, WebhookTargets};
 use crate::gateway::{Doubles, Gateway};
 use crate::service::caller::Operator;
 use crate::service::connections::{Connect, DEFAULT_LABEL};
@@ -63,6 +63,8 @@ pub(super) async fn run(global: &Global, args: DevArgs) -> anyhow::Result<()> {
     .await
     .context("cannot start the provider sandbox")?;
     redirect(&mut config, &sandbox)?;
+    // The developer's own program is to hear of events.
+    config.webhook_targets = WebhookTargets::Any;
     let admin_token = config.admin_token.clone().unwrap_or_else(random_token);
     config.admin_token = Some(admin_token.clone());
     let gateway = Gateway::start(&config, Doubles::default()).await?;

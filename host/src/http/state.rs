@@ -25,6 +25,7 @@ use crate::service::refund::Refund;
 use crate::service::sms::Sms;
 use crate::service::subscription::Subscription;
 use crate::service::tenants::Tenants;
+use crate::service::webhooks::Webhooks;
 use crate::store::Store;
 
 /// Cheap to clone; all clones are one.
@@ -57,6 +58,7 @@ pub(crate) struct Services {
     pub(crate) subscriptions: Objects<Subscription>,
     pub(crate) payment_links: Objects<PaymentLink>,
     pub(crate) checkouts: Checkouts,
+    pub(crate) webhooks: Webhooks,
     /// Where buyers and providers reach the gateway.
     pub(crate) public_url: String,
     /// Proxies whose word counts for where a request comes from.

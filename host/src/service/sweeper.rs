@@ -233,6 +233,9 @@ impl Sweeper {
         let logs = [
             (Log::Events, now - self.retention.events),
             (Log::CallLogs, now - self.retention.call_logs),
+            // As long as the events that they are of.
+            (Log::Deliveries, now - self.retention.events),
+            (Log::DeliveryAttempts, now - self.retention.events),
         ];
         // What fails must not keep the rest from being done.
         warn_of("remove old changes", self.changes.remove_seen().await);
