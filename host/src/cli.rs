@@ -8,6 +8,7 @@ mod plugin;
 mod sandbox;
 mod serve;
 mod terminal;
+mod webhooks;
 
 use std::path::PathBuf;
 
@@ -104,6 +105,12 @@ enum Command {
         after_help = "Example:\n  onerouter plugin inspect plugins/acme.wasm"
     )]
     Plugin(plugin::PluginCommand),
+    /// Follow events, make samples, send events again
+    #[command(
+        subcommand,
+        after_help = "Example:\n  ONEROUTER_API_KEY=unf_test_… onerouter webhooks listen --forward-to http://127.0.0.1:3000/hook"
+    )]
+    Webhooks(webhooks::WebhooksCommand),
     /// Print the OpenAPI document
     #[command(after_help = "Example:\n  onerouter openapi > openapi.json")]
     Openapi,
@@ -141,6 +148,7 @@ pub async fn run() -> anyhow::Result<()> {
         Command::Key(command) => manage::key(&global, command).await,
         Command::Vault(command) => manage::vault(&global, command).await,
         Command::Plugin(command) => plugin::run(command),
+        Command::Webhooks(command) => webhooks::run(command).await,
         Command::Openapi => {
             let text = crate::http::document()
                 .to_pretty_json()

@@ -54,6 +54,15 @@ pub enum MetricsBind {
     Off,
 }
 
+/// Where tenants may have their webhooks sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WebhookTargets {
+    /// To public addresses, by https.
+    Public,
+    /// Anywhere, also by http: to this machine, to a network of the operator's.
+    Any,
+}
+
 /// How long what nobody needs for its work is kept, at least.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
@@ -115,6 +124,8 @@ pub struct Config {
     pub metrics_bind: MetricsBind,
     /// What is deleted when.
     pub retention: Retention,
+    /// Where webhooks may be sent.
+    pub webhook_targets: WebhookTargets,
 }
 
 /// Values from the command line, the strongest source.
@@ -224,6 +235,7 @@ impl Config {
                 ATTEMPT_DAYS,
             ),
         };
+        let webhook_targets = reader.webhook_targets();
         let (bind, deployment) = reader.finish(bind.zip(deployment))?;
         let database_url = database_url
             .unwrap_or_else(|| format!("sqlite://{}", data_dir.join("onerouter.db").display()));
@@ -246,6 +258,7 @@ impl Config {
             trusted_proxies,
             metrics_bind,
             retention,
+            webhook_targets,
         })
     }
 
@@ -271,6 +284,7 @@ impl Config {
             trusted_proxies: Vec::new(),
             metrics_bind: MetricsBind::SameListener,
             retention: Retention::default(),
+            webhook_targets: WebhookTargets::Public,
         }
     }
 }
@@ -359,6 +373,16 @@ mod tests {
         ];
         let keys = from(&both).unwrap().master_keys.unwrap();
         assert_eq!(keys.current.id(), keys.live.unwrap().id());
+    }
+
+    #[test]
+    fn webhooks_go_to_public_addresses_unless_the_operator_says_otherwise() {
+        let targets = |pairs: &[(&'static str, &str)]| from(pairs).unwrap().webhook_targets;
+        assert_eq!(targets(&[]), WebhookTargets::Public);
+        let any = [("webhook_targets", "any"), ("environment", "development")];
+        assert_eq!(targets(&any), WebhookTargets::Any);
+        let error = from(&[("webhook_targets", "all")]).unwrap_err().to_string();
+        assert!(error.contains("ONEROUTER_WEBHOOK_TARGETS"), "{error}");
     }
 
     #[test]

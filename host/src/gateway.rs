@@ -34,6 +34,7 @@ use crate::service::objects::{Objects, Parts};
 use crate::service::pages::Checkouts;
 use crate::service::sweeper::Sweeper;
 use crate::service::tenants::Tenants;
+use crate::service::webhooks::Webhooks;
 use crate::store::{PoolerCheck, SchemaState, Store, StoreConfig, StoreError};
 use crate::vault::Vault;
 
@@ -192,7 +193,7 @@ impl Gateway {
         let redis = open_redis(config).await?;
         let connections = Arc::new(Connections::new(
             store.clone(),
-            vault,
+            vault.clone(),
             Arc::clone(&adapters),
             clock.clone(),
             Arc::clone(&changes),
@@ -267,7 +268,9 @@ impl Gateway {
             MetricsBind::SameListener | MetricsBind::Off => None,
         };
         let same_listener = config.metrics_bind == MetricsBind::SameListener;
+        let targets = config.webhook_targets;
         let state = AppState::new(Services {
+            webhooks: Webhooks::new(store.clone(), vault, clock.clone(), targets),
             clock: clock.clone(),
             store: store.clone(),
             adapters: Arc::clone(&adapters),

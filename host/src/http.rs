@@ -10,6 +10,7 @@ mod client_address;
 mod docs;
 mod email;
 mod envelope;
+mod events;
 mod fields;
 mod guard;
 mod health;
@@ -33,6 +34,7 @@ mod subscriptions;
 mod tenants;
 mod unsupported;
 mod web_address;
+mod webhook_endpoints;
 mod webhooks;
 
 pub use routes::document;

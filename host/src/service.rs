@@ -10,6 +10,7 @@
 //! - [`changes`]: what was changed on other nodes
 //! - `outcome`, [`refusal`]: what a call's end means to a caller
 //! - [`sweeper`]: what happens in the background
+//! - [`webhooks`]: where tenants hear of events
 
 pub mod audit;
 pub mod authentication;
@@ -38,3 +39,4 @@ pub mod subscription;
 pub mod sweeper;
 pub mod tenants;
 pub mod view;
+pub mod webhooks;

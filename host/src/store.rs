@@ -9,7 +9,7 @@
 //!   tells PostgreSQL.
 //! - One file per table: `tenants`, `api_keys`, `connections`, `data_keys`, `objects`, `attempts`,
 //!   `idempotency_keys`, `events`, `call_logs`, `due_work`, `routing_policies`, `audit_log`,
-//!   `tenant_changes`, `received_webhooks`.
+//!   `tenant_changes`, `webhook_endpoints`, `received_webhooks`.
 //! - `claims` and `settlements`: all that is written of one message before it is sent and after, in
 //!   one statement on PostgreSQL; `groups`: those of one moment share statement and transaction.
 //! - `deletion`: the end of a tenant. `retention`: the end of what is too old.
@@ -32,6 +32,7 @@ mod dead_connection;
 mod deletion;
 mod due_work;
 mod error;
+mod event_feed;
 mod events;
 mod groups;
 mod idempotency_keys;
@@ -43,6 +44,7 @@ mod payments;
 mod plans;
 mod pooler;
 mod received_webhooks;
+mod redeliveries;
 mod retention;
 mod roles;
 mod routing_policies;
@@ -52,6 +54,7 @@ mod statement;
 mod tenant_changes;
 mod tenant_tx;
 mod tenants;
+mod webhook_endpoints;
 
 use std::fmt;
 use std::sync::Arc;
@@ -78,6 +81,7 @@ pub use connections::{
 pub use data_keys::DataKeyRow;
 pub use due_work::{DueWork, WorkKind};
 pub use error::StoreError;
+pub use event_feed::{EventFilter, EventOrder, EventPage, EventRow};
 pub use events::NewEvent;
 pub use groups::GroupError;
 pub use idempotency_keys::{IdempotencyRow, KeyClaim, KeyState, NewKeyClaim};
@@ -86,6 +90,7 @@ pub use objects::{NewObject, ObjectFilter, ObjectKind, ObjectMove, ObjectRow, Ob
 pub use payments::{CheckoutPlace, RefundState, RefundSums};
 pub use pooler::PoolerCheck;
 pub use received_webhooks::{KeyOwner, NewReceivedWebhook, ReceivedWebhookRow, WebhookVerdict};
+pub use redeliveries::{DeliveryFilter, ListedAttempt, ListedDelivery, ToldEvent, ToldRange};
 pub use retention::Log;
 pub use roles::RoleCheck;
 pub use routing_policies::{RoutingPolicyRow, RoutingSlot};
@@ -93,6 +98,7 @@ pub use settlements::{MessageSettlement, RequestEnd, SettledRequest};
 pub use tenant_changes::TenantChange;
 pub use tenant_tx::TenantTx;
 pub use tenants::{DEFAULT_TENANT, TenantRow};
+pub use webhook_endpoints::WebhookEndpointRow;
 
 /// Names of unique constraints that callers care about; see [`StoreError::Duplicate`].
 pub mod constraint {
@@ -287,15 +293,18 @@ fn statements() -> impl Iterator<Item = (&'static str, Statement)> {
         data_keys::STATEMENTS,
         deletion::STATEMENTS,
         due_work::STATEMENTS,
+        event_feed::STATEMENTS,
         events::STATEMENTS,
         idempotency_keys::STATEMENTS,
         objects::STATEMENTS,
         payments::STATEMENTS,
         received_webhooks::STATEMENTS,
+        redeliveries::STATEMENTS,
         retention::STATEMENTS,
         routing_policies::STATEMENTS,
         tenant_changes::STATEMENTS,
         tenants::STATEMENTS,
+        webhook_endpoints::STATEMENTS,
     ]
     .into_iter()
     .flatten()

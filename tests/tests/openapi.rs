@@ -199,6 +199,12 @@ fn what_attributes_cannot_say_is_in_the_document_too() {
         ("ConnectProvider", "/properties/credentials/maxProperties"),
         ("CreateApiKey", "/properties/scopes/items/enum"),
         ("CreateApiKey", "/properties/scopes/maxItems"),
+        ("CreateWebhookEndpoint", "/properties/url/maxLength"),
+        ("UpdateWebhookEndpoint", "/properties/url/pattern"),
+        ("CreateWebhookEndpoint", "/properties/event_types/items/enum"),
+        ("CreateWebhookEndpoint", "/properties/headers/propertyNames/not"),
+        ("TestWebhookEndpoint", "/properties/type/enum"),
+        ("CreateSampleEvent", "/properties/type/enum"),
     ] {
         assert!(schemas[schema].pointer(rule).is_some(), "{schema} {rule}");
     }
@@ -220,8 +226,11 @@ fn what_attributes_cannot_say_is_in_the_document_too() {
         "environment",
         "label",
         "metadata",
+        "object_id",
+        "order",
         "provider",
         "status",
+        "type",
     ];
     assert_eq!(ruled, BTreeSet::from(expected));
 }

@@ -4,6 +4,7 @@
 //! - [`id`]: prefixed, time-ordered ids
 //! - [`environment`]: `test` or `live`
 //! - [`message`], [`payment`]: statuses of everything, and [`status`], how they merge
+//! - [`event`]: what events are called, and who wants to hear of them
 //! - [`money`]: exact amounts with their currency
 //! - [`failure`], [`cost`]: why something failed, what it cost
 //! - [`address`], [`metadata`], [`idempotency`]: texts that keep their promises
@@ -22,6 +23,7 @@ pub mod address;
 pub mod code;
 pub mod cost;
 pub mod environment;
+pub mod event;
 pub mod failure;
 pub mod id;
 pub mod idempotency;

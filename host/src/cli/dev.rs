@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 use super::serve::StopSignal;
 use super::{Global, core_dump, load, terminal};
-use crate::config::{Config, Deployment, Flags};
+use crate::config::{Config, Deployment, Flags, WebhookTargets};
 use crate::gateway::{Doubles, Gateway, make_private_folder};
 use crate::service::caller::Operator;
 use crate::service::connections::{Connect, DEFAULT_LABEL};
@@ -67,6 +67,8 @@ pub(super) async fn run(global: &Global, args: DevArgs) -> anyhow::Result<()> {
     redirect(&mut config, &sandbox)?;
     config.providers_are_local = true;
     trust_webhooks(&mut config, &sandbox)?;
+    // The developer's own program is to hear of events.
+    config.webhook_targets = WebhookTargets::Any;
     let admin_token = config.admin_token.clone().unwrap_or_else(random_token);
     config.admin_token = Some(admin_token.clone());
     let gateway = Gateway::start(&config, Doubles::default()).await?;

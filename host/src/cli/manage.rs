@@ -373,7 +373,7 @@ pub(super) async fn vault(global: &Global, command: VaultCommand) -> anyhow::Res
     let keys = key_providers(&config)?;
     let store = open(&config).await?;
     let rotation = Vault::new(keys, store.clone())
-        .rotate(Proof::CommandLine.as_str())
+        .rotate(&Proof::CommandLine.to_string())
         .await?;
     let previous = if config.hashicorp_vault.is_some() {
         "the keys from before"

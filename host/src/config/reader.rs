@@ -11,7 +11,7 @@ use figment::{Figment, Provider};
 use ipnet::IpNet;
 use onerouter_egress::Upstreams;
 
-use super::{ConfigError, Deployment, MetricsBind};
+use super::{ConfigError, Deployment, MetricsBind, WebhookTargets};
 use crate::network;
 
 /// A key in the file and its name in the environment.
@@ -50,6 +50,7 @@ const KEYS: &[(&str, &str)] = &[
         "ONEROUTER_CALL_LOG_RETENTION_DAYS",
     ),
     ("attempt_retention_days", "ONEROUTER_ATTEMPT_RETENTION_DAYS"),
+    ("webhook_targets", "ONEROUTER_WEBHOOK_TARGETS"),
 ];
 
 /// Keys whose values are never printed.
@@ -250,6 +251,18 @@ impl Reader {
             );
         }
         Some(path.into())
+    }
+
+    pub(super) fn webhook_targets(&mut self) -> WebhookTargets {
+        match self.text("webhook_targets").as_deref() {
+            None | Some("public") => WebhookTargets::Public,
+            Some("any") => WebhookTargets::Any,
+            Some(other) => {
+                let shown = shown("webhook_targets", other);
+                self.mistake("webhook_targets", format!("must be public or any{shown}"));
+                WebhookTargets::Public
+            }
+        }
     }
 
     pub(super) fn metrics_bind(&mut self, production: bool) -> MetricsBind {

@@ -42,7 +42,7 @@ pub(crate) struct CreateApiKey {
     /// `test` or `live`
     #[schema(pattern = "^(test|live)$")]
     environment: String,
-    /// What it may do: `sms:read`, `sms:write`, `email:read`, `email:write`; all when left out,
+    /// What it may do: `sms:read`, `sms:write` and such a pair for everything else; all when left out,
     /// nothing when empty.
     #[schema(nullable)]
     scopes: Option<Vec<String>>,

@@ -46,11 +46,12 @@ pub(crate) struct AuditEntryView {
     id: String,
     /// `audit_entry`
     object: &'static str,
-    /// Who it was: `operator_token` or `command_line`. More may come.
+    /// Who it was: `operator_token`, `command_line`, or the id of an API key (`key_…`). More may come.
     actor: String,
     /// What was done: `api_key.created`, `connection.replaced`, …
     action: String,
-    /// To what: the id of a key, a connection or a tenant; `sms/live` of a routing policy.
+    /// To what: the id of a key, a connection, a tenant or a webhook endpoint; `sms/live` of a routing
+    /// policy.
     target: String,
     /// What it was, without secrets; null where it is new.
     #[schema(value_type = Option<Object>)]
@@ -86,7 +87,7 @@ impl From<AuditRow> for AuditEntryView {
 
 /// List the audit log
 ///
-/// Every change of a tenant's keys, connections and routing: who made it, from where, and what it was
+/// Every change of a tenant's keys, connections, routing and webhook endpoints: who made it, from where, and what it was
 /// before and after. Entries are never changed.
 #[utoipa::path(
     get, path = "/api/audit", tag = "audit", operation_id = "audit.list",

@@ -177,6 +177,13 @@ impl<'a> Fields<'a> {
             .is_some_and(|value| value.get() != "null")
     }
 
+    /// Whether a field is there and `null`, where that says more than its absence.
+    pub(crate) fn is_null(&self, name: &str) -> bool {
+        self.entries
+            .get(name)
+            .is_some_and(|value| value.get() == "null")
+    }
+
     /// As [`Fields::has`]; an absent one is a mistake.
     fn require(&mut self, name: &str) -> bool {
         let has = self.has(name);
@@ -360,6 +367,15 @@ impl<'a> Fields<'a> {
                 self.mistake(name, "invalid", TIME_RULE);
                 None
             }
+        }
+    }
+
+    /// As [`Fields::time`], and it must be there.
+    pub(crate) fn required_time(&mut self, name: &str) -> Option<DateTime<Utc>> {
+        if self.require(name) {
+            self.time(name)
+        } else {
+            None
         }
     }
 

@@ -46,7 +46,9 @@ pub(crate) async fn client(
     let (allowance, admitted) = state.limits.admit(&caller).await;
     let mut response = match admitted {
         Ok(()) => {
-            request.extensions_mut().insert(caller);
+            let extensions = request.extensions_mut();
+            extensions.insert(caller);
+            extensions.insert(ClientAddress(address));
             Stage::Parse.begin();
             next.run(request).await
         }
@@ -156,6 +158,27 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
             .get::<Self>()
             .cloned()
             .ok_or_else(|| unguarded().into())
+    }
+}
+
+/// Where a client's request came from.
+#[derive(Debug, Clone, Copy)]
+struct ClientAddress(Option<IpAddr>);
+
+/// Whoever has a client's key, for the audit log.
+impl<S: Send + Sync> FromRequestParts<S> for Actor {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        let extensions = &parts.extensions;
+        let caller = extensions.get::<Caller>().ok_or_else(unguarded)?;
+        let address = extensions.get::<ClientAddress>();
+        let identity = extensions.get::<RequestIdentity>();
+        Ok(Self {
+            proof: Proof::ApiKey(caller.key),
+            address: address.and_then(|ClientAddress(address)| *address),
+            request: identity.map(|identity| identity.shown.as_str().into()),
+        })
     }
 }
 

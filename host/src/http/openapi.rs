@@ -13,6 +13,7 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, RefOr, Response, ResponseBuilder, Schema, schema};
 use utoipa::{IntoParams, IntoResponses, Modify, OpenApi};
 
+use self::responses::Calls;
 use super::problem::{ProblemDocument, ProblemField, ProblemProvider};
 
 /// The document without its paths.
@@ -31,6 +32,8 @@ use super::problem::{ProblemDocument, ProblemField, ProblemProvider};
         (name = "plans", description = "Plans: what subscriptions charge, and how often."),
         (name = "subscriptions", description = "Subscriptions."),
         (name = "payment_links", description = "Payment links."),
+        (name = "events", description = "What has happened: a list, and a feed."),
+        (name = "webhooks", description = "Where you want to hear of events."),
         (name = "services", description = "Connections to providers. For operators."),
         (name = "api-keys", description = "API keys. For operators."),
         (name = "tenants", description = "Tenants. For operators."),
@@ -71,16 +74,23 @@ pub(crate) fn complete(document: &mut utoipa::openapi::OpenApi) {
         responses::declare_headers(&mut components.headers);
     }
     for (path, item) in &mut document.paths.paths {
+        let (post, other) = if path.starts_with("/v1/") {
+            (Calls::Repeatable, Calls::Limited)
+        } else {
+            (Calls::Unlimited, Calls::Unlimited)
+        };
         let methods = [
-            &mut item.get,
-            &mut item.put,
-            &mut item.post,
-            &mut item.patch,
-            &mut item.delete,
+            (&mut item.get, other),
+            (&mut item.put, other),
+            (&mut item.post, post),
+            (&mut item.patch, other),
+            (&mut item.delete, other),
         ];
-        for operation in methods.into_iter().flatten() {
-            requests::tighten_parameters(operation);
-            responses::complete(operation, path.starts_with("/v1/"));
+        for (operation, calls) in methods {
+            if let Some(operation) = operation {
+                requests::tighten_parameters(operation);
+                responses::complete(operation, calls);
+            }
         }
     }
 }

@@ -13,8 +13,9 @@ use super::openapi::{self, Document};
 use super::problem::Problem;
 use super::state::AppState;
 use super::{
-    api_keys, audit, checkout, docs, email, envelope, guard, health, payment_links, payments,
-    plans, refunds, routing, services, sms, subscriptions, tenants, unsupported, webhooks,
+    api_keys, audit, checkout, docs, email, envelope, events, guard, health, payment_links,
+    payments, plans, refunds, routing, services, sms, subscriptions, tenants, unsupported,
+    webhook_endpoints, webhooks,
 };
 use crate::service::refusal::Refusal;
 
@@ -48,6 +49,20 @@ fn client_routes() -> OpenApiRouter<AppState> {
         .routes(routes!(payment_links::create, payment_links::list))
         .routes(routes!(payment_links::get))
         .routes(routes!(payment_links::cancel))
+        .routes(routes!(events::list, events::create_sample))
+        .routes(routes!(events::get))
+        .routes(routes!(events::resend))
+        .routes(routes!(webhook_endpoints::create, webhook_endpoints::list))
+        .routes(routes!(
+            webhook_endpoints::get,
+            webhook_endpoints::update,
+            webhook_endpoints::delete
+        ))
+        .routes(routes!(webhook_endpoints::rotate_secret))
+        .routes(routes!(webhook_endpoints::list_deliveries))
+        .routes(routes!(webhook_endpoints::get_delivery))
+        .routes(routes!(webhook_endpoints::test))
+        .routes(routes!(webhook_endpoints::resend))
 }
 
 fn operator_routes() -> OpenApiRouter<AppState> {

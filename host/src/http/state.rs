@@ -26,6 +26,7 @@ use crate::service::refund::Refund;
 use crate::service::sms::Sms;
 use crate::service::subscription::Subscription;
 use crate::service::tenants::Tenants;
+use crate::service::webhooks::Webhooks;
 use crate::store::Store;
 
 /// Cheap to clone; all clones are one.
@@ -59,6 +60,7 @@ pub(crate) struct Services {
     pub(crate) payment_links: Objects<PaymentLink>,
     pub(crate) checkouts: Checkouts,
     pub(crate) inbound: Inbound,
+    pub(crate) webhooks: Webhooks,
     /// Where buyers and providers reach the gateway.
     pub(crate) public_url: String,
     /// Whether the operator has named it.

@@ -1,11 +1,12 @@
 //! The audit log: who has changed what, from where. An entry is written in the transaction of the change
 //! that it tells of, so that neither is there without the other.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use onerouter_domain::id::{AuditId, TenantId};
+use onerouter_domain::id::{ApiKeyId, AuditId, TenantId};
 use serde_json::Value;
 
 use super::authentication::unavailable;
@@ -15,22 +16,24 @@ use crate::ids;
 use crate::store::{AuditFilter, AuditRow};
 use crate::store::{Store, StoreError, TenantTx};
 
-/// By what somebody has proven to be an operator.
+/// By what somebody has proven that they may change something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Proof {
     /// The operator's token.
     Token,
     /// Access to the database, on the command line.
     CommandLine,
+    /// One of the tenant's API keys.
+    ApiKey(ApiKeyId),
 }
 
-impl Proof {
+impl fmt::Display for Proof {
     /// The name in the column.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Token => "operator_token",
-            Self::CommandLine => "command_line",
+            Self::Token => f.write_str("operator_token"),
+            Self::CommandLine => f.write_str("command_line"),
+            Self::ApiKey(id) => id.fmt(f),
         }
     }
 }
@@ -59,10 +62,20 @@ pub(super) struct Change {
     pub(super) after: Option<Value>,
 }
 
-/// Notes a change.
+/// Notes an operator's change.
 pub(super) async fn record(
     tx: &mut TenantTx,
     operator: &Operator,
+    change: Change,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    record_by(tx, &operator.actor, change, now).await
+}
+
+/// Notes a change, whoever made it.
+pub(super) async fn record_by(
+    tx: &mut TenantTx,
+    actor: &Actor,
     change: Change,
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
@@ -70,10 +83,10 @@ pub(super) async fn record(
         proof,
         address,
         request,
-    } = &operator.actor;
+    } = actor;
     tx.insert_audit(&AuditRow {
         id: AuditId::from_uuid(ids::next()),
-        actor: proof.as_str().to_owned(),
+        actor: proof.to_string(),
         action: change.action.to_owned(),
         target: change.target,
         before: change.before.map(|value| value.to_string()),

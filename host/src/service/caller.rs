@@ -25,6 +25,10 @@ pub enum Resource {
     Subscriptions,
     /// Payment links.
     PaymentLinks,
+    /// Events.
+    Events,
+    /// Webhook endpoints.
+    Webhooks,
 }
 
 /// What is done with a resource.
@@ -37,7 +41,7 @@ pub enum Access {
 }
 
 /// Every scope that a key can have.
-pub const SCOPES: [&str; 14] = [
+pub const SCOPES: [&str; 18] = [
     "sms:read",
     "sms:write",
     "email:read",
@@ -52,6 +56,10 @@ pub const SCOPES: [&str; 14] = [
     "subscriptions:write",
     "payment_links:read",
     "payment_links:write",
+    "events:read",
+    "events:write",
+    "webhooks:read",
+    "webhooks:write",
 ];
 
 /// In place of a list of scopes: all, those of later versions too.
@@ -73,6 +81,10 @@ const fn scope(resource: Resource, access: Access) -> &'static str {
         (Resource::Subscriptions, Access::Write) => "subscriptions:write",
         (Resource::PaymentLinks, Access::Read) => "payment_links:read",
         (Resource::PaymentLinks, Access::Write) => "payment_links:write",
+        (Resource::Events, Access::Read) => "events:read",
+        (Resource::Events, Access::Write) => "events:write",
+        (Resource::Webhooks, Access::Read) => "webhooks:read",
+        (Resource::Webhooks, Access::Write) => "webhooks:write",
     }
 }
 

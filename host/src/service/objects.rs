@@ -57,7 +57,7 @@ const SETTLE_RESERVE: Duration = Duration::from_secs(2);
 /// Nobody else settles an object while its call may still run: the deadline and a good margin.
 const CLAIM_MAX: TimeDelta = TimeDelta::seconds(45);
 /// Finished idempotency keys are kept for this long.
-const KEY_KEPT: TimeDelta = TimeDelta::hours(25);
+pub(in crate::service) const KEY_KEPT: TimeDelta = TimeDelta::hours(25);
 /// How long a caller waits before asking again about a request that still runs.
 const IN_PROGRESS_RETRY_S: u64 = 1;
 /// Stands between a batch's key and a position: no caller's key can hold it.

@@ -238,6 +238,9 @@ impl Sweeper {
             (Log::Events, now - self.retention.events),
             (Log::CallLogs, now - self.retention.call_logs),
             (Log::ReceivedWebhooks, now - self.retention.events),
+            // As long as the events that they are of.
+            (Log::Deliveries, now - self.retention.events),
+            (Log::DeliveryAttempts, now - self.retention.events),
         ];
         // What fails must not keep the rest from being done.
         warn_of("remove old changes", self.changes.remove_seen().await);

@@ -53,6 +53,17 @@ statements! {
     ATTEMPT_OBJECTS = some_of!("attempt_objects", "attempt_id");
     IDEMPOTENCY_KEYS = some_of!("idempotency_keys", "key");
     EVENTS = some_of!("events", "id");
+    WEBHOOK_ENDPOINTS = Statement::same("delete from webhook_endpoints where tenant_id = $1");
+    /// Of the same deliveries as the next one.
+    DELIVERY_QUEUE = Statement::same(
+        "delete from delivery_queue where delivery_id in (
+             select id from webhook_deliveries where tenant_id = $1 order by id limit $2)",
+    );
+    WEBHOOK_DELIVERIES = Statement::same(
+        "delete from webhook_deliveries where tenant_id = $1 and id in (
+             select id from webhook_deliveries where tenant_id = $1 order by id limit $2)",
+    );
+    WEBHOOK_ATTEMPTS = some_of!("webhook_attempts", "id");
     CALL_LOGS = some_of!("call_logs", "id");
     PROVIDER_REFS = some_of!("provider_refs", "ref");
     RECEIVED_WEBHOOKS = some_of!("received_webhooks", "id");
@@ -88,6 +99,7 @@ impl TenantTx {
         execute!(self, CONNECTIONS, [tenant]).during(OPERATION)?;
         execute!(self, DATA_KEYS, [tenant]).during(OPERATION)?;
         execute!(self, ROUTING_POLICIES, [tenant]).during(OPERATION)?;
+        execute!(self, WEBHOOK_ENDPOINTS, [tenant]).during(OPERATION)?;
         Ok(marked == 1)
     }
 
@@ -112,6 +124,9 @@ impl TenantTx {
             ATTEMPT_OBJECTS,
             ATTEMPTS,
             IDEMPOTENCY_KEYS,
+            DELIVERY_QUEUE,
+            WEBHOOK_DELIVERIES,
+            WEBHOOK_ATTEMPTS,
             EVENTS,
             CALL_LOGS,
             PROVIDER_REFS,

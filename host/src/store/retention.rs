@@ -1,5 +1,5 @@
-//! How what is too old goes: whole partitions of `events` and `call_logs` on PostgreSQL, which a moment
-//! takes and which leaves no holes; rows elsewhere, some at a time.
+//! How what is too old goes: whole partitions of events, deliveries and call logs on PostgreSQL, which a
+//! moment takes and which leaves no holes; rows elsewhere, some at a time.
 //!
 //! Ids are UUIDs of version 7, which begin with their time: what is older than a time has a smaller id.
 
@@ -24,6 +24,10 @@ pub enum Log {
     CallLogs,
     /// What providers have told.
     ReceivedWebhooks,
+    /// What was told to whom.
+    Deliveries,
+    /// How that went.
+    DeliveryAttempts,
 }
 
 impl Log {
@@ -32,6 +36,8 @@ impl Log {
             Self::Events => "events",
             Self::CallLogs => "call_logs",
             Self::ReceivedWebhooks => "received_webhooks",
+            Self::Deliveries => "webhook_deliveries",
+            Self::DeliveryAttempts => "webhook_attempts",
         }
     }
 }
@@ -53,6 +59,8 @@ statements! {
     EVENTS = older!("events");
     CALL_LOGS = older!("call_logs");
     RECEIVED_WEBHOOKS = older!("received_webhooks");
+    DELIVERIES = older!("webhook_deliveries");
+    DELIVERY_ATTEMPTS = older!("webhook_attempts");
     /// All of an object go together, once all are old: keys toward providers are numbered by the
     /// attempts before, and what an unknown object came to is found by its first one. So do those that
     /// objects share, with the attempts of all of them. (`cross join`: SQLite goes through them in this
@@ -160,6 +168,8 @@ impl TenantTx {
             Log::Events => execute!(self, EVENTS, [tenant, before, BATCH]),
             Log::CallLogs => execute!(self, CALL_LOGS, [tenant, before, BATCH]),
             Log::ReceivedWebhooks => execute!(self, RECEIVED_WEBHOOKS, [tenant, before, BATCH]),
+            Log::Deliveries => execute!(self, DELIVERIES, [tenant, before, BATCH]),
+            Log::DeliveryAttempts => execute!(self, DELIVERY_ATTEMPTS, [tenant, before, BATCH]),
         }
         .during("delete old log entries")
     }

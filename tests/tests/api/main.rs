@@ -1,8 +1,10 @@
 //! The rules that every request and every answer keeps.
 
 mod bodies;
+mod events;
 mod lists;
 mod objects;
 mod problems;
 mod rates;
 mod requests;
+mod webhooks;

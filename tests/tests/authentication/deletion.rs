@@ -20,7 +20,7 @@ scenarios!(
     only_the_tenant_that_is_meant_is_deleted,
 );
 
-const TABLES: [&str; 16] = [
+const TABLES: [&str; 19] = [
     "api_keys",
     "attempts",
     "attempt_objects",
@@ -28,6 +28,7 @@ const TABLES: [&str; 16] = [
     "connection_directory",
     "connections",
     "data_keys",
+    "delivery_queue",
     "due_work",
     "events",
     "idempotency_keys",
@@ -37,6 +38,8 @@ const TABLES: [&str; 16] = [
     "objects",
     "provider_refs",
     "routing_policies",
+    "webhook_deliveries",
+    "webhook_endpoints",
 ];
 
 /// Rows of a tenant in a table.
@@ -75,6 +78,16 @@ async fn work(client: &Client) -> String {
     let batch = client.with("Idempotency-Key", "order-9");
     let batch = batch.post("/v1/email/batch", json!({"emails": [email.clone(), email]}));
     assert_eq!(batch.await.status, 200);
+    let hooks = json!({"url": "https://example.com/hooks"});
+    let hooks = client
+        .with("Idempotency-Key", "hooks")
+        .post("/v1/webhook-endpoints", hooks);
+    let test = format!("/v1/webhook-endpoints/{}/test", hooks.await.text("id"));
+    let test = client
+        .with("Idempotency-Key", "test")
+        .post(&test, json!({}))
+        .await;
+    assert_eq!(test.status, 200, "{test:?}");
     format!("/v1/email/{}", sent.text("id"))
 }
 
@@ -104,6 +117,9 @@ async fn nothing_of_a_deleted_tenant_is_left(ground: Ground) {
         "attempt_objects",
         "object_metadata",
         "due_work",
+        "delivery_queue",
+        "webhook_deliveries",
+        "webhook_endpoints",
     ] {
         assert!(rows(&ground, table, id.uuid()).await > 0, "{table}");
     }

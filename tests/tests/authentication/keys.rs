@@ -61,6 +61,10 @@ async fn a_key_names_its_environment_and_is_shown_once() {
             "subscriptions:write",
             "payment_links:read",
             "payment_links:write",
+            "events:read",
+            "events:write",
+            "webhooks:read",
+            "webhooks:write",
         ];
         assert_eq!(made.json["scopes"], json!(all));
         for nothing in ["expires_at", "last_used_at", "revoked_at"] {
@@ -275,12 +279,17 @@ async fn a_key_does_what_its_scopes_say_and_nothing_else() {
             "POST",
             "/v1/email/em_01h455vb4pex5vsknk084sn02q/cancel",
         ),
+        ("events:read", "GET", "/v1/events"),
+        ("events:write", "POST", "/v1/events"),
+        ("webhooks:read", "GET", "/v1/webhook-endpoints"),
+        ("webhooks:write", "POST", "/v1/webhook-endpoints"),
     ];
     for scopes in [
         vec![],
         vec!["sms:read"],
         vec!["sms:write", "email:read"],
         vec!["email:write"],
+        vec!["events:read", "webhooks:write"],
     ] {
         let made = make(&operator, json!({"scopes": scopes})).await;
         assert_eq!(made.json["scopes"], json!(scopes));

@@ -24,7 +24,7 @@ enum Isolation {
 
 /// The case of every operation: how it is called on the first tenant's objects (`{sms}`, `{email}`,
 /// `{key}`, `{payment}`, …), and what the second tenant sees then.
-const CASES: [(&str, &str, Isolation); 48] = [
+const CASES: [(&str, &str, Isolation); 62] = [
     ("sms.create", "/v1/sms", Isolation::Own),
     ("sms.list", "/v1/sms", Isolation::Empty),
     ("sms.get", "/v1/sms/{sms}", Isolation::NotFound),
@@ -126,6 +126,64 @@ const CASES: [(&str, &str, Isolation); 48] = [
         "/v1/payment-links/{link}/cancel",
         Isolation::NotFound,
     ),
+    ("events.list", "/v1/events", Isolation::Empty),
+    ("events.create_sample", "/v1/events", Isolation::Own),
+    ("events.get", "/v1/events/{event}", Isolation::NotFound),
+    (
+        "events.resend",
+        "/v1/events/{event}/resend",
+        Isolation::NotFound,
+    ),
+    (
+        "webhook_endpoints.create",
+        "/v1/webhook-endpoints",
+        Isolation::Own,
+    ),
+    (
+        "webhook_endpoints.list",
+        "/v1/webhook-endpoints",
+        Isolation::Empty,
+    ),
+    (
+        "webhook_endpoints.get",
+        "/v1/webhook-endpoints/{endpoint}",
+        Isolation::NotFound,
+    ),
+    (
+        "webhook_endpoints.update",
+        "/v1/webhook-endpoints/{endpoint}",
+        Isolation::NotFound,
+    ),
+    (
+        "webhook_endpoints.delete",
+        "/v1/webhook-endpoints/{endpoint}",
+        Isolation::NotFound,
+    ),
+    (
+        "webhook_endpoints.rotate_secret",
+        "/v1/webhook-endpoints/{endpoint}/rotate-secret",
+        Isolation::NotFound,
+    ),
+    (
+        "webhook_endpoints.list_deliveries",
+        "/v1/webhook-endpoints/{endpoint}/deliveries",
+        Isolation::NotFound,
+    ),
+    (
+        "webhook_endpoints.get_delivery",
+        "/v1/webhook-endpoints/{endpoint}/deliveries/{delivery}",
+        Isolation::NotFound,
+    ),
+    (
+        "webhook_endpoints.test",
+        "/v1/webhook-endpoints/{endpoint}/test",
+        Isolation::NotFound,
+    ),
+    (
+        "webhook_endpoints.resend",
+        "/v1/webhook-endpoints/{endpoint}/resend",
+        Isolation::NotFound,
+    ),
     ("services.list", "/api/services", Isolation::Empty),
     (
         "services.connect",
@@ -215,11 +273,12 @@ async fn operations(host: &Harness) -> BTreeMap<String, Operation> {
 /// A host with an object of every kind that belongs to the default tenant.
 struct Stage {
     host: Harness,
-    names: [(&'static str, String); 9],
+    names: [(&'static str, String); 12],
 }
 
 /// The ids in the examples of bodies, and whose place they take.
-const EXAMPLES: [(&str, &str); 2] = [
+const EXAMPLES: [(&str, &str); 3] = [
+    ("we_01h455vb4pex5vsknk084sn02q", "{endpoint}"),
     ("pay_01h455vb4pex5vsknk084sn02q", "{payment}"),
     ("plan_01h455vb4pex5vsknk084sn02q", "{plan}"),
 ];
@@ -283,6 +342,11 @@ impl Stage {
             .await;
         assert_eq!(put.status, 200, "{put:?}");
         let [payment, refund, plan, subscription, link] = paying(&host, &acme).await;
+        let hooks = json!({"url": "https://example.com/hooks"});
+        let endpoint = acme.post("/v1/webhook-endpoints", hooks).await;
+        let path = format!("/v1/webhook-endpoints/{}", endpoint.text("id"));
+        let delivery = acme.post(&format!("{path}/test"), json!({})).await;
+        assert_eq!(delivery.status, 200, "{delivery:?}");
         let names = [
             ("{connection}", connection),
             ("{sms}", sms.text("id").to_owned()),
@@ -293,6 +357,9 @@ impl Stage {
             plan,
             subscription,
             link,
+            ("{endpoint}", endpoint.text("id").to_owned()),
+            ("{event}", delivery.text("event_id").to_owned()),
+            ("{delivery}", delivery.text("id").to_owned()),
         ];
         Self { host, names }
     }
@@ -408,7 +475,7 @@ async fn a_key_without_scopes_can_do_nothing() {
             tried += 1;
         }
     }
-    assert_eq!(tried, 35);
+    assert_eq!(tried, 49);
 }
 
 #[tokio::test]
@@ -460,6 +527,8 @@ async fn another_tenant_sees_nothing_of_it() {
         assert_eq!(read.status, 200);
         assert_ne!(read.text("status"), "canceled");
     }
+    let endpoint = acme.get(&format!("/v1/webhook-endpoints/{}", names[9].1));
+    assert_eq!(endpoint.await.json["status"], "enabled");
     let keys = stage.host.operator().get("/api/api-keys").await.json["data"].clone();
     assert!(
         keys.as_array()

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::program::Program;
 
-const COMMANDS: [&str; 23] = [
+const COMMANDS: [&str; 27] = [
     "",
     "serve",
     "dev",
@@ -25,6 +25,10 @@ const COMMANDS: [&str; 23] = [
     "plugin",
     "plugin inspect",
     "plugin pack",
+    "webhooks",
+    "webhooks listen",
+    "webhooks trigger",
+    "webhooks resend",
     "openapi",
     "doctor",
     "completions",

@@ -16,7 +16,7 @@ const WITHOUT_POLICY: [(&str, &str); 8] = [
     ("connection_directory", "whose a connection is"),
     (
         "delivery_queue",
-        "which event is to be told to which endpoint when, by whichever node: ids alone",
+        "what is to be told to which endpoint and when, by whichever node: delivery, endpoint, tenant",
     ),
     (
         "due_work",
@@ -34,7 +34,7 @@ const WITHOUT_POLICY: [(&str, &str); 8] = [
 ];
 
 /// Tables that a gateway at work has written, so that seeing nothing in them means something.
-const WRITTEN: [&str; 12] = [
+const WRITTEN: [&str; 14] = [
     "api_keys",
     "attempts",
     "audit_log",
@@ -47,6 +47,8 @@ const WRITTEN: [&str; 12] = [
     "object_metadata",
     "objects",
     "tenants",
+    "webhook_deliveries",
+    "webhook_endpoints",
 ];
 
 async fn names(connection: &mut PgConnection, sql: &str) -> Vec<String> {
@@ -101,6 +103,8 @@ async fn every_table_has_a_policy_or_a_reason() {
     assert_eq!(names(&mut owner, &loose).await, [""; 0]);
 }
 
+const ENDPOINTS: &str = "/v1/webhook-endpoints";
+
 /// A gateway's database after messages of two tenants.
 async fn two_tenants() -> Option<(Ground, onerouter_tests::harness::Harness)> {
     let ground = Ground::postgres().await?;
@@ -117,6 +121,14 @@ async fn two_tenants() -> Option<(Ground, onerouter_tests::harness::Harness)> {
         });
         let sent = client.post("/v1/email", message).await;
         assert_eq!(sent.status, 201, "{sent:?}");
+        let endpoint = json!({"url": "https://example.com/hooks"});
+        let endpoint = host
+            .key_of(&operator, "test")
+            .await
+            .post(ENDPOINTS, endpoint);
+        let test = format!("{ENDPOINTS}/{}/test", endpoint.await.text("id"));
+        let tested = host.key_of(&operator, "test").await.post(&test, json!({}));
+        assert_eq!(tested.await.status, 200);
     }
     Some((ground, host))
 }

@@ -16,7 +16,7 @@ environment | "TEST" | /environment invalid
 scopes | "sms:read" | /scopes invalid_type
 scopes | ["sms:read", "sms:fly"] | /scopes/1 invalid
 scopes | ["*"] | /scopes/0 invalid
-scopes | 15 * "sms:read" | /scopes too_many
+scopes | 19 * "sms:read" | /scopes too_many
 expires_at | "soon" | /expires_at invalid
 expires_at | "2001-01-31T09:30:00Z" | /expires_at out_of_range
 rate_limit | 5 | /rate_limit invalid_type

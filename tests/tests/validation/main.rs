@@ -7,3 +7,4 @@ mod email;
 mod keys;
 mod parameters;
 mod sms;
+mod webhooks;

@@ -6,9 +6,10 @@
 
 use std::collections::BTreeMap;
 
+use onerouter_domain::event;
 use onerouter_domain::id::{
-    ApiKeyId, AuditId, ConnectionId, EmailId, PaymentId, PaymentLinkId, PlanId, RefundId, SmsId,
-    SubscriptionId, TenantId,
+    ApiKeyId, AuditId, ConnectionId, EmailId, EventId, PaymentId, PaymentLinkId, PlanId, RefundId,
+    SmsId, SubscriptionId, TenantId, WebhookEndpointId,
 };
 use onerouter_domain::message::{EmailStatus, SmsStatus};
 use onerouter_domain::metadata;
@@ -23,6 +24,11 @@ use utoipa::openapi::{Object, ObjectBuilder, RefOr, Schema, SchemaFormat, Type};
 
 use crate::http::email::draft::{PAIRS_MAX, RESERVED_HEADERS, TAG_LENGTH_MAX, VALUE_LENGTH_MAX};
 use crate::http::services::FIELDS_MAX;
+use crate::http::webhook_endpoints::DELIVERY_STATES;
+use crate::http::webhook_endpoints::body::{
+    HEADER_VALUE_LENGTH_MAX, HEADERS_MAX, RESERVED_HEADERS as RESERVED_OF_WEBHOOKS,
+    RESERVED_PREFIXES,
+};
 use crate::service::caller::SCOPES;
 use crate::service::email::ADDRESSES_MAX;
 use crate::service::pages::RESPONSE_FIELDS_MAX;
@@ -39,6 +45,8 @@ const BASE64: &str =
 const MEDIA_TYPE: &str = "^ *[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+ *(;[ -~]*)?$";
 /// Host, port, path and query; more is accepted, if the whole is a URL.
 const WEB_ADDRESS: &str = r"^https://[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*(:[0-9]{1,4})?(/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*)?(\?[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*)?$";
+/// As above, with a name that is no address.
+const WEBHOOK_TARGET: &str = r"^https://([a-z0-9]+\.)+[a-z]{3,20}(:[0-9]{1,4})?(/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*)?(\?[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*)?$";
 /// A sender's name has a letter, and no space at its ends.
 const SENDER_NAME: &str = "^([A-Za-z0-9][A-Za-z0-9 ]*)?[A-Za-z]([A-Za-z0-9 ]*[A-Za-z0-9])?$";
 
@@ -88,6 +96,59 @@ pub(super) fn tighten(schemas: &mut Schemas) {
     if let Some(Schema::Array(scopes)) = field(schemas, "CreateApiKey", "scopes") {
         scopes.max_items = Some(SCOPES.len());
     }
+    webhooks(schemas);
+}
+
+/// Endpoints and events.
+fn webhooks(schemas: &mut Schemas) {
+    for endpoint in ["CreateWebhookEndpoint", "UpdateWebhookEndpoint"] {
+        property(schemas, endpoint, "url", |url| {
+            url.format = Some(SchemaFormat::Custom("uri".to_owned()));
+            url.max_length = Some(2_048);
+            matching(url, WEBHOOK_TARGET);
+        });
+        items(schemas, endpoint, "event_types", |pattern| {
+            pattern.enum_values = Some(event_patterns());
+        });
+        property(schemas, endpoint, "headers", webhook_headers);
+    }
+    let types = || event::types().into_iter().map(Value::from);
+    property(schemas, "TestWebhookEndpoint", "type", |event_type| {
+        // With a live key only the first.
+        let of_objects = types().filter(|one| one != event::ENDPOINT_DISABLED);
+        event_type.enum_values = Some(of_objects.chain([Value::Null]).collect());
+    });
+    property(schemas, "CreateSampleEvent", "type", |event_type| {
+        let is_of_object =
+            |one: &Value| !one.as_str().is_some_and(|one| one.starts_with("endpoint."));
+        event_type.enum_values = Some(types().filter(is_of_object).collect());
+    });
+}
+
+/// Every type, and every family.
+fn event_patterns() -> Vec<Value> {
+    let families = event::FAMILIES.map(|family| format!("{family}.*"));
+    let patterns = event::types().into_iter().chain(families);
+    patterns.map(Value::from).collect()
+}
+
+fn webhook_headers(pairs: &mut Object) {
+    pairs.max_properties = Some(HEADERS_MAX);
+    let mut name = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .pattern(Some("^[A-Za-z0-9_-]{1,64}$"))
+        .build();
+    let names = RESERVED_OF_WEBHOOKS.map(|name| format!("{}$", any_case(name)));
+    let prefixes = RESERVED_PREFIXES.map(any_case);
+    let reserved: Vec<_> = names.into_iter().chain(prefixes).collect();
+    let reserved = format!("^({})", reserved.join("|"));
+    also(&mut name, "not", json!({"pattern": reserved}));
+    pairs.property_names = Some(Box::new(Schema::Object(name)));
+    let value = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .pattern(Some("^[!-~]([ -~]*[!-~])?$"))
+        .max_length(Some(HEADER_VALUE_LENGTH_MAX));
+    pairs.additional_properties = pairs_of(value.build());
 }
 
 /// Buyers: their addresses, and where they go.
@@ -215,6 +276,14 @@ fn tighten_parameter(parameter: &mut Parameter, tag: &str) {
         ("cursor", "api-keys") => id(schema, ApiKeyId::PREFIX),
         ("cursor", "tenants") => id(schema, TenantId::PREFIX),
         ("cursor", "audit") => id(schema, AuditId::PREFIX),
+        ("cursor", "events") => id(schema, EventId::PREFIX),
+        // Those of deliveries have their own.
+        ("cursor", "webhooks") if schema.pattern.is_none() => {
+            id(schema, WebhookEndpointId::PREFIX);
+        }
+        ("type", "events") => schema.enum_values = Some(event_patterns()),
+        ("object_id", "events") => any_object_id(schema),
+        ("status", "webhooks") => one_of(schema, &DELIVERY_STATES),
         ("status", "sms") => one_of(schema, SmsStatus::ALL),
         ("status", "email") => one_of(schema, EmailStatus::ALL),
         ("status", "payments") => one_of(schema, PaymentStatus::ALL),
@@ -230,6 +299,21 @@ fn tighten_parameter(parameter: &mut Parameter, tag: &str) {
         }
         _ => {}
     }
+}
+
+/// The id of anything that events are about.
+fn any_object_id(text: &mut Object) {
+    let prefixes = [
+        PaymentId::PREFIX,
+        RefundId::PREFIX,
+        PlanId::PREFIX,
+        SubscriptionId::PREFIX,
+        PaymentLinkId::PREFIX,
+        SmsId::PREFIX,
+        EmailId::PREFIX,
+        WebhookEndpointId::PREFIX,
+    ];
+    id(text, &format!("({})", prefixes.join("|")));
 }
 
 fn one_of<T: ToString>(schema: &mut Object, all: &[T]) {

@@ -67,6 +67,10 @@ type Links = (
 
 const ID: &[(&str, &str)] = &[("id", "$response.body#/id")];
 const FIRST: &[(&str, &str)] = &[("id", "$response.body#/data/0/id")];
+const DELIVERY: &[(&str, &str)] = &[
+    ("id", "$response.body#/endpoint_id"),
+    ("delivery_id", "$response.body#/id"),
+];
 const TENANT: &[(&str, &str)] = &[("OneRouter-Tenant", "$response.body#/id")];
 const CONNECTION: &[(&str, &str)] = &[
     ("service", "$response.body#/service"),
@@ -75,7 +79,7 @@ const CONNECTION: &[(&str, &str)] = &[
     ("label", "$response.body#/label"),
 ];
 
-const LINKS: [Links; 17] = [
+const LINKS: [Links; 21] = [
     ("sms.create", "201", &[("sms.get", ID), ("sms.cancel", ID)]),
     ("sms.list", "200", &[("sms.get", FIRST)]),
     ("sms.get", "200", &[("sms.cancel", ID)]),
@@ -114,6 +118,26 @@ const LINKS: [Links; 17] = [
         "payment_links.create",
         "201",
         &[("payment_links.get", ID), ("payment_links.cancel", ID)],
+    ),
+    ("events.list", "200", &[("events.get", FIRST)]),
+    ("events.create_sample", "200", &[("events.get", ID)]),
+    (
+        "webhook_endpoints.create",
+        "201",
+        &[
+            ("webhook_endpoints.get", ID),
+            ("webhook_endpoints.update", ID),
+            ("webhook_endpoints.rotate_secret", ID),
+            ("webhook_endpoints.test", ID),
+            ("webhook_endpoints.resend", ID),
+            ("webhook_endpoints.list_deliveries", ID),
+            ("webhook_endpoints.delete", ID),
+        ],
+    ),
+    (
+        "webhook_endpoints.test",
+        "200",
+        &[("webhook_endpoints.get_delivery", DELIVERY)],
     ),
     (
         "api_keys.create",
@@ -154,16 +178,26 @@ pub(super) fn declare_headers(headers: &mut BTreeMap<String, RefOr<Header>>) {
     }
 }
 
+/// Whose calls an operation takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Calls {
+    /// An operator's, or anybody's.
+    Unlimited,
+    /// A client's, counted against its key's limit.
+    Limited,
+    /// A client's that may be repeated under a key.
+    Repeatable,
+}
+
 /// Names the headers of each response of an operation, and its links.
-pub(super) fn complete(operation: &mut Operation, is_for_clients: bool) {
+pub(super) fn complete(operation: &mut Operation, calls: Calls) {
     let id = operation.operation_id.clone().unwrap_or_default();
-    let is_write = is_for_clients && operation.request_body.is_some();
     for (status, response) in &mut operation.responses.responses {
         let RefOr::T(response) = response else {
             continue;
         };
         let mut names = vec![REQUEST_ID];
-        if is_for_clients {
+        if calls != Calls::Unlimited {
             names.extend([RATE_LIMIT_POLICY, RATE_LIMIT]);
         }
         match status.as_str() {
@@ -172,7 +206,7 @@ pub(super) fn complete(operation: &mut Operation, is_for_clients: bool) {
             "409" | "429" | "503" => names.push(RETRY_AFTER),
             _ => {}
         }
-        if is_write && matches!(status.as_str(), "200" | "201" | "422" | "504") {
+        if calls == Calls::Repeatable && matches!(status.as_str(), "200" | "201" | "422" | "504") {
             names.push(REPLAYED);
         }
         for name in names {
