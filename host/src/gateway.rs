@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use onerouter_egress::{Egress, EgressConfig, EgressError};
+use onerouter_egress::{Addresses, Egress, EgressConfig, EgressError, Resolve};
 use onerouter_engine::{Adapters, Engine, EngineConfig, EngineError, LoadError, MacKey, Ticker};
 use secrecy::SecretString;
 use tokio::task::JoinHandle;
@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
-use crate::config::{Config, Deployment, MetricsBind};
+use crate::config::{Config, Deployment, MetricsBind, WebhookTargets};
 use crate::http::state::{AppState, Services};
 use crate::http::{self, Listener};
 use crate::keyfile::{self, KeyFileError};
@@ -35,6 +35,7 @@ use crate::service::pages::Checkouts;
 use crate::service::sweeper::Sweeper;
 use crate::service::tenants::Tenants;
 use crate::service::webhooks::Webhooks;
+use crate::service::webhooks::delivery::{Deliveries, DeliveryParts};
 use crate::store::{PoolerCheck, SchemaState, Store, StoreConfig, StoreError};
 use crate::vault::Vault;
 
@@ -140,6 +141,8 @@ pub struct Doubles {
     pub body_timeout: Option<Duration>,
     /// How many clients may be connected.
     pub connections_max: Option<usize>,
+    /// Knows the addresses of webhook endpoints.
+    pub webhook_resolver: Option<Arc<dyn Resolve>>,
 }
 
 /// A running gateway.
@@ -167,6 +170,8 @@ pub struct GatewayParts {
     pub connections: Arc<Connections>,
     /// Work in the background.
     pub sweeper: Sweeper,
+    /// Deliveries to webhook endpoints.
+    pub deliveries: Deliveries,
     /// Plugins that were found and refused, with the reason.
     pub refused_plugins: Arc<[(PathBuf, String)]>,
 }
@@ -191,6 +196,15 @@ impl Gateway {
         let webhook_vault = vault.clone();
         let changes = Arc::new(Changes::new(store.clone()));
         let redis = open_redis(config).await?;
+        let webhook_egress = webhook_egress(config.webhook_targets, doubles.webhook_resolver)?;
+        let deliveries = Deliveries::new(DeliveryParts {
+            store: store.clone(),
+            vault: vault.clone(),
+            clock: clock.clone(),
+            egress: Arc::clone(&webhook_egress),
+            limits: Limits::new(redis.clone()),
+            targets: config.webhook_targets,
+        });
         let connections = Arc::new(Connections::new(
             store.clone(),
             vault.clone(),
@@ -311,12 +325,16 @@ impl Gateway {
         }
         if !doubles.without_background {
             running.push(server.spawn(sweeper.clone().run(stop.clone())));
+            running.push(server.spawn(deliveries.clone().run(stop.clone())));
             running.push(server.spawn(Arc::clone(&changes).run(stop.clone())));
             if let Some(redis) = redis {
                 running.push(server.spawn(redis.run(changes, stop.clone())));
             }
             // Without traffic nobody looks at connections that have been idle for too long.
-            let sweep = move || egress.sweep();
+            let sweep = move || {
+                egress.sweep();
+                webhook_egress.sweep();
+            };
             running.push(server.spawn(repeat(EGRESS_SWEEP_EVERY, stop.clone(), sweep)));
             let upkeep = move || metrics.run_upkeep();
             running.push(server.spawn(repeat(METRICS_UPKEEP_EVERY, stop.clone(), upkeep)));
@@ -328,6 +346,7 @@ impl Gateway {
             keys,
             connections,
             sweeper,
+            deliveries,
             refused_plugins: refused.into(),
         };
         Ok(Self {
@@ -508,6 +527,29 @@ fn webhook_roots(config: &Config) -> Result<Vec<onerouter_engine::WebhookRoot>, 
         path.display()
     );
     onerouter_engine::webhook_roots(&pem).map_err(failed)
+}
+
+/// A client of its own for webhook endpoints: no override of a provider's host leads a tenant's
+/// deliveries elsewhere, and their connections are not the providers'.
+fn webhook_egress(
+    targets: WebhookTargets,
+    resolver: Option<Arc<dyn Resolve>>,
+) -> Result<Arc<Egress>, EgressError> {
+    let config = EgressConfig {
+        addresses: match targets {
+            WebhookTargets::Public => Addresses::Public,
+            WebhookTargets::Any => Addresses::Any,
+        },
+        // As many as are under way at one endpoint.
+        idle_per_origin: 8,
+        idle_total: 256,
+        ..EgressConfig::default()
+    };
+    let egress = match resolver {
+        Some(resolver) => Egress::with_resolver(config, resolver)?,
+        None => Egress::new(config)?,
+    };
+    Ok(Arc::new(egress))
 }
 
 /// Loads every plugin of a folder; tells which were refused and why.

@@ -14,11 +14,11 @@ use ::redis::aio::{MultiplexedConnection, PubSubStream};
 use ::redis::{AsyncConnectionConfig, Client, RedisError, Script};
 use arc_swap::ArcSwapOption;
 use futures_util::StreamExt as _;
-use onerouter_domain::id::ApiKeyId;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::service::caller::Rate;
 use crate::service::changes::Changes;
@@ -35,7 +35,7 @@ const STEADY_AFTER: Duration = Duration::from_secs(10);
 const QUEUE: usize = 1_024;
 /// Where nodes say that something has changed. What has, is in the database.
 const CHANNEL: &str = "onerouter:changes";
-/// Limits begin with this; a key's id follows.
+/// Limits begin with this; the id of a key or of an endpoint follows.
 const LIMIT: &str = "onerouter:limit:";
 /// Whose limit is used to try whether limits work.
 const PROBE: &str = "probe";
@@ -113,12 +113,10 @@ impl Redis {
         Ok(())
     }
 
-    /// Counts a request of a key's. None where Redis is away: the node decides for itself.
-    pub async fn take(&self, key: ApiKeyId, rate: Rate) -> Option<Taken> {
+    /// Counts one of a key's requests or of an endpoint's deliveries. None where Redis is away: the node decides for itself.
+    pub async fn take(&self, of: Uuid, rate: Rate) -> Option<Taken> {
         let connection = self.connection.load_full()?;
-        let taken = self
-            .take_of(&connection, &key.uuid().to_string(), rate)
-            .await;
+        let taken = self.take_of(&connection, &of.to_string(), rate).await;
         taken
             .inspect_err(|error| self.lose(&connection, error))
             .ok()

@@ -18,8 +18,9 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use onerouter::clock::Clock;
-use onerouter::config::Config;
+use onerouter::config::{Config, WebhookTargets};
 use onerouter::gateway::{Doubles, Gateway};
+use onerouter_egress::Resolve;
 use onerouter_sandbox::{ManualClock, Sandbox, SandboxConfig};
 use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
@@ -46,6 +47,10 @@ pub struct Setup {
     pub public_url: Option<String>,
     /// Proxies whose word counts for where a request comes from.
     pub trusted_proxies: Vec<&'static str>,
+    /// Webhook endpoints may be public ones only, as an operator has it who says nothing; else any.
+    pub public_webhook_targets: bool,
+    /// Knows the addresses of webhook endpoints.
+    pub webhook_resolver: Option<Arc<dyn Resolve>>,
 }
 
 /// A gateway with everything around it. Nothing happens in the background: call
@@ -200,6 +205,9 @@ impl Harness {
             std::fs::write(&path, root).unwrap();
             config.webhook_roots = Some(path);
         }
+        if !setup.public_webhook_targets {
+            config.webhook_targets = WebhookTargets::Any;
+        }
         let trusted = setup.trusted_proxies.iter();
         config.trusted_proxies = trusted.map(|text| text.parse().unwrap()).collect();
         if let Some(url) = setup.database_url {
@@ -212,6 +220,7 @@ impl Harness {
         let doubles = Doubles {
             clock: clock.clone(),
             without_background: true,
+            webhook_resolver: setup.webhook_resolver,
             ..Doubles::default()
         };
         let gateway = Gateway::start(&config, doubles).await.unwrap();
@@ -296,6 +305,12 @@ impl Harness {
     /// Settles what is due now.
     pub async fn sweep(&self) -> usize {
         self.gateway.parts().sweeper.sweep().await.unwrap()
+    }
+
+    /// Delivers what is due now to webhook endpoints: how much that was.
+    pub async fn deliver(&self) -> usize {
+        let deliveries = &self.gateway.parts().deliveries;
+        deliveries.deliver_due().await.unwrap()
     }
 
     /// A call of the sandbox's control API.

@@ -6,7 +6,7 @@
 //! - [`plugins`]: building and packing the adapters
 //! - [`postgres`], [`debian`]: the throw-away database server, and installing one
 //! - [`servers`]: programs that tests start for themselves
-//! - [`python`]: programs in Python that the tests run
+//! - [`python`], [`node`]: programs and packages that the tests run
 //! - [`testing`]: tests, and the environment they run in
 //! - [`apart`]: running them where cargo-nextest is not installed
 //! - [`soak`], [`fuzz`]: what is too large or takes too long for the tests
@@ -23,6 +23,7 @@ mod dev;
 mod fuzz;
 mod http;
 mod lint;
+mod node;
 mod plugins;
 mod postgres;
 mod process;

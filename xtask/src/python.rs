@@ -56,8 +56,19 @@ pub(crate) const PUBLISHED_CLIENT: Program = Program {
     program: PYTHON,
 };
 
+/// The interpreter with the libraries that verify webhooks.
+pub(crate) const WEBHOOK_VERIFIERS: Program = Program {
+    title: "the verifiers of webhooks in Python, which the test webhooks runs",
+    variable: "ONEROUTER_TEST_WEBHOOK_VERIFIERS_PYTHON",
+    test_file: "webhooks",
+    test: "the_official_libraries_of_python_accept_deliveries",
+    name: "webhook-verifiers",
+    lock: "tests/webhook_verifiers/requirements.txt",
+    program: PYTHON,
+};
+
 /// All of them.
-pub(crate) const PROGRAMS: [&Program; 2] = [&SCHEMATHESIS, &PUBLISHED_CLIENT];
+pub(crate) const PROGRAMS: [&Program; 3] = [&SCHEMATHESIS, &PUBLISHED_CLIENT, &WEBHOOK_VERIFIERS];
 
 impl Program {
     /// Where it is, installed if need be.

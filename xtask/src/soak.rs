@@ -21,6 +21,8 @@ const DAMAGED: u64 = 20_000;
 const ROWS: u64 = 10_000_000;
 /// Seconds without Redis.
 const REDIS_AWAY_S: u64 = 30;
+/// Deliveries to webhook endpoints.
+const DELIVERIES: u64 = 10_000;
 
 /// What a part has to work with.
 #[derive(Debug)]
@@ -36,7 +38,7 @@ pub(crate) struct Soak<'a> {
 type Part = (&'static str, &'static str, fn(&Soak<'_>) -> Result<()>);
 
 /// In the order in which they run.
-const PARTS: [Part; 7] = [
+const PARTS: [Part; 8] = [
     (
         "idle",
         "10,000 idle connections, then more than there is room for",
@@ -52,6 +54,11 @@ const PARTS: [Part; 7] = [
     ("fuzz", "the fuzz targets", fuzz::targets),
     ("redis", "30 s without Redis, under load", redis_away),
     ("rows", "requests on 10 million rows", rows),
+    (
+        "deliveries",
+        "10,000 webhook deliveries by nodes that are killed",
+        deliveries,
+    ),
 ];
 
 /// What the command line asks for.
@@ -136,6 +143,24 @@ fn rows(soak: &Soak<'_>) -> Result<()> {
     ];
     let name = "volume::requests_read_as_little_as_if_there_were_few_rows";
     test(soak.workspace, "store", name, &variables).context("many rows")
+}
+
+/// The test of the same kind, with more of them, by the program that was asked for.
+fn deliveries(soak: &Soak<'_>) -> Result<()> {
+    let postgres = Postgres::start(Commits::Forgetful)?;
+    let program = soak.workspace.host_program(soak.profile);
+    let variables = [
+        ("ONEROUTER_TEST_POSTGRES_URL", postgres.url().into()),
+        ("ONEROUTER_TEST_BIN", program.into()),
+        (
+            "ONEROUTER_TEST_PLUGINS_DIR",
+            soak.workspace.plugins().into(),
+        ),
+        ("ONEROUTER_SOAK_DELIVERIES", DELIVERIES.to_string().into()),
+        ("ONEROUTER_SOAK_SEED", soak.seed.to_string().into()),
+    ];
+    let name = "deliveries::nodes_that_are_killed_while_they_deliver_lose_nothing";
+    test(soak.workspace, "nodes", name, &variables).context("deliveries")
 }
 
 /// Runs one test. That there is none of this name, since it was renamed, is an error: without it a

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, ensure};
 use crate::postgres::{Commits, Postgres};
 use crate::python::Program;
 use crate::workspace::{Workspace, without_cargo_run};
-use crate::{apart, lint, plugins, process, python, servers, toolchain};
+use crate::{apart, lint, node, plugins, process, python, servers, toolchain};
 
 const POSTGRES_URL: &str = "ONEROUTER_TEST_POSTGRES_URL";
 
@@ -43,7 +43,7 @@ pub(crate) fn run(workspace: &Workspace, with_lint: bool, args: &[OsString]) -> 
 
     let start = Instant::now();
     let mut environment = Environment::provide(workspace, "debug", Commits::Forgetful)?;
-    environment.add_programs(workspace, |program| may_run(program, args));
+    environment.add_programs(workspace, |test| may_run(test, args));
     let mut test = |name: &'static str, cargo: &mut Command| -> Result<()> {
         if !environment.run(cargo)?.success() {
             failed.push(name);
@@ -81,7 +81,7 @@ pub(crate) fn with_environment(workspace: &Workspace, words: &[OsString]) -> Res
     command.args(args);
     without_cargo_run(&mut command);
     let mut environment = Environment::provide(workspace, "debug", Commits::Forgetful)?;
-    environment.add_programs(workspace, |program| names(program, words));
+    environment.add_programs(workspace, |test| names(test, words));
     let status = environment.run(&mut command)?;
     Ok(process::exit_code(status))
 }
@@ -115,25 +115,46 @@ fn chooses_package(args: &[OsString]) -> bool {
 
 /// Whether the test that needs a program can be among those. Arguments that choose packages leave it in;
 /// any other has to name it.
-fn may_run(program: &Program, args: &[OsString]) -> bool {
+fn may_run(test: Test<'_>, args: &[OsString]) -> bool {
     let mut args_left = args.iter().filter_map(|arg| arg.to_str());
     let mut may = true;
     while let Some(arg) = args_left.next() {
         match arg {
             "-p" | "--package" => may &= args_left.next() == Some(TESTS_PACKAGE),
             "--workspace" | "--no-fail-fast" => {}
-            _ => return names(program, args),
+            _ => return names(test, args),
         }
     }
     may
 }
 
-fn names(program: &Program, args: &[OsString]) -> bool {
+fn names(test: Test<'_>, args: &[OsString]) -> bool {
     args.iter().filter_map(|arg| arg.to_str()).any(|arg| {
-        let is_part_of_its_name = !arg.is_empty() && program.test.contains(arg);
-        is_part_of_its_name || arg.contains(program.test_file)
+        let is_part_of_its_name = !arg.is_empty() && test.name.contains(arg);
+        is_part_of_its_name || arg.contains(test.file)
     })
 }
+
+/// A test that needs what has to be installed.
+#[derive(Debug, Clone, Copy)]
+struct Test<'t> {
+    file: &'t str,
+    name: &'t str,
+}
+
+impl From<&Program> for Test<'static> {
+    fn from(program: &Program) -> Self {
+        Self {
+            file: program.test_file,
+            name: program.test,
+        }
+    }
+}
+
+const OF_NODE: Test<'static> = Test {
+    file: node::TEST_FILE,
+    name: node::TEST,
+};
 
 /// What tests and benchmarks find in their environment. The server in it stops with this value.
 #[derive(Debug)]
@@ -171,9 +192,18 @@ impl Environment {
 
     /// Installed only where they are needed: that takes a minute, and the network. The tests say so
     /// where they are missing.
-    fn add_programs(&mut self, workspace: &Workspace, is_needed: impl Fn(&Program) -> bool) {
+    fn add_programs(&mut self, workspace: &Workspace, is_needed: impl Fn(Test<'_>) -> bool) {
+        let packages = if is_needed(OF_NODE) {
+            node::provide(workspace)
+                .inspect_err(|error| eprintln!("xtask: {error:#}"))
+                .ok()
+        } else {
+            node::find(workspace)
+        };
+        let packages = packages.map(|folder| (node::VARIABLE, folder.into()));
+        self.variables.extend(packages);
         for program in python::PROGRAMS {
-            let path = if is_needed(program) {
+            let path = if is_needed(program.into()) {
                 program
                     .provide(workspace)
                     .inspect_err(|error| eprintln!("xtask: {error:#}"))
@@ -207,24 +237,26 @@ mod tests {
     }
     #[test]
     fn a_program_is_installed_only_for_runs_that_may_have_its_test() {
-        let may = |program: &Program, args: &[&str]| {
-            may_run(
-                program,
-                &args.iter().map(OsString::from).collect::<Vec<_>>(),
-            )
+        let may = |test: Test<'_>, args: &[&str]| {
+            may_run(test, &args.iter().map(OsString::from).collect::<Vec<_>>())
         };
-        for program in python::PROGRAMS {
-            assert!(may(program, &[]));
-            assert!(may(program, &["--no-fail-fast"]));
-            assert!(may(program, &["-p", "onerouter-tests"]));
-            assert!(may(program, &["--test", program.test_file]));
-            assert!(!may(program, &["-p", "onerouter-domain"]));
-            assert!(!may(program, &["-p", "onerouter-tests", "--test", "edge"]));
-            assert!(!may(program, &["second_request"]));
+        for test in python::PROGRAMS
+            .map(Test::from)
+            .into_iter()
+            .chain([OF_NODE])
+        {
+            assert!(may(test, &[]));
+            assert!(may(test, &["--no-fail-fast"]));
+            assert!(may(test, &["-p", "onerouter-tests"]));
+            assert!(may(test, &["--test", test.file]));
+            assert!(!may(test, &["-p", "onerouter-domain"]));
+            assert!(!may(test, &["-p", "onerouter-tests", "--test", "edge"]));
+            assert!(!may(test, &["second_request"]));
         }
-        let fuzz = &python::SCHEMATHESIS;
+        let fuzz = Test::from(&python::SCHEMATHESIS);
         assert!(may(fuzz, &["-E", "binary(openapi_fuzz) | test(sms)"]));
         assert!(may(fuzz, &["no_request_that_the_document"]));
-        assert!(!may(&python::PUBLISHED_CLIENT, &["--test", "openapi_fuzz"]));
+        let client = Test::from(&python::PUBLISHED_CLIENT);
+        assert!(!may(client, &["--test", "openapi_fuzz"]));
     }
 }

@@ -8,10 +8,10 @@ use http::{HeaderValue, Request, Uri};
 use http_body_util::Full;
 use tokio::time::{Instant, timeout_at};
 
-use crate::config::EgressConfig;
+use crate::config::{Addresses, EgressConfig};
 use crate::connection::{Failed, WireRequest};
 use crate::dial::{Dialer, Guard, Route};
-use crate::message::{Answer, Origin, OutboundRequest, SendError, Unreachable};
+use crate::message::{Answer, Origin, OutboundRequest, SendError, Unreachable, Wanted};
 use crate::pool::Pool;
 use crate::resolve::{Resolve, SystemResolver};
 use crate::upstreams::{Upstream, Upstreams};
@@ -34,6 +34,7 @@ pub enum EgressError {
 #[derive(Debug)]
 pub struct Egress {
     upstreams: Upstreams,
+    guard: Guard,
     dialer: Dialer,
     pool: Pool,
 }
@@ -58,6 +59,10 @@ impl Egress {
         Ok(Self {
             dialer: Dialer::new(&config, resolver)?,
             pool: Pool::new(&config),
+            guard: match config.addresses {
+                Addresses::Public => Guard::Public,
+                Addresses::Any => Guard::Override,
+            },
             upstreams: config.upstreams,
         })
     }
@@ -75,11 +80,39 @@ impl Egress {
         request: OutboundRequest,
         deadline: Instant,
     ) -> Result<Answer, SendError> {
+        let wanted = Wanted::Whole {
+            bytes_max: request.answer_bytes_max,
+        };
+        self.send_and_read(request, wanted, deadline).await
+    }
+
+    /// The same where the status is what matters: the body is cut after `answer_bytes_max`, and where
+    /// it does not come soon, and may be encoded.
+    ///
+    /// # Errors
+    /// [`SendError`]: there is no answer, not even the head of one.
+    pub async fn send_for_start(
+        &self,
+        request: OutboundRequest,
+        deadline: Instant,
+    ) -> Result<Answer, SendError> {
+        let wanted = Wanted::Start {
+            bytes: usize::try_from(request.answer_bytes_max).unwrap_or(usize::MAX),
+        };
+        self.send_and_read(request, wanted, deadline).await
+    }
+
+    async fn send_and_read(
+        &self,
+        request: OutboundRequest,
+        wanted: Wanted,
+        deadline: Instant,
+    ) -> Result<Answer, SendError> {
         if deadline <= Instant::now() {
             return Err(SendError::TimedOut { written: false });
         }
         let written = request.written.clone();
-        timeout_at(deadline, self.exchange(request))
+        timeout_at(deadline, self.exchange(request, wanted))
             .await
             .unwrap_or_else(|_elapsed| {
                 Err(SendError::TimedOut {
@@ -100,13 +133,16 @@ impl Egress {
         self.pool.len()
     }
 
-    async fn exchange(&self, request: OutboundRequest) -> Result<Answer, SendError> {
+    async fn exchange(
+        &self,
+        request: OutboundRequest,
+        wanted: Wanted,
+    ) -> Result<Answer, SendError> {
         let written = request.written.clone();
-        let answer_bytes_max = request.answer_bytes_max;
         let upstream = self.upstreams.get(&request.origin.host);
-        let (mut wire, route) = wire(request, upstream);
+        let (mut wire, route) = wire(request, upstream, self.guard);
         if let Some(mut connection) = self.pool.take(&route) {
-            match connection.exchange(wire, answer_bytes_max, &written).await {
+            match connection.exchange(wire, wanted, &written).await {
                 Ok((answer, reusable)) => {
                     if reusable {
                         self.pool.put(route, connection);
@@ -119,7 +155,7 @@ impl Egress {
             }
         }
         let mut connection = self.dialer.connect(&route).await?;
-        match connection.exchange(wire, answer_bytes_max, &written).await {
+        match connection.exchange(wire, wanted, &written).await {
             Ok((answer, reusable)) => {
                 if reusable {
                     self.pool.put(route, connection);
@@ -133,13 +169,17 @@ impl Egress {
 }
 
 /// The request as it is written, and where to.
-fn wire(request: OutboundRequest, upstream: Option<&Upstream>) -> (WireRequest, Route) {
+fn wire(
+    request: OutboundRequest,
+    upstream: Option<&Upstream>,
+    guard: Guard,
+) -> (WireRequest, Route) {
     let host = host_header(&request.origin);
     let (target, route) = match upstream {
         None => {
             let route = Route {
                 origin: request.origin,
-                guard: Guard::Public,
+                guard,
             };
             (request.target, route)
         }

@@ -7,6 +7,7 @@
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, TRANSFER_ENCODING};
@@ -15,8 +16,9 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
+use tokio::time::timeout;
 
-use crate::message::{Answer, Interruption, SendError, Unreachable};
+use crate::message::{Answer, Interruption, SendError, Unreachable, Wanted};
 use crate::stream::{Meter, Metered, Stream, Tcp};
 use crate::written::Written;
 
@@ -25,6 +27,9 @@ const HEADERS_MAX: usize = 128;
 
 /// Bytes of an answer's head.
 const HEAD_BYTES_MAX: usize = 64 << 10;
+
+/// Where only the start of a body is wanted, it has so long to come.
+const START_WAIT: Duration = Duration::from_secs(1);
 
 /// What goes on the wire.
 pub(crate) type WireRequest = Request<Full<Bytes>>;
@@ -78,11 +83,11 @@ impl Connection {
         !self.closed && self.sender.is_ready()
     }
 
-    /// Sends one request and reads the whole answer. Also says whether another may follow.
+    /// Sends one request and reads the answer. Also says whether another may follow.
     pub(crate) async fn exchange(
         &mut self,
         request: WireRequest,
-        answer_bytes_max: u64,
+        wanted: Wanted,
         written: &Written,
     ) -> Result<(Answer, bool), Failed> {
         self.meter.attach(written);
@@ -100,11 +105,17 @@ impl Connection {
                 });
             }
         };
-        let answer = self
-            .answer(response, is_head, answer_bytes_max, written)
-            .await
-            .map_err(Failed::For)?;
-        Ok((answer, self.settle().await))
+        let (answer, is_whole) = match wanted {
+            Wanted::Whole { bytes_max } => {
+                let answer = self.answer(response, is_head, bytes_max, written).await;
+                (answer.map_err(Failed::For)?, true)
+            }
+            Wanted::Start { bytes } => {
+                let start = self.start(response, bytes, written).await;
+                start.map_err(Failed::For)?
+            }
+        };
+        Ok((answer, is_whole && self.settle().await))
     }
 
     async fn answer(
@@ -133,6 +144,45 @@ impl Connection {
             headers: parts.headers,
             body: self.read(body, bytes_max, written).await?,
         })
+    }
+
+    /// Status, headers and the start of a body, and whether that is all of it.
+    async fn start(
+        &mut self,
+        response: Response<Incoming>,
+        bytes: usize,
+        written: &Written,
+    ) -> Result<(Answer, bool), SendError> {
+        let (parts, mut body) = response.into_parts();
+        if parts.status.is_informational() {
+            return Err(SendError::Interrupted {
+                written: written.any(),
+                why: Interruption::NotFinal,
+            });
+        }
+        let mut start = BytesMut::new();
+        let reading = async {
+            while let Some(frame) = self.drive(pin!(body.frame())).await {
+                let Ok(frame) = frame else {
+                    return false;
+                };
+                let data = frame.into_data().unwrap_or_default();
+                let room = bytes.saturating_sub(start.len());
+                let fits = data.len() <= room;
+                start.extend_from_slice(&data.slice(..data.len().min(room)));
+                if !fits {
+                    return false;
+                }
+            }
+            true
+        };
+        let is_whole = timeout(START_WAIT, reading).await.unwrap_or(false);
+        let answer = Answer {
+            status: parts.status,
+            headers: parts.headers,
+            body: start.freeze(),
+        };
+        Ok((answer, is_whole))
     }
 
     /// A body that ends with the connection may have been cut: only TLS tells the difference.

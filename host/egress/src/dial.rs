@@ -39,9 +39,9 @@ pub(crate) struct Route {
 /// Whether the address guards hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Guard {
-    /// A provider: public addresses only.
+    /// Public addresses only.
     Public,
-    /// An override, named by the operator.
+    /// Named or allowed by the operator.
     Override,
 }
 

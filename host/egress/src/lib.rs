@@ -50,7 +50,7 @@ mod written;
 
 pub use address::is_public;
 pub use client::{Egress, EgressError};
-pub use config::EgressConfig;
+pub use config::{Addresses, EgressConfig};
 pub use message::{Answer, Interruption, Origin, OutboundRequest, SendError, Unreachable};
 pub use resolve::{Resolve, Resolving, SystemResolver};
 pub use upstreams::{Upstreams, UpstreamsError};

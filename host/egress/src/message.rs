@@ -59,7 +59,8 @@ pub struct OutboundRequest {
     pub headers: HeaderMap,
     /// Body.
     pub body: Bytes,
-    /// A larger answer is refused.
+    /// A larger answer is refused by [`crate::Egress::send`], and cut by
+    /// [`crate::Egress::send_for_start`].
     pub answer_bytes_max: u64,
     /// Counts what is written; keep a clone.
     pub written: Written,
@@ -85,6 +86,21 @@ pub struct Answer {
     pub headers: HeaderMap,
     /// The whole body.
     pub body: Bytes,
+}
+
+/// How much of an answer is wanted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Wanted {
+    /// All of it; a larger one is refused.
+    Whole {
+        /// Bytes of the body.
+        bytes_max: u64,
+    },
+    /// Its status and headers, and of the body what comes soon.
+    Start {
+        /// Bytes of the body.
+        bytes: usize,
+    },
 }
 
 /// There is no complete answer.

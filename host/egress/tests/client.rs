@@ -15,8 +15,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use onerouter_egress::{
-    Answer, Egress, EgressConfig, Interruption, Origin, OutboundRequest, Resolve, Resolving,
-    SendError, Unreachable, Upstreams, Written,
+    Addresses, Answer, Egress, EgressConfig, Interruption, Origin, OutboundRequest, Resolve,
+    Resolving, SendError, Unreachable, Upstreams, Written,
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -444,6 +444,100 @@ async fn a_large_answer_is_refused_by_its_length_and_while_it_comes() {
     .await;
     let answer = send(&server.egress(), post()).await.unwrap();
     assert_eq!(answer.body.len(), 1_000);
+}
+
+#[tokio::test]
+async fn where_the_start_is_enough_an_answer_is_cut_and_never_refused() {
+    let long = "x".repeat(5_000);
+    for (answer, body, is_kept) in [
+        (OK.to_owned(), "ok".to_owned(), true),
+        (
+            format!("HTTP/1.1 200 OK\r\ncontent-length: 5000\r\n\r\n{long}"),
+            long[..1_000].to_owned(),
+            false,
+        ),
+        (
+            "HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 2\r\n\r\nok".to_owned(),
+            "ok".to_owned(),
+            true,
+        ),
+        (
+            "HTTP/1.1 200 OK\r\n\r\nto the end".to_owned(),
+            "to the end".to_owned(),
+            false,
+        ),
+        // Cut off.
+        (
+            "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\npart".to_owned(),
+            "part".to_owned(),
+            false,
+        ),
+    ] {
+        let server = if is_kept {
+            Server::answering(answer.clone()).await
+        } else {
+            Server::closing_after(answer.clone()).await
+        };
+        let egress = server.egress();
+        let found = egress.send_for_start(post(), soon()).await.unwrap();
+        assert_eq!(
+            (found.status.as_u16(), &found.body[..]),
+            (200, body.as_bytes()),
+            "{answer}"
+        );
+        assert_eq!(egress.idle_connections(), usize::from(is_kept), "{answer}");
+    }
+    let server = Server::closing_after("HTTP/1.1 2").await;
+    let error = server
+        .egress()
+        .send_for_start(post(), soon())
+        .await
+        .unwrap_err();
+    assert_eq!(error, interrupted(Interruption::Malformed));
+}
+
+#[tokio::test]
+async fn where_the_start_is_enough_a_body_that_does_not_end_is_not_waited_for() {
+    let server = Server::start(|_, mut stream| async move {
+        read_request(&mut stream).await?;
+        let start = b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\npart";
+        stream.write_all(start).await?;
+        // Until the other side closes.
+        read_request(&mut stream).await.map(drop)
+    })
+    .await;
+    let egress = server.egress();
+    let began = Instant::now();
+    let found = egress.send_for_start(post(), soon()).await.unwrap();
+    assert_eq!(&found.body[..], b"part");
+    assert!(
+        began.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        began.elapsed()
+    );
+    assert_eq!(egress.idle_connections(), 0);
+}
+
+#[tokio::test]
+async fn where_the_operator_allows_it_any_address_is_dialled() {
+    let server = Server::answering(OK).await;
+    let sent = |addresses| {
+        let egress = Egress::new(EgressConfig {
+            addresses,
+            ..EgressConfig::default()
+        })
+        .unwrap();
+        let mut request = post();
+        request.origin = Origin {
+            tls: false,
+            host: server.address.ip().to_string(),
+            port: server.address.port(),
+        };
+        async move { send(&egress, request).await }
+    };
+    assert_eq!(sent(Addresses::Any).await.unwrap().status, 200);
+    let refused = sent(Addresses::Public).await.unwrap_err();
+    assert_eq!(refused, SendError::Unreachable(Unreachable::LiteralAddress));
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! How often a key may be used: shared by all nodes where there is a Redis, else by each node for
+//! How often a key may be used, and how often an endpoint is sent to: shared by all nodes where there is a Redis, else by each node for
 //! itself.
 
 use std::num::NonZeroU32;
@@ -11,7 +11,7 @@ use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 use moka::future::Cache;
 use onerouter_domain::code::ErrorCode;
-use onerouter_domain::id::ApiKeyId;
+use uuid::Uuid;
 
 use super::caller::{Caller, Rate};
 use super::refusal::Refusal;
@@ -28,15 +28,15 @@ const IDLE_MAX: Duration = Duration::from_secs(600);
 
 type Limiter = RateLimiter<NotKeyed, InMemoryState, DefaultClock, StateInformationMiddleware>;
 
-/// Counts requests.
+/// Counts requests of keys, or deliveries to endpoints.
 #[derive(Debug)]
 pub struct Limits {
     redis: Option<Arc<Redis>>,
-    here: Cache<ApiKeyId, Arc<KeyLimiter>>,
+    here: Cache<Uuid, Arc<Counted>>,
 }
 
 #[derive(Debug)]
-struct KeyLimiter {
+struct Counted {
     rate: Rate,
     limiter: Limiter,
 }
@@ -71,7 +71,7 @@ impl Limits {
     /// `rate_limited`, with the same allowance for the headers.
     pub async fn admit(&self, caller: &Caller) -> (Allowance, Result<(), Refusal>) {
         let rate = caller.rate;
-        match self.take(caller).await {
+        match self.take(caller.key.uuid(), rate).await {
             Taken::Admitted { remaining } => {
                 let allowance = Allowance {
                     rate,
@@ -99,20 +99,20 @@ impl Limits {
         }
     }
 
-    async fn take(&self, caller: &Caller) -> Taken {
+    /// Counts one of whatever has this id.
+    pub async fn take(&self, of: Uuid, rate: Rate) -> Taken {
         if let Some(redis) = &self.redis {
-            if let Some(taken) = redis.take(caller.key, caller.rate).await {
+            if let Some(taken) = redis.take(of, rate).await {
                 return taken;
             }
             metrics::counter!("onerouter_limits_without_redis_total").increment(1);
         }
-        self.take_here(caller).await
+        self.take_here(of, rate).await
     }
 
-    async fn take_here(&self, caller: &Caller) -> Taken {
-        let rate = caller.rate;
-        let new = async { Arc::new(KeyLimiter::new(rate)) };
-        let entry = self.here.entry(caller.key);
+    async fn take_here(&self, of: Uuid, rate: Rate) -> Taken {
+        let new = async { Arc::new(Counted::new(rate)) };
+        let entry = self.here.entry(of);
         let limiter = entry
             .or_insert_with_if(new, |limiter| limiter.rate != rate)
             .await
@@ -128,7 +128,7 @@ impl Limits {
     }
 }
 
-impl KeyLimiter {
+impl Counted {
     fn new(rate: Rate) -> Self {
         let per_second = NonZeroU32::new(rate.per_second).unwrap_or(NonZeroU32::MIN);
         let burst = NonZeroU32::new(rate.burst).unwrap_or(NonZeroU32::MIN);

@@ -1,5 +1,6 @@
 //! Outbound webhooks: where tenants want to hear of events, and what is told to them.
 //!
+//! - [`delivery`]: telling it, with [`schedule`] and [`signing`]
 //! - [`endpoints`]: endpoints, from their making to their end
 //! - [`events`]: what happened, as a list, as a feed, and told once more
 //! - [`secrets`]: what an endpoint's deliveries are signed and sent with
@@ -8,11 +9,14 @@
 //! - [`view`]: what of all that is shown
 //! - `repeats`: a request that is sent twice is answered twice and done once
 
+pub mod delivery;
 pub mod endpoints;
 pub mod events;
 mod repeats;
 pub mod samples;
+pub mod schedule;
 pub mod secrets;
+pub mod signing;
 pub mod target;
 pub mod view;
 

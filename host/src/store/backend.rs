@@ -187,15 +187,13 @@ macro_rules! execute {
     };
 }
 
-/// Runs a joined statement on PostgreSQL, and gives the ids that its last part returns.
-macro_rules! fetch_ids_joined {
+/// Runs a joined statement on PostgreSQL, and gives the rows that its last part returns.
+macro_rules! fetch_joined {
     ($on:expr, $executor:ident, $statement:expr, [$($value:expr),* $(,)?]) => {{
         let query =
             $crate::store::backend::bound!(sqlx::Postgres, $statement, postgres, [$($value),*]);
         let result = query
-            .try_map(|row| {
-                <uuid::Uuid as $crate::store::backend::FromColumns>::from_columns(&row)
-            })
+            .try_map(|row| $crate::store::backend::FromColumns::from_columns(&row))
             .fetch_all($executor)
             .await;
         $on.noted(result)
@@ -226,4 +224,4 @@ macro_rules! fetch_all {
     };
 }
 
-pub(super) use {bound, execute, fetch_all, fetch_ids_joined, fetch_optional, run};
+pub(super) use {bound, execute, fetch_all, fetch_joined, fetch_optional, run};

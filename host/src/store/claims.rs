@@ -8,7 +8,7 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::attempts::{self, NewAttempt};
-use super::backend::{Backend, fetch_ids_joined};
+use super::backend::{Backend, fetch_joined};
 use super::due_work::{self, WorkKind};
 use super::error::During as _;
 use super::groups::{GroupError, Shared};
@@ -245,7 +245,7 @@ impl TenantTx {
         let Backend::Postgres(connection) = self.executors() else {
             return Ok(Vec::new());
         };
-        fetch_ids_joined!(
+        fetch_joined!(
             self,
             connection,
             CLAIM,

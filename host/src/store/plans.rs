@@ -86,6 +86,22 @@ const ROWS: &str = "
         now() + n * interval '1 second' from of_rows;
     insert into checkout_directory (token_hash, tenant_id, object_id)
     select sha256(n::text::bytea), tenant_id, pg_temp.id('object', n) from of_rows;
+    insert into webhook_endpoints (tenant_id, id, environment, url, secrets, is_ordered, created_at,
+        updated_at, disabled_at, disabled_reason)
+    select tenant_id, pg_temp.id('endpoint', n), 'test', 'https://example.com', '', false, now(), now(),
+        case when n % 3 = 0 then now() end, case when n % 3 = 0 then 'gone' end
+    from of_rows where n <= 500;
+    insert into webhook_deliveries (tenant_id, id, endpoint_id, event_id, object_id, sequence, state,
+        attempts, next_at, created_at, ended_at)
+    select tenant_id, pg_temp.id('delivery', n), pg_temp.id('endpoint', n % 500),
+        pg_temp.id('event', n), pg_temp.id('object', n), 1,
+        case when n % 20 = 0 then 'pending' else 'succeeded' end, 1,
+        case when n % 20 = 0 then now() end, now(), case when n % 20 > 0 then now() end
+    from of_rows;
+    insert into webhook_attempts (tenant_id, id, delivery_id, number, status, duration_us, created_at)
+    select tenant_id, pg_temp.id('try', n), pg_temp.id('delivery', n), 1, 204, 1, now() from of_rows;
+    insert into delivery_queue (delivery_id, endpoint_id, tenant_id, at)
+    select id, endpoint_id, tenant_id, next_at from webhook_deliveries where state = 'pending';
     analyze";
 
 async fn run(connection: &mut PgConnection, sql: String) {
@@ -129,19 +145,28 @@ async fn plan(connection: &mut PgConnection, text: &str, parameters: usize) -> V
 
 /// Partitions are named after their months, which pass, and numbered in the plan; all are alike.
 fn without_months(step: &str) -> String {
-    let is_number = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    let is_number = |part: &&str| part.bytes().all(|byte| byte.is_ascii_digit());
     let general = |word: &str| {
-        let log = ["events", "call_logs"]
-            .into_iter()
-            .find(|log| word.starts_with(&format!("{log}_")));
-        match log {
-            Some(log) if is_number(word.rsplit('_').next().unwrap_or_default()) => {
-                format!("{log}_MONTH")
-            }
-            Some(log) if word.ends_with("_pkey") && word != format!("{log}_pkey") => {
-                format!("{log}_MONTH_pkey")
-            }
-            _ => word.replace("_default", "_MONTH"),
+        let logs = [
+            "events",
+            "call_logs",
+            "webhook_deliveries",
+            "webhook_attempts",
+        ];
+        let of = |log: &'static str| {
+            let rest = word.strip_prefix(log)?.strip_prefix('_')?;
+            Some((log, rest))
+        };
+        let Some((log, rest)) = logs.into_iter().find_map(of) else {
+            return word.replace("_default", "_MONTH");
+        };
+        let parts: Vec<&str> = rest.split('_').collect();
+        let is_of_month = |part: &&str| is_number(part) || ["until", "default"].contains(part);
+        let months = parts.iter().take_while(|part| is_of_month(part)).count();
+        match parts.get(months..) {
+            _ if months == 0 => word.to_owned(),
+            Some(index) if !index.is_empty() => format!("{log}_MONTH_{}", index.join("_")),
+            _ => format!("{log}_MONTH"),
         }
     };
     // A partition is followed by the name that it has in the plan.

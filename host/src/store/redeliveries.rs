@@ -314,6 +314,7 @@ impl TenantTx {
             .collect();
         execute!(self, DELIVER, [tenant, Json(&again), now]).during(OPERATION)?;
         execute!(self, QUEUE, [tenant, Json(&again), now]).during(OPERATION)?;
+        self.note_queued(endpoint);
         let ids = again.iter().map(|again| DeliveryId::from_uuid(again.id));
         Ok(ids.collect())
     }

@@ -1,5 +1,5 @@
 //! The settlement of a message: what a call made of its object, its attempt and its idempotency
-//! key, the event about it, the work that is due and the log of the call. On PostgreSQL all of it
+//! key, the event about it, whom it is told to, the work that is due and the log of the call. On PostgreSQL all of it
 //! is one statement, for as many messages as are settled together, which writes nothing of one that is
 //! no longer what it was.
 
@@ -7,10 +7,13 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use onerouter_domain::environment::Environment;
 use onerouter_domain::id::TenantId;
+use uuid::Uuid;
 
 use super::attempts::{self, AttemptEnd};
-use super::backend::{Backend, fetch_ids_joined};
+use super::backend::{Backend, Columns, FromColumns, fetch_joined};
 use super::call_logs::{self, NewCallLog};
+use super::deliveries::{self, deliveries_of, queued_for};
+use super::delivery_queue;
 use super::due_work::{self, WorkKind};
 use super::error::During as _;
 use super::events::{self, NewEvent};
@@ -107,7 +110,7 @@ joined_statements! {
     /// One row of the arrays for each message: those that are settled at the same moment share the
     /// statement. Of a message that is no longer what it was, nothing is written.
     SETTLE = Joined {
-        postgres: "with given as (
+        postgres: concat!("with given as (
                  select * from unnest($2::uuid[], $3::bigint[], $4::text[], $5::text[], $6::text[],
                      $7::timestamptz[], $8::timestamptz[], $9::timestamptz[], $10::uuid[],
                      $11::text[], $12::text[], $13::timestamptz[], $14::uuid[], $15::text[],
@@ -145,7 +148,7 @@ joined_statements! {
                  select event_id, $1, environment, event_type, id, event_version, data,
                      event_created_at
                  from settled
-             ), answered as (
+             ), ", deliveries_of!("settled"), ", answered as (
                  update idempotency_keys
                  set state = 'done', status = settled.answer_status, body = settled.body,
                      expires_at = greatest(expires_at, settled.kept_until)
@@ -183,11 +186,14 @@ joined_statements! {
              select call_id, $1, environment, api_key_id, method, route, call_status, duration_us,
                  id, provider, code, call_created_at
              from settled
-             returning object_id as id",
+             returning object_id as id, ", queued_for!()),
         sqlite: &[
             objects::UPDATE,
             attempts::FINISH,
             events::INSERT,
+            deliveries::WANTING,
+            deliveries::DELIVER,
+            delivery_queue::QUEUE,
             idempotency_keys::FINISH,
             idempotency_keys::RELEASE,
             idempotency_keys::MARK_UNKNOWN,
@@ -257,8 +263,8 @@ impl TenantTx {
                 return Ok(settled);
             }
         };
-        let of = Columns(settlements);
-        let settled = fetch_ids_joined!(
+        let of = Arrays(settlements);
+        let settled: Vec<Settled> = fetch_joined!(
             self,
             connection,
             SETTLE,
@@ -303,7 +309,12 @@ impl TenantTx {
             ]
         )
         .during_unique("settle messages", constraint::PROVIDER_REF)?;
-        let is_settled = |one: &MessageSettlement| settled.contains(&one.object.id);
+        // The same in each row.
+        if let Some(first) = settled.first() {
+            self.note_queued_for(first.queued_for.as_deref());
+        }
+        let is_settled =
+            |one: &MessageSettlement| settled.iter().any(|settled| settled.id == one.object.id);
         Ok(settlements.iter().map(is_settled).collect())
     }
 
@@ -355,9 +366,9 @@ impl TenantTx {
 }
 
 /// The arrays that the statement takes.
-struct Columns<'s>(&'s [MessageSettlement]);
+struct Arrays<'s>(&'s [MessageSettlement]);
 
-impl<'s> Columns<'s> {
+impl<'s> Arrays<'s> {
     fn of<T>(&self, pick: impl Fn(&'s MessageSettlement) -> T) -> Vec<T> {
         self.0.iter().map(pick).collect()
     }
@@ -380,5 +391,20 @@ impl<'s> Columns<'s> {
 
     fn request<T>(&self, pick: impl Fn(&'s SettledRequest) -> T) -> Vec<T> {
         self.of(|one| pick(&one.request))
+    }
+}
+
+/// What the statement tells.
+struct Settled {
+    id: Uuid,
+    queued_for: Option<String>,
+}
+
+impl FromColumns for Settled {
+    fn from_columns(row: &impl Columns) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            id: row.uuid("id")?,
+            queued_for: row.get("queued_for")?,
+        })
     }
 }

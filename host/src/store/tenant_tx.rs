@@ -1,10 +1,14 @@
 //! Transactions: a tenant's, the only way to a tenant's data, and the operators'.
 
-use onerouter_domain::id::TenantId;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use onerouter_domain::id::{TenantId, WebhookEndpointId};
 use sqlx::SqlitePool;
 
 use super::backend::{Backend, Connection, Transaction};
 use super::dead_connection::past_dead_connections;
+use super::delivery_queue::DeliveryNotice;
 use super::error::During as _;
 use super::kept::Kept;
 use super::{Db, Store, StoreError};
@@ -24,6 +28,9 @@ pub struct TenantTx {
     /// PostgreSQL undoes everything when one statement fails, and says nothing at the commit; SQLite
     /// undoes only the statement. Here it is the same with both, and said.
     failed: bool,
+    /// For whom something was put into the queue.
+    pub(super) queued: HashSet<WebhookEndpointId>,
+    notice: Arc<DeliveryNotice>,
 }
 
 impl Store {
@@ -37,7 +44,7 @@ impl Store {
             // At once with the lock for writing: one that is asked for halfway may be refused.
             Db::Sqlite { write, .. } => begin_sqlite(write, "begin immediate").await,
         };
-        TenantTx::begun(tenant, transaction)
+        TenantTx::begun(self, tenant, transaction)
     }
 
     /// Begins a transaction that only reads: with SQLite it does not queue for the writer, with
@@ -50,7 +57,7 @@ impl Store {
             Db::Postgres(kept) => begin_postgres(kept, "begin read only", &of(tenant)).await,
             Db::Sqlite { read, .. } => begin_sqlite(read, "begin").await,
         };
-        TenantTx::begun(tenant, transaction)
+        TenantTx::begun(self, tenant, transaction)
     }
 
     /// Begins a transaction that reads what operators see of all tenants, which is not their data.
@@ -89,6 +96,7 @@ impl OperatorTx {
 
 impl TenantTx {
     fn begun(
+        store: &Store,
         tenant: TenantId,
         transaction: Result<Transaction, sqlx::Error>,
     ) -> Result<Self, StoreError> {
@@ -96,6 +104,8 @@ impl TenantTx {
             tenant,
             transaction: transaction.during("begin a transaction")?,
             failed: false,
+            queued: HashSet::new(),
+            notice: Arc::clone(store.delivery_notice()),
         })
     }
 
@@ -114,7 +124,12 @@ impl TenantTx {
         if self.failed {
             return Err(StoreError::Aborted);
         }
-        commit(self.transaction).await
+        let committed = commit(self.transaction).await;
+        // Also where the answer was lost: to look for nothing does no harm.
+        if !self.queued.is_empty() {
+            self.notice.give(self.queued);
+        }
+        committed
     }
 
     /// What a statement runs on.

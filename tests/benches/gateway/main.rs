@@ -2,6 +2,7 @@
 //!
 //! - `call`: one adapter call by itself
 //! - `writes`: whole requests, beside other gateways in front of the same provider
+//! - `deliveries`: what webhook endpoints are told
 //! - `memory`, `starts`: the program as shipped
 //!
 //! `cargo xtask bench` runs all of it, `cargo xtask bench writes` that part. Everything is measured
@@ -11,6 +12,7 @@
 mod call;
 mod conditions;
 mod crowds;
+mod deliveries;
 mod load;
 mod memory;
 mod native;
@@ -69,6 +71,9 @@ fn measure(wanted: impl Fn(&str) -> bool) {
         }
         if wanted("crowds") && postgres.is_some() {
             crowds::measure(&schedule).await;
+        }
+        if wanted("deliveries") && postgres.is_some() {
+            deliveries::measure(&schedule).await;
         }
         if wanted("memory") {
             memory::measure_memory().await;

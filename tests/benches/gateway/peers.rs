@@ -28,10 +28,15 @@ pub(crate) struct Peer {
     /// An API key, where the gateway knows such a thing.
     pub(crate) key: String,
     _folder: TempDir,
-    _database: Option<TestDatabase>,
+    database: Option<TestDatabase>,
 }
 
 impl Peer {
+    /// Its PostgreSQL database, for whoever sees all rows.
+    pub(crate) fn owner_url(&self) -> &str {
+        self.database.as_ref().unwrap().owner_url()
+    }
+
     /// `POST /v1/sms`
     pub(crate) fn write(&self) -> Target {
         Target::post(self.address, "/v1/sms", &self.key, BODY)
@@ -79,6 +84,7 @@ pub(crate) fn program(
             "ONEROUTER_UPSTREAMS",
             format!("{HOST}={base},{PAYMENTS_HOST}={base}"),
         )
+        .env("ONEROUTER_WEBHOOK_TARGETS", "any")
         .env("RUST_LOG", "error")
         .stderr(Stdio::null());
     if let Some(url) = database_url {
@@ -112,7 +118,7 @@ pub(crate) async fn shipped(
         address,
         key: key(address).await,
         _folder: folder,
-        _database: database,
+        database,
     }
 }
 
@@ -135,7 +141,7 @@ pub(crate) async fn measured(provider: &Provider, database: Database, native: bo
         address,
         key: key(address).await,
         _folder: folder,
-        _database: database,
+        database,
     }
 }
 
@@ -151,7 +157,7 @@ pub(crate) async fn pass_through(provider: &Provider) -> Peer {
         address,
         key: "none".to_owned(),
         _folder: folder(),
-        _database: None,
+        database: None,
     }
 }
 
@@ -180,7 +186,7 @@ pub(crate) async fn nginx(provider: &Provider) -> Option<Peer> {
         address,
         key: "none".to_owned(),
         _folder: folder,
-        _database: None,
+        database: None,
     })
 }
 
@@ -208,7 +214,7 @@ pub(crate) async fn fastapi(provider: &Provider, client: &str) -> Option<Peer> {
         address,
         key: "none".to_owned(),
         _folder: folder(),
-        _database: None,
+        database: None,
     })
 }
 

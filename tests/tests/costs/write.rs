@@ -24,7 +24,7 @@ const ALLOCATIONS_MAX_SQLITE: u64 = 510;
 const ALLOCATIONS_MAX_POSTGRES: u64 = 520;
 
 /// As the driver reports them. On SQLite it says nothing of a transaction's beginning and end.
-const STATEMENTS_SQLITE: u64 = 8;
+const STATEMENTS_SQLITE: u64 = 9;
 const STATEMENTS_POSTGRES: u64 = 6;
 
 /// Two transactions of one statement each.

@@ -29,7 +29,7 @@ pub struct Caller {
     pub token: String,
     /// For which tenant, where an operator asks.
     tenant: Option<String>,
-    http: reqwest::Client,
+    pub http: reqwest::Client,
 }
 
 impl Caller {

@@ -3,6 +3,7 @@
 mod away;
 mod changes;
 mod cluster;
+mod deliveries;
 mod hashicorp;
 mod house;
 mod limits;

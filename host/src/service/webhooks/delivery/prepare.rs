@@ -1,0 +1,172 @@
+//! What was taken from the queue is read, with its endpoint and its secrets. What nobody is to be told
+//! any more is canceled; what must wait for an earlier delivery waits.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use onerouter_domain::id::{DeliveryId, TenantId, WebhookEndpointId};
+
+use super::Deliveries;
+use super::request::Target;
+use crate::service::webhooks::secrets::{EndpointPlace, EndpointSecrets};
+use crate::store::{DeliveryRow, StoreError, TakenDelivery, WebhookEndpointRow};
+
+/// A delivery that waits for an earlier one is looked at again after this, whatever happens: usually it
+/// is woken when that one has ended.
+const WAIT_MIN: TimeDelta = TimeDelta::seconds(5);
+
+/// A delivery that can be sent.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub(super) tenant: TenantId,
+    pub(super) delivery: DeliveryRow,
+    pub(super) target: Arc<Target>,
+}
+
+impl Prepared {
+    pub(super) fn endpoint(&self) -> WebhookEndpointId {
+        self.delivery.endpoint_id
+    }
+}
+
+impl Deliveries {
+    /// Reads what is to be sent of what was taken. What cannot be read now is due again when its lease
+    /// ends.
+    pub(super) async fn prepare(&self, tenant: TenantId, taken: &[TakenDelivery]) -> Vec<Prepared> {
+        match self.read(tenant, taken).await {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                tracing::warn!(%error, tenant.id = %tenant, "cannot read due deliveries; their lease ends");
+                Vec::new()
+            }
+        }
+    }
+
+    async fn read(
+        &self,
+        tenant: TenantId,
+        taken: &[TakenDelivery],
+    ) -> Result<Vec<Prepared>, StoreError> {
+        let ids: Vec<_> = taken.iter().map(|one| one.id).collect();
+        let mut tx = self.parts.store.begin_read(tenant).await?;
+        let rows = tx.find_due_deliveries(&ids).await?;
+        let mut endpoints = HashMap::new();
+        for row in &rows {
+            if !endpoints.contains_key(&row.endpoint_id) {
+                let endpoint = tx.find_webhook_endpoint(row.endpoint_id).await?;
+                endpoints.insert(row.endpoint_id, endpoint);
+            }
+        }
+        tx.commit().await?;
+        // Without a row there is nothing to tell.
+        let is_read = |id: &DeliveryId| rows.iter().any(|row| row.id == *id);
+        let mut canceled: Vec<_> = ids.into_iter().filter(|id| !is_read(id)).collect();
+        let targets = self.targets(tenant, endpoints).await;
+        let mut prepared = Vec::with_capacity(rows.len());
+        for delivery in rows {
+            match targets.get(&delivery.endpoint_id) {
+                Some(Opened::Ready(target)) => prepared.push(Prepared {
+                    tenant,
+                    delivery,
+                    target: Arc::clone(target),
+                }),
+                Some(Opened::Closed) => {}
+                None => canceled.push(delivery.id),
+            }
+        }
+        if !canceled.is_empty() {
+            self.cancel(tenant, &canceled).await?;
+        }
+        self.hold_back(tenant, prepared).await
+    }
+
+    /// Endpoints that something may be sent to; none for one that is gone or disabled.
+    async fn targets(
+        &self,
+        tenant: TenantId,
+        endpoints: HashMap<WebhookEndpointId, Option<WebhookEndpointRow>>,
+    ) -> HashMap<WebhookEndpointId, Opened> {
+        let mut targets = HashMap::new();
+        let enabled = endpoints
+            .into_values()
+            .flatten()
+            .filter(|row| row.disabled_at.is_none());
+        for row in enabled {
+            let place = EndpointPlace {
+                tenant,
+                environment: row.environment,
+                endpoint: row.id,
+            };
+            let id = row.id;
+            let opened = EndpointSecrets::open(&self.parts.vault, place, &row.secrets).await;
+            let opened = match opened {
+                Ok(secrets) => Opened::Ready(Arc::new(Target { row, secrets })),
+                Err(error) => {
+                    tracing::error!(%error, endpoint.id = %id, "cannot open an endpoint's secrets; its deliveries wait");
+                    Opened::Closed
+                }
+            };
+            targets.insert(id, opened);
+        }
+        targets
+    }
+
+    pub(super) async fn cancel(
+        &self,
+        tenant: TenantId,
+        deliveries: &[DeliveryId],
+    ) -> Result<(), StoreError> {
+        let mut tx = self.parts.store.begin(tenant).await?;
+        tx.cancel_deliveries(deliveries, self.parts.clock.now())
+            .await?;
+        tx.commit().await?;
+        let count = u64::try_from(deliveries.len()).unwrap_or_default();
+        metrics::counter!("onerouter_webhook_deliveries_total", "result" => "canceled")
+            .increment(count);
+        Ok(())
+    }
+
+    /// Those that need not wait for an earlier one.
+    async fn hold_back(
+        &self,
+        tenant: TenantId,
+        prepared: Vec<Prepared>,
+    ) -> Result<Vec<Prepared>, StoreError> {
+        if !prepared.iter().any(|one| one.target.row.is_ordered) {
+            return Ok(prepared);
+        }
+        let until = self.parts.clock.now() + WAIT_MIN;
+        let mut ready = Vec::with_capacity(prepared.len());
+        let mut tx = self.parts.store.begin(tenant).await?;
+        for one in prepared {
+            let waits =
+                one.target.row.is_ordered && tx.hold_back_delivery(&one.delivery, until).await?;
+            if !waits {
+                ready.push(one);
+            }
+        }
+        tx.commit().await?;
+        Ok(ready)
+    }
+
+    /// Leaves a delivery that has not begun to other nodes, at once and at its place.
+    pub(super) async fn give_back(&self, one: &Prepared) {
+        let delivery = &one.delivery;
+        let given_back = self
+            .parts
+            .store
+            .put_off_delivery(delivery.id, delivery.next_at)
+            .await;
+        if let Err(error) = given_back {
+            tracing::warn!(%error, delivery.id = %delivery.id, "cannot give a delivery back; its lease ends");
+        }
+    }
+}
+
+/// An endpoint that is enabled.
+enum Opened {
+    Ready(Arc<Target>),
+    /// Its secrets cannot be read now.
+    Closed,
+}

@@ -1,0 +1,119 @@
+//! How much at a time: an endpoint's own limit, and slow endpoints beside quick ones.
+
+use std::time::{Duration, Instant};
+
+use onerouter_tests::scenarios;
+use onerouter_tests::write_path::{Ground, eventually};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use crate::rig::Rig;
+
+scenarios!(
+    an_endpoint_gets_no_more_in_a_second_than_it_wants,
+    what_waits_for_a_limit_is_no_try_and_keeps_its_place,
+    an_endpoint_that_hangs_does_not_delay_another,
+);
+
+async fn an_endpoint_gets_no_more_in_a_second_than_it_wants(ground: Ground) {
+    const PER_SECOND: u64 = 20;
+    const COUNT: u64 = 40;
+    let rig = Rig::new(&ground).await;
+    let rate = json!({"per_second": PER_SECOND});
+    rig.endpoint("/limited", json!({ "rate_limit": rate }))
+        .await;
+    rig.endpoint("/free", json!({})).await;
+    for number in 0..COUNT {
+        rig.happens(u128::from(number), 1).await;
+    }
+    let stop = CancellationToken::new();
+    let deliveries = rig.host.gateway.parts().deliveries.clone();
+    let began = Instant::now();
+    let running = tokio::spawn(deliveries.run(stop.clone()));
+    let count = usize::try_from(COUNT).unwrap();
+    eventually("all are told", async || {
+        rig.receiver.received("/limited").len() == count
+    })
+    .await;
+    let took = began.elapsed();
+    stop.cancel();
+    running.await.unwrap();
+    // A tenth of a second's may come at once.
+    let least = Duration::from_millis((COUNT - PER_SECOND / 10) * 1_000 / PER_SECOND);
+    assert!(took >= least, "{took:?}");
+    assert_eq!(rig.receiver.received("/free").len(), count);
+}
+
+async fn what_waits_for_a_limit_is_no_try_and_keeps_its_place(ground: Ground) {
+    let rig = Rig::new(&ground).await;
+    let rate = json!({"per_second": 1});
+    let endpoint = rig.endpoint("/hooks", json!({ "rate_limit": rate })).await;
+    for version in 1..=3 {
+        rig.happens(1, version).await;
+    }
+    rig.host.deliver().await;
+    assert_eq!(rig.receiver.count(), 1);
+    let deliveries = endpoint.deliveries().await;
+    let tries = |place: usize| deliveries[place]["attempt_count"].as_u64().unwrap();
+    assert_eq!((tries(0), tries(1), tries(2)), (1, 0, 0));
+    for waiting in &deliveries[1..] {
+        assert_eq!(waiting["status"], "pending");
+        assert_eq!(waiting["next_attempt_at"], waiting["created_at"]);
+    }
+    eventually("all are told", async || {
+        rig.host.deliver().await;
+        rig.receiver.count() == 3
+    })
+    .await;
+    let told = rig.receiver.received("/hooks");
+    let sequences: Vec<_> = told.iter().map(|one| one.sequence()).collect();
+    assert_eq!(sequences, [1, 2, 3]);
+    assert!(
+        endpoint
+            .deliveries()
+            .await
+            .iter()
+            .all(|one| one["attempt_count"] == 1)
+    );
+}
+
+async fn an_endpoint_that_hangs_does_not_delay_another(ground: Ground) {
+    const COUNT: usize = 50;
+    let rig = Rig::new(&ground).await;
+    for number in 0..5 {
+        let path = format!("/hanging/{number}");
+        rig.endpoint(&path, json!({})).await;
+        rig.receiver.hold(&path);
+    }
+    let quick = rig.endpoint("/quick", json!({})).await;
+    let stop = CancellationToken::new();
+    let deliveries = rig.host.gateway.parts().deliveries.clone();
+    let running = tokio::spawn(deliveries.run(stop.clone()));
+    let began = Instant::now();
+    for number in 0..COUNT {
+        rig.happens(u128::try_from(number).unwrap(), 1).await;
+    }
+    eventually("the quick one has heard of all", async || {
+        rig.receiver.received("/quick").len() == COUNT
+    })
+    .await;
+    // Before any of the hanging ones has run into its time.
+    assert!(
+        began.elapsed() < Duration::from_secs(14),
+        "{:?}",
+        began.elapsed()
+    );
+    for number in 0..5 {
+        let path = format!("/hanging/{number}");
+        let asked = rig.receiver.received(&path).len();
+        assert!((1..=2).contains(&asked), "{asked} at once");
+        rig.receiver.release(&path);
+    }
+    eventually("the others have, too", async || {
+        rig.receiver.count() == 6 * COUNT
+    })
+    .await;
+    stop.cancel();
+    running.await.unwrap();
+    assert_eq!(quick.states().await, vec!["succeeded"; COUNT]);
+}
