@@ -5,6 +5,7 @@ mod key_providers;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -141,6 +142,8 @@ pub struct Doubles {
     pub body_timeout: Option<Duration>,
     /// How many clients may be connected.
     pub connections_max: Option<usize>,
+    /// How many webhooks a connection may get at once.
+    pub webhook_burst: Option<NonZeroU32>,
     /// Knows the addresses of webhook endpoints.
     pub webhook_resolver: Option<Arc<dyn Resolve>>,
 }
@@ -250,7 +253,9 @@ impl Gateway {
             refunds: refunds.clone(),
             subscriptions: subscriptions.clone(),
             payment_links: payment_links.clone(),
-            rates: WebhookRates::default(),
+            rates: doubles
+                .webhook_burst
+                .map_or_else(WebhookRates::default, WebhookRates::with_burst),
         });
         let sweeper = Sweeper {
             store: store.clone(),

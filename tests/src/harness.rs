@@ -49,6 +49,8 @@ pub struct Setup {
     pub trusted_proxies: Vec<&'static str>,
     /// Webhook endpoints may be public ones only, as an operator has it who says nothing; else any.
     pub public_webhook_targets: bool,
+    /// How many webhooks of its provider a connection may get at once.
+    pub webhook_burst: Option<std::num::NonZeroU32>,
     /// Knows the addresses of webhook endpoints.
     pub webhook_resolver: Option<Arc<dyn Resolve>>,
 }
@@ -220,6 +222,7 @@ impl Harness {
         let doubles = Doubles {
             clock: clock.clone(),
             without_background: true,
+            webhook_burst: setup.webhook_burst,
             webhook_resolver: setup.webhook_resolver,
             ..Doubles::default()
         };

@@ -22,6 +22,11 @@ fn operations(document: &Value) -> Vec<(String, &Value)> {
     operations
 }
 
+/// Whether an operation's body and query are a provider's own.
+fn is_a_providers(name: &str) -> bool {
+    name.contains(" /webhooks/")
+}
+
 /// What a `$ref` leads to; any other value is itself.
 fn resolve<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
     match value.get("$ref").and_then(Value::as_str) {
@@ -139,6 +144,9 @@ fn every_schema_is_one_and_its_example_fits() {
 fn every_body_has_an_example_and_every_refusal_is_a_problem() {
     let document = document();
     for (name, operation) in operations(&document) {
+        if is_a_providers(&name) {
+            continue;
+        }
         if let Some(body) = operation.get("requestBody") {
             let content = &body["content"]["application/json"];
             let schema = resolve(&document, &content["schema"]);
@@ -201,8 +209,14 @@ fn what_attributes_cannot_say_is_in_the_document_too() {
         ("CreateApiKey", "/properties/scopes/maxItems"),
         ("CreateWebhookEndpoint", "/properties/url/maxLength"),
         ("UpdateWebhookEndpoint", "/properties/url/pattern"),
-        ("CreateWebhookEndpoint", "/properties/event_types/items/enum"),
-        ("CreateWebhookEndpoint", "/properties/headers/propertyNames/not"),
+        (
+            "CreateWebhookEndpoint",
+            "/properties/event_types/items/enum",
+        ),
+        (
+            "CreateWebhookEndpoint",
+            "/properties/headers/propertyNames/not",
+        ),
         ("TestWebhookEndpoint", "/properties/type/enum"),
         ("CreateSampleEvent", "/properties/type/enum"),
     ] {
@@ -306,6 +320,9 @@ async fn the_document_and_the_parser_know_the_same_fields() {
     let (acme, operator) = (host.key("test").await, host.operator());
     let mut bodies = 0;
     for (name, operation) in operations(&document) {
+        if is_a_providers(&name) {
+            continue;
+        }
         let Some(body) = operation.get("requestBody") else {
             continue;
         };
@@ -373,6 +390,9 @@ async fn the_document_and_the_parser_know_the_same_parameters() {
     let document = document();
     let (acme, operator) = (host.key("test").await, host.operator());
     for (name, operation) in operations(&document) {
+        if is_a_providers(&name) {
+            continue;
+        }
         if name.contains("/api/health") {
             continue;
         }

@@ -153,14 +153,23 @@ pub struct WebhookRates {
     refused: DefaultKeyedRateLimiter<ConnectionId>,
 }
 
-impl Default for WebhookRates {
-    fn default() -> Self {
+impl WebhookRates {
+    /// So many at once.
+    #[must_use]
+    pub fn with_burst(burst: NonZeroU32) -> Self {
+        let per_second = PER_SECOND.min(burst);
         Self {
-            taken: RateLimiter::keyed(Quota::per_second(PER_SECOND).allow_burst(BURST)),
+            taken: RateLimiter::keyed(Quota::per_second(per_second).allow_burst(burst)),
             refused: RateLimiter::keyed(
                 Quota::per_second(REFUSED_PER_SECOND).allow_burst(REFUSED_BURST),
             ),
         }
+    }
+}
+
+impl Default for WebhookRates {
+    fn default() -> Self {
+        Self::with_burst(BURST)
     }
 }
 

@@ -152,6 +152,7 @@ fn without_months(step: &str) -> String {
             "call_logs",
             "webhook_deliveries",
             "webhook_attempts",
+            "received_webhooks",
         ];
         let of = |log: &'static str| {
             let rest = word.strip_prefix(log)?.strip_prefix('_')?;

@@ -279,7 +279,8 @@ async fn twilio_and_resend_tell_of_messages(ground: Ground) {
     .await;
     let sms = json!({"to": "+14155550123", "body": "Hi"});
     let sms = made(&acme, "/v1/sms", sms).await;
-    host.pass(Duration::from_secs(600));
+    // Not the gateway's: what is signed carries the time of the machine.
+    host.sandbox_clock.advance(Duration::from_secs(600));
     all_taken(&host).await;
     for (path, reply) in [("email", &email), ("sms", &sms)] {
         let path = format!("/v1/{path}/{}", reply.text("id"));

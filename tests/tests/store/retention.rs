@@ -154,7 +154,7 @@ async fn a_month_goes_as_a_whole() {
     log(&store, month(13)).await;
     assert_eq!(count(&mut owner, "events_default").await, 2);
     // By today's clock, which has not dropped them, three months of events are missing too.
-    assert_eq!(store.make_partitions(month(13)).await.unwrap(), 7);
+    assert_eq!(store.make_partitions(month(13)).await.unwrap(), 8);
     assert_eq!(count(&mut owner, &name(13)).await, 1);
     assert_eq!(count(&mut owner, "events_default").await, 1);
     store.close().await;
