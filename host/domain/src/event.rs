@@ -16,8 +16,11 @@ pub const ENDPOINT_TEST: &str = "endpoint.test";
 /// That nothing is sent to an endpoint any more.
 pub const ENDPOINT_DISABLED: &str = "endpoint.disabled";
 
+/// What a provider has told that is about nothing here.
+pub const PROVIDER_EVENT: &str = "provider_event.received";
+
 /// What stands before the dot.
-pub const FAMILIES: [&str; 8] = [
+pub const FAMILIES: [&str; 9] = [
     "payment",
     "refund",
     "plan",
@@ -26,6 +29,7 @@ pub const FAMILIES: [&str; 8] = [
     "sms",
     "email",
     "endpoint",
+    "provider_event",
 ];
 
 /// What may stand behind the dot in a family.
@@ -46,6 +50,7 @@ fn verbs(family: &str) -> Vec<&'static str> {
             verbs
         }
         "endpoint" => vec!["test", "disabled"],
+        "provider_event" => vec!["received"],
         _ => Vec::new(),
     }
 }
@@ -144,6 +149,7 @@ mod tests {
             "email.clicked",
             ENDPOINT_TEST,
             ENDPOINT_DISABLED,
+            PROVIDER_EVENT,
         ] {
             assert!(types.iter().any(|one| one == known), "{known}");
         }

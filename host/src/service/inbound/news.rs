@@ -2,6 +2,7 @@
 //! about nothing of ours is shown as it came.
 
 use chrono::TimeDelta;
+use onerouter_domain::event::PROVIDER_EVENT;
 use onerouter_domain::id::{
     AttemptId, EmailId, EventId, PaymentId, PaymentLinkId, RefundId, SmsId, SubscriptionId,
     TenantId,
@@ -34,8 +35,6 @@ const UNBOUND_FOR: TimeDelta = TimeDelta::minutes(2);
 const PERHAPS_FOR: TimeDelta = TimeDelta::minutes(10);
 /// News of one event have ids next to each other.
 const NEWS_PER_EVENT: usize = 16;
-/// The event about what is nothing of ours.
-const PROVIDER_EVENT: &str = "provider_event.received";
 
 /// Whether what an event says was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
