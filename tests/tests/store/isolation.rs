@@ -121,14 +121,11 @@ async fn two_tenants() -> Option<(Ground, onerouter_tests::harness::Harness)> {
         });
         let sent = client.post("/v1/email", message).await;
         assert_eq!(sent.status, 201, "{sent:?}");
+        let client = host.key_of(&operator, "test").await;
         let endpoint = json!({"url": "https://example.com/hooks"});
-        let endpoint = host
-            .key_of(&operator, "test")
-            .await
-            .post(ENDPOINTS, endpoint);
-        let test = format!("{ENDPOINTS}/{}/test", endpoint.await.text("id"));
-        let tested = host.key_of(&operator, "test").await.post(&test, json!({}));
-        assert_eq!(tested.await.status, 200);
+        let endpoint = client.post(ENDPOINTS, endpoint).await;
+        let test = format!("{ENDPOINTS}/{}/test", endpoint.text("id"));
+        assert_eq!(client.post(&test, json!({})).await.status, 200);
     }
     Some((ground, host))
 }
