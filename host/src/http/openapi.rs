@@ -1,10 +1,12 @@
 //! The OpenAPI document, generated from the routes.
 //!
 //! What attributes cannot say is added by [`complete`]: `requests` knows the rules that fields and
-//! parameters keep, `responses` the headers of every answer and where it leads.
+//! parameters keep, `responses` the headers of every answer and where it leads, `webhooks` what we send
+//! ourselves.
 
 mod requests;
 mod responses;
+mod webhooks;
 
 use std::collections::BTreeMap;
 
@@ -73,6 +75,7 @@ pub(crate) fn complete(document: &mut utoipa::openapi::OpenApi) {
         requests::tighten(&mut components.schemas);
         responses::declare_headers(&mut components.headers);
     }
+    document.webhooks = Some(webhooks::all());
     for (path, item) in &mut document.paths.paths {
         let (post, other) = if path.starts_with("/v1/") {
             (Calls::Repeatable, Calls::Limited)

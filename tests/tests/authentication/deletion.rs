@@ -79,14 +79,11 @@ async fn work(client: &Client) -> String {
     let batch = batch.post("/v1/email/batch", json!({"emails": [email.clone(), email]}));
     assert_eq!(batch.await.status, 200);
     let hooks = json!({"url": "https://example.com/hooks"});
-    let hooks = client
-        .with("Idempotency-Key", "hooks")
-        .post("/v1/webhook-endpoints", hooks);
-    let test = format!("/v1/webhook-endpoints/{}/test", hooks.await.text("id"));
-    let test = client
-        .with("Idempotency-Key", "test")
-        .post(&test, json!({}))
-        .await;
+    let keyed = client.with("Idempotency-Key", "hooks");
+    let hooks = keyed.post("/v1/webhook-endpoints", hooks).await;
+    let test = format!("/v1/webhook-endpoints/{}/test", hooks.text("id"));
+    let keyed = client.with("Idempotency-Key", "test");
+    let test = keyed.post(&test, json!({})).await;
     assert_eq!(test.status, 200, "{test:?}");
     format!("/v1/email/{}", sent.text("id"))
 }

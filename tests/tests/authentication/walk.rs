@@ -527,8 +527,8 @@ async fn another_tenant_sees_nothing_of_it() {
         assert_eq!(read.status, 200);
         assert_ne!(read.text("status"), "canceled");
     }
-    let endpoint = acme.get(&format!("/v1/webhook-endpoints/{}", names[9].1));
-    assert_eq!(endpoint.await.json["status"], "enabled");
+    let endpoint = format!("/v1/webhook-endpoints/{}", names[9].1);
+    assert_eq!(acme.get(&endpoint).await.json["status"], "enabled");
     let keys = stage.host.operator().get("/api/api-keys").await.json["data"].clone();
     assert!(
         keys.as_array()
