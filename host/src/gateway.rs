@@ -28,7 +28,7 @@ use crate::service::audit::Audit;
 use crate::service::authentication::Authentication;
 use crate::service::changes::Changes;
 use crate::service::connections::Connections;
-use crate::service::inbound::{Inbound, InboundParts, WebhookRates};
+use crate::service::inbound::{Inbound, InboundParts, Places, WebhookRates};
 use crate::service::keys::Keys;
 use crate::service::limits::Limits;
 use crate::service::objects::{Objects, Parts};
@@ -253,6 +253,7 @@ impl Gateway {
             refunds: refunds.clone(),
             subscriptions: subscriptions.clone(),
             payment_links: payment_links.clone(),
+            places: Places::default(),
             rates: doubles
                 .webhook_burst
                 .map_or_else(WebhookRates::default, WebhookRates::with_burst),

@@ -35,6 +35,8 @@ pub struct WebhookRequest<'r> {
 pub struct WebhookSigned {
     /// The id of this event that the signature covers; none where it covers none.
     pub id: Option<String>,
+    /// SHA-256 of what else it covers; none where that is the body, or not all of it.
+    pub covered: Option<[u8; 32]>,
     /// Whether only the adapter can tell: its events count if [`crate::CallReport::vouched`].
     pub left_to_adapter: bool,
 }
@@ -95,6 +97,7 @@ impl Adapter {
             return Err(WebhookRefusal::Unsupported);
         };
         let credentials = &context.connection.credentials;
+        let mut covered = None;
         let id = match &webhook.signature {
             WebhookSignature::HmacBody {
                 header,
@@ -113,7 +116,7 @@ impl Adapter {
             } => {
                 let keys = hmac::keys(credentials, names)?;
                 let tag = single(request.headers, header)?;
-                hmac::url_form(&keys, tag, request)?;
+                covered = Some(hmac::url_form(&keys, tag, request)?);
                 None
             }
             WebhookSignature::StandardWebhooks {
@@ -131,6 +134,7 @@ impl Adapter {
         };
         Ok(WebhookSigned {
             id,
+            covered,
             left_to_adapter: matches!(webhook.signature, WebhookSignature::Adapter {}),
         })
     }

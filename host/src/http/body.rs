@@ -24,6 +24,8 @@ pub(crate) mod held;
 pub(crate) const BODY_BYTES_MAX: usize = 256 << 10;
 /// Of a webhook.
 const WEBHOOK_BYTES_MAX: usize = 1 << 20;
+/// Providers send at once; whoever does not keeps out others.
+const WEBHOOK_TIMEOUT: Duration = Duration::from_secs(5);
 /// E-mails carry attachments; the sandbox holds a few copies of one.
 pub(crate) const EMAIL_BODY_BYTES_MAX: usize = 10 << 20;
 /// A client that takes longer is cut off.
@@ -76,6 +78,7 @@ impl FromRequest<AppState> for JsonBodyBesideQuery {
 #[derive(Clone, Copy)]
 struct Wanted {
     limit: usize,
+    patience: Duration,
     owner: Owner,
     is_media_type: fn(&HeaderValue) -> bool,
     unsupported: fn() -> Refusal,
@@ -93,6 +96,7 @@ pub(crate) async fn webhook(
     let version = request.version();
     let wanted = Wanted {
         limit: WEBHOOK_BYTES_MAX,
+        patience: WEBHOOK_TIMEOUT,
         owner: Owner::Webhook(connection),
         is_media_type: |media_type| is_json(media_type) || is_form(media_type),
         unsupported: || {
@@ -115,6 +119,7 @@ async fn take(request: Request, bodies: &Bodies, limit: usize) -> Result<Bytes, 
     };
     let wanted = Wanted {
         limit,
+        patience: BODY_TIMEOUT,
         owner,
         is_media_type: is_json,
         unsupported,
@@ -142,7 +147,7 @@ async fn take_wanted(request: Request, bodies: &Bodies, wanted: Wanted) -> Resul
     }
     let patience = match request.extensions().get::<BodyPatience>() {
         Some(BodyPatience(own)) => *own,
-        None => BODY_TIMEOUT,
+        None => wanted.patience,
     };
     let share = bodies.share(wanted.owner);
     let longest = declared.unwrap_or(limit);

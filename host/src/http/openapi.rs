@@ -43,7 +43,7 @@ use super::problem::{ProblemDocument, ProblemField, ProblemProvider};
         (name = "webhooks", description = "What providers tell of their own accord. For providers."),
         (name = "health", description = "How the gateway is.")
     ),
-    components(schemas(ProblemDocument<'static>, ProblemField<'static>, ProblemProvider<'static>)),
+    components(schemas(crate::service::inbound::ProviderEvent<'static>, ProblemDocument<'static>, ProblemField<'static>, ProblemProvider<'static>)),
     modifiers(&Security)
 )]
 pub(crate) struct Document;

@@ -50,7 +50,8 @@ pub(crate) async fn receive(
     let addressee = addressee.map_err(refused)?;
     let (urls, query) = (urls(&state, &request), query(&request));
     let headers = request.headers().clone();
-    let body = body::webhook(request, &state.bodies, connection).await?;
+    let body = body::webhook(request, &state.bodies, connection).await;
+    let body = body.inspect_err(|_refused| addressee.count_untaken())?;
     let arrived = Arrived {
         urls,
         query,

@@ -7,9 +7,11 @@
 //!
 //! - [`kept`]: the form in which a request is kept
 //! - [`news`]: what its events do
+//! - [`places`]: how much is gone on with at the same time
 
 mod kept;
 mod news;
+mod places;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -17,7 +19,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::TimeDelta;
-use futures_util::StreamExt as _;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use http::HeaderMap;
 use onerouter_domain::code::ErrorCode;
@@ -27,12 +28,14 @@ use onerouter_engine::{
     Adapter, CallContext, CallReport, Outcome, WebhookRefusal, WebhookRequest, WebhookSigned, wit,
 };
 use onerouter_manifest::Capability;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use uuid::Uuid;
 
 use self::kept::Kept;
+pub use self::news::ProviderEvent;
+pub use self::places::Places;
 use super::authentication::unavailable;
 use super::connections::{Chosen, Connection, Connections, vault_failed};
 use super::email::Email;
@@ -65,10 +68,17 @@ const GIVE_UP_AFTER: TimeDelta = TimeDelta::days(3);
 const TRY_AFTER_MAX: TimeDelta = TimeDelta::minutes(15);
 /// How often what was left over is looked for.
 const POLL_EVERY: Duration = Duration::from_secs(1);
-/// What is worked on at the same time.
-const AT_ONCE: usize = 12;
+/// What is gone on with at the same time.
+const AT_ONCE: usize = 24;
+/// How many of them may be one provider's, which may hang, and one connection's.
+const AT_ONE_PROVIDER: usize = 12;
+const AT_ONE_CONNECTION: usize = 4;
+/// Those for which there is no room are given back for so long.
+const DEFERRED_FOR: TimeDelta = TimeDelta::seconds(5);
+/// What has begun when the gateway stops may take so long; then its lease ends.
+const STOP_MAX: Duration = Duration::from_secs(10);
 
-/// Webhooks that one connection may get, on one node.
+/// Webhooks of one connection that one node acts on at once; those beyond are kept and acted on later.
 const PER_SECOND: NonZeroU32 = NonZeroU32::new(200).unwrap();
 const BURST: NonZeroU32 = NonZeroU32::new(1_000).unwrap();
 /// Answers to what is not signed, before it is told to wait. Signed ones never wait for these.
@@ -80,6 +90,13 @@ const REFUSED_BURST: NonZeroU32 = NonZeroU32::new(100).unwrap();
 pub struct Addressee {
     tenant: TenantId,
     chosen: Chosen,
+}
+
+impl Addressee {
+    /// Counts a request whose body was not taken: too large, too slow, of a wrong type.
+    pub fn count_untaken(&self) {
+        count(self.chosen.0.provider.as_str(), "body");
+    }
 }
 
 /// A request at a connection's webhook.
@@ -142,8 +159,10 @@ pub struct InboundParts {
     pub subscriptions: Objects<Subscription>,
     /// Payment links.
     pub payment_links: Objects<PaymentLink>,
-    /// How often a connection's webhooks are taken.
+    /// How often a connection's webhooks are acted on at once.
     pub rates: WebhookRates,
+    /// What is gone on with at this time.
+    pub places: Places,
 }
 
 /// How often a connection's webhooks are taken, and how often refused ones are answered with a reason.
@@ -206,7 +225,8 @@ impl Inbound {
     /// Checks a request, keeps it, and acts on it. Answered once it is kept, whatever becomes of it.
     ///
     /// # Errors
-    /// `invalid_signature`, `rate_limited`, `provider_unavailable`, `overloaded`.
+    /// `invalid_signature`, `provider_unavailable`, `overloaded`; `rate_limited` in the place of a reason where
+    /// many are refused.
     pub async fn receive(
         &self,
         Addressee { tenant, chosen }: Addressee,
@@ -222,20 +242,11 @@ impl Inbound {
                 return Err(self.refuse(&chosen.0, why));
             }
         };
-        if self.parts.rates.taken.check_key(&connection).is_err() {
-            count("rate_limited");
-            return Err(too_many());
-        }
         let (this, arrived_at) = (self.clone(), self.parts.clock.now());
         // Kept and acted on, even if the provider hangs up.
         let work = self.parts.tasks.spawn(async move {
             let webhook = this
-                .keep(
-                    tenant,
-                    &arrived,
-                    &chosen.0,
-                    (signed.id.as_deref(), arrived_at),
-                )
+                .keep(tenant, &arrived, &chosen.0, (&signed, arrived_at))
                 .await?;
             let Some((row, kept)) = webhook else {
                 return Ok(None);
@@ -250,6 +261,11 @@ impl Inbound {
             count("repeated");
             return Ok(Reply::default());
         };
+        // What is signed is never sent away: not every provider comes again.
+        if self.parts.rates.taken.check_key(&connection).is_err() {
+            count("deferred");
+            return Ok(Reply::default());
+        }
         count("accepted");
         let acting = self.parts.tasks.spawn(acting);
         match tokio::time::timeout(ANSWER_WITHIN, acting).await {
@@ -333,7 +349,7 @@ impl Inbound {
         tenant: TenantId,
         arrived: &Arrived,
         connection: &Connection,
-        (signed_id, now): (Option<&str>, chrono::DateTime<chrono::Utc>),
+        (signed, now): (&WebhookSigned, chrono::DateTime<chrono::Utc>),
     ) -> Result<Option<(ReceivedWebhookRow, Kept)>, Refusal> {
         let failed = |error: StoreError| unavailable("keep a webhook", &error);
         let kept = Kept::of(arrived);
@@ -349,7 +365,7 @@ impl Inbound {
             connection_id: connection.id,
             provider: connection.provider.to_string(),
             request: sealed,
-            keys: kept.keys(signed_id),
+            keys: kept.keys(signed),
             received_at: now,
         };
         let mut tx = self.parts.store.begin(tenant).await.map_err(failed)?;
@@ -381,7 +397,7 @@ impl Inbound {
         chosen: Chosen,
     ) -> Acted {
         let acted = self.act(tenant, &row, &kept, chosen).await;
-        match self.end(tenant, &row, acted, 0).await {
+        match self.end(tenant, &row, Some(&kept), (acted, 0)).await {
             Ok(acted) => acted,
             Err(error) => {
                 tracing::warn!(%error, webhook.id = %row.id, "cannot act on a webhook; it is kept");
@@ -415,7 +431,7 @@ impl Inbound {
             return Ok((acted, event_type));
         }
         let done = self
-            .tell(tenant, row, kept, &adapter, reading.events)
+            .tell(tenant, row, kept, (&connection, &adapter), reading.events)
             .await?;
         let content = reading
             .answer
@@ -432,8 +448,8 @@ impl Inbound {
         &self,
         tenant: TenantId,
         row: &ReceivedWebhookRow,
-        acted: Result<(Acted, Option<String>), StoreError>,
-        tries: u32,
+        kept: Option<&Kept>,
+        (acted, tries): (Result<(Acted, Option<String>), StoreError>, u32),
     ) -> Result<Acted, StoreError> {
         let now = self.parts.clock.now();
         let (mut acted, event_type) = acted.unwrap_or_else(|error| {
@@ -443,9 +459,14 @@ impl Inbound {
         let is_late = now.signed_duration_since(row.received_at) > GIVE_UP_AFTER;
         if is_late && matches!(acted, Acted::Later) {
             tracing::error!(webhook.id = %row.id, connection.id = %row.connection_id, "a webhook is given up");
+            count(&row.provider, "given_up");
             acted = Acted::Done(WebhookVerdict::GivenUp, Reply::default());
         }
         let mut tx = self.parts.store.begin(tenant).await?;
+        if let Acted::Done(WebhookVerdict::GivenUp, _) = acted {
+            // Whoever looks through the events is to see that there was something.
+            tx.insert_event(&self.unread(row, kept)).await?;
+        }
         match &acted {
             Acted::Done(verdict, _) => {
                 tx.end_received_webhook(row.id, *verdict, event_type.as_deref(), now)
@@ -465,17 +486,46 @@ impl Inbound {
     pub async fn run(self, stop: CancellationToken) {
         let mut ticks = tokio::time::interval(POLL_EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut running = JoinSet::new();
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
                 _ = ticks.tick() => {}
+                Some(_ended) = running.join_next() => continue,
             }
-            if let Err(error) = self.sweep().await {
+            if let Err(error) = self.begin_due(&mut running).await {
                 tracing::warn!(%error, "cannot look for webhooks that were left over");
             }
             self.parts.rates.taken.retain_recent();
             self.parts.rates.refused.retain_recent();
         }
+        let ended = async { while running.join_next().await.is_some() {} };
+        let _cut = tokio::time::timeout(STOP_MAX, ended).await;
+    }
+
+    /// Begins as much of what is due now as there is room for. Tells how much that was.
+    async fn begin_due(&self, running: &mut JoinSet<()>) -> Result<usize, StoreError> {
+        let room = AT_ONCE.saturating_sub(running.len());
+        if room == 0 {
+            return Ok(0);
+        }
+        let now = self.parts.clock.now();
+        let limit = u32::try_from(room).unwrap_or(u32::MAX);
+        let leased = self
+            .parts
+            .store
+            .lease_due(WorkKind::Webhook, now, now + LEASE, limit);
+        let due = leased.await?;
+        let count = due.len();
+        for work in due {
+            let this = self.clone();
+            running.spawn(async move {
+                if let Err(error) = this.go_on(&work).await {
+                    tracing::warn!(%error, webhook.id = %work.object_id, "cannot go on with a webhook");
+                }
+            });
+        }
+        Ok(count)
     }
 
     /// Goes on with everything that is due now. Tells how much that was.
@@ -483,26 +533,12 @@ impl Inbound {
     /// # Errors
     /// The database cannot be reached.
     pub async fn sweep(&self) -> Result<usize, StoreError> {
-        let now = self.parts.clock.now();
-        let limit = u32::try_from(AT_ONCE).unwrap_or(u32::MAX);
-        let store = &self.parts.store;
-        let mut count = 0;
-        loop {
-            let due = store
-                .lease_due(WorkKind::Webhook, now, now + LEASE, limit)
-                .await?;
-            if due.is_empty() {
-                return Ok(count);
-            }
-            count += due.len();
-            futures_util::stream::iter(due)
-                .for_each_concurrent(None, |work| async move {
-                    if let Err(error) = self.go_on(&work).await {
-                        tracing::warn!(%error, webhook.id = %work.object_id, "cannot go on with a webhook");
-                    }
-                })
-                .await;
+        let mut running = JoinSet::new();
+        let mut count = self.begin_due(&mut running).await?;
+        while running.join_next().await.is_some() {
+            count += self.begin_due(&mut running).await?;
         }
+        Ok(count)
     }
 
     async fn go_on(&self, work: &DueWork) -> Result<(), StoreError> {
@@ -514,17 +550,28 @@ impl Inbound {
             tx.finish_work(work.kind, work.object_id).await?;
             return tx.commit().await;
         };
-        let acted = match self.reopen(work.tenant_id, &row).await {
-            Some((kept, chosen)) => self.act(work.tenant_id, &row, &kept, chosen).await,
-            None => Ok((Acted::Later, None)),
+        let Some(_place) = self.parts.places.take(&row) else {
+            let mut tx = self.parts.store.begin(work.tenant_id).await?;
+            let at = self.parts.clock.now() + DEFERRED_FOR;
+            tx.defer(work, at).await?;
+            return tx.commit().await;
         };
-        self.end(work.tenant_id, &row, acted, work.tries)
+        let (kept, chosen) = self.reopen(work.tenant_id, &row).await;
+        let acted = match (&kept, chosen) {
+            (Some(kept), Some(chosen)) => self.act(work.tenant_id, &row, kept, chosen).await,
+            _ => Ok((Acted::Later, None)),
+        };
+        self.end(work.tenant_id, &row, kept.as_ref(), (acted, work.tries))
             .await
             .map(drop)
     }
 
     /// A webhook as it came, and who reads it.
-    async fn reopen(&self, tenant: TenantId, row: &ReceivedWebhookRow) -> Option<(Kept, Chosen)> {
+    async fn reopen(
+        &self,
+        tenant: TenantId,
+        row: &ReceivedWebhookRow,
+    ) -> (Option<Kept>, Option<Chosen>) {
         let id = row.connection_id;
         let chosen = self.parts.connections.of_object(tenant, id).await;
         let chosen = chosen.inspect_err(|refusal| {
@@ -536,7 +583,8 @@ impl Inbound {
         let opened = opened.inspect_err(|error| {
             tracing::warn!(%error, webhook.id = %row.id, "a webhook cannot be decrypted");
         });
-        Some((Kept::from_bytes(&opened.ok()?)?, chosen.ok()?))
+        let kept = opened.ok().and_then(|bytes| Kept::from_bytes(&bytes));
+        (kept, chosen.ok())
     }
 }
 
@@ -597,14 +645,4 @@ fn backoff(tries: u32) -> TimeDelta {
     TimeDelta::try_seconds(seconds)
         .unwrap_or(TRY_AFTER_MAX)
         .min(TRY_AFTER_MAX)
-}
-
-/// An id that is always the same for one event of a webhook.
-fn event_id(webhook: Uuid, place: usize) -> Uuid {
-    let mut bytes = webhook.into_bytes();
-    let place = u16::try_from(place).unwrap_or(u16::MAX).to_be_bytes();
-    for (byte, part) in bytes.iter_mut().rev().zip(place.iter().rev()) {
-        *byte ^= part;
-    }
-    Uuid::from_bytes(bytes)
 }

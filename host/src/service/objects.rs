@@ -37,7 +37,7 @@ use tokio_util::task::TaskTracker;
 
 pub use self::claim::BatchEntry;
 pub use self::read::{ListQuery, Page};
-pub(in crate::service) use self::told::TakenIn;
+pub(in crate::service) use self::told::{Looked, TakenIn};
 use super::authentication::unavailable;
 use super::connections::Connections;
 use super::kind::Kind;

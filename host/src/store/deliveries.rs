@@ -125,7 +125,7 @@ statements! {
     );
     PENDING_OF = Statement::same(
         "select id from webhook_deliveries
-         where tenant_id = $1 and endpoint_id = $2 and state = 'pending'
+         where tenant_id = $1 and endpoint_id = $2 and state = 'pending' and created_at <= $4
          order by object_id, sequence limit $3",
     );
 }
@@ -276,13 +276,14 @@ impl TenantTx {
     pub async fn pending_deliveries(
         &mut self,
         endpoint: WebhookEndpointId,
+        until: DateTime<Utc>,
         limit: u32,
     ) -> Result<Vec<DeliveryId>, StoreError> {
         let tenant = self.tenant().uuid();
         let ids: Vec<Uuid> = fetch_all!(
             self,
             PENDING_OF,
-            [tenant, endpoint.uuid(), i64::from(limit)]
+            [tenant, endpoint.uuid(), i64::from(limit), until]
         )
         .during("list pending deliveries")?;
         Ok(ids.into_iter().map(DeliveryId::from_uuid).collect())

@@ -87,6 +87,8 @@ pub struct ToldEvent {
     pub object_id: Uuid,
     /// Which version of it.
     pub sequence: u64,
+    /// Whether it is to be told, by what became of its deliveries.
+    pub is_wanted: bool,
 }
 
 /// Which events may be told again.
@@ -145,17 +147,16 @@ statements! {
          from webhook_attempts where tenant_id = $1 and delivery_id = $2 order by id limit $3",
     );
     EVENTS = Statement::same(
-        "select id, type, object_id, object_version from events
+        "select id, type, object_id, object_version, true as is_wanted from events
          where tenant_id = $1 and environment = $2 and id > $3 and id < $4
              and created_at >= $5 and created_at < $6
          order by id limit $7",
     );
-    /// Those of which a delivery was given up, and none was taken or is still being made.
+    /// Wanted are those of which a delivery was given up, and none was taken or is still being made. As many
+    /// are looked at as without that, however few are wanted.
     EVENTS_FAILED = Statement::same(
-        "select id, type, object_id, object_version from events
-         where tenant_id = $1 and environment = $2 and id > $3 and id < $4
-             and created_at >= $5 and created_at < $6
-             and exists (
+        "select id, type, object_id, object_version,
+             exists (
                  select 1 from webhook_deliveries as delivery
                  where delivery.tenant_id = $1 and delivery.event_id = events.id
                      and delivery.endpoint_id = $8 and delivery.state in ('failed', 'canceled'))
@@ -163,7 +164,10 @@ statements! {
                  select 1 from webhook_deliveries as delivery
                  where delivery.tenant_id = $1 and delivery.event_id = events.id
                      and delivery.endpoint_id = $8
-                     and delivery.state in ('succeeded', 'pending'))
+                     and delivery.state in ('succeeded', 'pending')) as is_wanted
+         from events
+         where tenant_id = $1 and environment = $2 and id > $3 and id < $4
+             and created_at >= $5 and created_at < $6
          order by id limit $7",
     );
     DELIVER = Statement {
@@ -245,7 +249,7 @@ impl TenantTx {
             .during("list the attempts of a delivery")
     }
 
-    /// Events that may be told again, oldest first.
+    /// Events that may be told again, oldest first, and between them those that are not wanted.
     ///
     /// # Errors
     /// The database cannot be reached.
@@ -382,6 +386,7 @@ impl FromColumns for ToldEvent {
             event_type: row.text("type")?,
             object_id: row.uuid("object_id")?,
             sequence: row.integer("object_version")?,
+            is_wanted: row.get("is_wanted")?,
         })
     }
 }

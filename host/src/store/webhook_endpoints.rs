@@ -96,13 +96,15 @@ statements! {
     UPDATE = Statement::same(
         "update webhook_endpoints
          set url = $4, description = $5, event_types = $6, secrets = $7, is_ordered = $8,
-             rate_per_second = $9, disabled_reason = $10, disabled_at = $11, failing_since = $12,
-             updated_at = $13
+             rate_per_second = $9, disabled_reason = $10, disabled_at = $11,
+             failing_since = case when $12 then null else failing_since end, updated_at = $13
          where tenant_id = $1 and id = $2 and updated_at = $3",
     );
+    /// Only as it was when it was judged.
     DISABLE = Statement::same(
         "update webhook_endpoints set disabled_reason = $3, disabled_at = $4, updated_at = $4
-         where tenant_id = $1 and id = $2 and disabled_at is null",
+         where tenant_id = $1 and id = $2 and disabled_at is null and url = $5
+             and failing_since is not distinct from $6",
     );
     NOTE_FAILING = Statement::same(
         "update webhook_endpoints set failing_since = $3
@@ -203,7 +205,8 @@ impl TenantTx {
     }
 
     /// Writes an endpoint that was read with `read_at` as its `updated_at`; `false` when it was changed
-    /// meanwhile or is gone.
+    /// meanwhile or is gone. Without a `failing_since` that is forgotten; with one, what others have noted
+    /// meanwhile stays.
     ///
     /// # Errors
     /// The database refuses or cannot be reached.
@@ -228,7 +231,7 @@ impl TenantTx {
                 endpoint.rate_per_second.map(i64::from),
                 endpoint.disabled_reason.as_deref(),
                 endpoint.disabled_at,
-                endpoint.failing_since,
+                endpoint.failing_since.is_none(),
                 endpoint.updated_at,
             ]
         )
@@ -236,20 +239,26 @@ impl TenantTx {
         .during("update a webhook endpoint")
     }
 
-    /// Sends nothing to an endpoint any more; `false` when nothing was sent before, or it is gone.
+    /// Sends nothing any more to an endpoint that was judged as it was read; `false` when it is another
+    /// now: it has another URL, has taken something, is disabled, or gone.
     ///
     /// # Errors
     /// The database refuses or cannot be reached.
     pub async fn disable_webhook_endpoint(
         &mut self,
-        id: WebhookEndpointId,
+        read: &WebhookEndpointRow,
         reason: &str,
         at: DateTime<Utc>,
     ) -> Result<bool, StoreError> {
         let tenant = self.tenant().uuid();
-        execute!(self, DISABLE, [tenant, id.uuid(), reason, at])
-            .map(|rows| rows == 1)
-            .during("disable a webhook endpoint")
+        let (id, url) = (read.id.uuid(), read.url.as_str());
+        execute!(
+            self,
+            DISABLE,
+            [tenant, id, reason, at, url, read.failing_since]
+        )
+        .map(|rows| rows == 1)
+        .during("disable a webhook endpoint")
     }
 
     /// Notes that an endpoint has taken nothing since then; what was noted before stays.

@@ -231,9 +231,19 @@ async fn paypal_is_asked_whether_a_webhook_is_its_own(ground: Ground) {
             .collect(),
         body: last.body.clone().into_bytes(),
     };
-    post.set("paypal-transmission-id", "another");
     assert_eq!(post.send(&host).await.code(), "provider_unavailable");
+    post.taken(&host).await;
+    // What is not even signed is not asked about.
+    let before = asked_of(&host).await;
+    post.set("paypal-transmission-id", "another");
     assert_eq!(post.send(&host).await.code(), "invalid_signature");
+    assert_eq!(asked_of(&host).await, before);
+}
+
+/// How often PayPal was asked whether a webhook is its own.
+async fn asked_of(host: &Harness) -> usize {
+    let filter = "provider=paypal&path_contains=verify-webhook-signature";
+    host.provider_requests(filter).await.len()
 }
 
 async fn razorpay_tells_of_a_payment_and_its_refund(ground: Ground) {

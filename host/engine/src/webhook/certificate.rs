@@ -11,7 +11,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::DateTime;
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method};
 use moka::future::Cache;
@@ -51,12 +51,19 @@ const CHAIN_KEPT_FOR: Duration = Duration::from_hours(12);
 
 /// Requests for chains that are not known, by all who send us addresses of them.
 const FETCHES_PER_MINUTE: NonZeroU32 = NonZeroU32::new(30).unwrap();
+const FETCHES_PER_MINUTE_OF_ONE: NonZeroU32 = NonZeroU32::new(4).unwrap();
+/// Bytes of a certificate's name.
+const NAME_BYTES_MAX: usize = 200;
 const FETCH_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Certificates that signatures are checked with.
 pub(crate) struct Certificates {
     chains: Cache<String, Arc<Vec<CertificateDer<'static>>>>,
+    /// Addresses of chains by which something was signed: they are fetched anew whoever asks for others.
+    proven: Cache<String, ()>,
     fetches: DefaultDirectRateLimiter,
+    /// The same, by the id of the webhook.
+    fetches_of: DefaultKeyedRateLimiter<String>,
     roots: Vec<TrustAnchor<'static>>,
 }
 
@@ -68,7 +75,9 @@ impl Certificates {
                 .max_capacity(CHAINS_MAX)
                 .time_to_live(CHAIN_KEPT_FOR)
                 .build(),
+            proven: Cache::builder().max_capacity(CHAINS_MAX).build(),
             fetches: RateLimiter::direct(Quota::per_minute(FETCHES_PER_MINUTE)),
+            fetches_of: RateLimiter::keyed(Quota::per_minute(FETCHES_PER_MINUTE_OF_ONE)),
             roots: webpki_roots::TLS_SERVER_ROOTS
                 .iter()
                 .chain(added)
@@ -80,17 +89,31 @@ impl Certificates {
     async fn chain(
         &self,
         engine: &Inner,
-        url: Url,
+        url: &Url,
+        webhook_id: &str,
     ) -> Result<Arc<Vec<CertificateDer<'static>>>, WebhookRefusal> {
         let key = url.as_str().to_owned();
+        let is_proven = self.proven.contains_key(&key);
         let fetched = self.chains.try_get_with(key, async {
-            if self.fetches.check().is_err() {
+            if !is_proven && !self.may_fetch(webhook_id) {
                 let detail = "too many certificates were asked for".to_owned();
                 return Err(WebhookRefusal::Unavailable(detail));
             }
-            fetch(engine, &url).await.map(Arc::new)
+            fetch(engine, url).await.map(Arc::new)
         });
         fetched.await.map_err(|error| WebhookRefusal::clone(&error))
+    }
+
+    /// Whoever knows one webhook's address uses up that webhook's share.
+    fn may_fetch(&self, webhook_id: &str) -> bool {
+        self.fetches_of.retain_recent();
+        self.fetches_of.check_key(&webhook_id.to_owned()).is_ok() && self.fetches.check().is_ok()
+    }
+
+    async fn prove(&self, url: &Url) {
+        if !self.proven.contains_key(url.as_str()) {
+            self.proven.insert(url.as_str().to_owned(), ()).await;
+        }
     }
 }
 
@@ -172,19 +195,22 @@ pub(super) async fn verify(
         let setting = context.connection.settings.get(&check.setting);
         setting.is_some_and(|setting| *setting == check.value)
     });
+    let engine = &adapter.shared.engine;
+    let certificates = &engine.certificates;
+    let chain = certificates
+        .chain(engine, &url, transmission.webhook_id)
+        .await?;
+    is_signed(
+        &chain,
+        &certificates.roots,
+        certificate_names,
+        &transmission,
+        (request.body, request.received_at_ms),
+    )?;
+    certificates.prove(&url).await;
+    // Only then, so that no stranger has us ask; and besides, as the signature covers a checksum.
     if let Some(check) = asked {
         ask(adapter, context, check, &transmission, request.body).await?;
-    } else {
-        let engine = &adapter.shared.engine;
-        let chain = engine.certificates.chain(engine, url).await?;
-        let roots = &engine.certificates.roots;
-        is_signed(
-            &chain,
-            roots,
-            certificate_names,
-            &transmission,
-            (request.body, request.received_at_ms),
-        )?;
     }
     Ok(transmission.id.to_owned())
 }
@@ -209,7 +235,7 @@ fn certificate_url(text: &str, hosts: &[String], path: &str) -> Option<Url> {
         && url.query().is_none()
         && url.fragment().is_none();
     let rest = url.path().strip_prefix(path)?;
-    let is_name = !rest.is_empty()
+    let is_name = (1..=NAME_BYTES_MAX).contains(&rest.len())
         && rest
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));

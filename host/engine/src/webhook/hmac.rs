@@ -67,12 +67,12 @@ pub(super) fn body(
     held(fits)
 }
 
-/// A MAC of the URL and the form's pairs, sorted.
+/// A MAC of the URL and the form's pairs, sorted: the hash of that.
 pub(super) fn url_form(
     keys: &[&str],
     tag: &str,
     request: &WebhookRequest<'_>,
-) -> Result<(), WebhookRefusal> {
+) -> Result<[u8; 32], WebhookRefusal> {
     let tag = STANDARD
         .decode(tag)
         .map_err(|_not_base64| WebhookRefusal::Mismatch)?;
@@ -88,7 +88,7 @@ pub(super) fn url_form(
     } else {
         String::new()
     };
-    let mut fits = false;
+    let mut covered = None;
     for url in request
         .urls
         .iter()
@@ -104,10 +104,13 @@ pub(super) fn url_form(
             };
             mac.update(url.as_bytes());
             mac.update(pairs.as_bytes());
-            fits |= mac.verify_slice(&tag).is_ok();
+            if mac.verify_slice(&tag).is_ok() {
+                let hash = Sha256::new().chain_update(&url).chain_update(&pairs);
+                covered = Some(hash.finalize().into());
+            }
         }
     }
-    held(fits)
+    covered.ok_or(WebhookRefusal::Mismatch)
 }
 
 /// Each name with its value, in the order of names; of one that repeats, every value once.
@@ -305,7 +308,7 @@ mod tests {
             body: &Bytes::from_static(body.as_bytes()),
             received_at_ms: 0,
         };
-        url_form(&["another", "12345"], tag, &request)
+        url_form(&["another", "12345"], tag, &request).map(drop)
     }
 
     const FORM: &str = "application/x-www-form-urlencoded; charset=utf-8";

@@ -28,7 +28,7 @@ const HEADERS: [(&str, &str); 3] = [
 ];
 
 /// A family, and the schema of what its events are about.
-const FAMILIES: [(&str, &str); 8] = [
+const FAMILIES: [(&str, &str); 9] = [
     ("payment", "Payment"),
     ("refund", "Refund"),
     ("plan", "Plan"),
@@ -37,6 +37,7 @@ const FAMILIES: [(&str, &str); 8] = [
     ("sms", "Sms"),
     ("email", "Email"),
     ("endpoint", "WebhookEndpoint"),
+    ("provider_event", "ProviderEvent"),
 ];
 
 /// The entries.

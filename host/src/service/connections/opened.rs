@@ -28,6 +28,8 @@ pub struct Connection {
     pub context: Arc<ConnectionContext>,
     /// When its credentials and settings were written.
     pub updated_at: DateTime<Utc>,
+    /// It was taken away; what was made over it can still be asked about.
+    pub is_deleted: bool,
     /// Knows whether its provider is failing. New credentials start anew.
     pub breaker: Breaker,
 }
@@ -162,6 +164,7 @@ impl Connections {
             id: row.id,
             provider: provider_of(row)?,
             updated_at: row.updated_at,
+            is_deleted: row.deleted_at.is_some(),
             breaker: Breaker::default(),
             context: Arc::new(ConnectionContext {
                 environment: row.environment,

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use onerouter_domain::environment::Environment;
 use onerouter_domain::id::{ConnectionId, TenantId};
+use onerouter_engine::WebhookSigned;
 use onerouter_engine::wit::webhooks;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -63,22 +64,22 @@ impl Kept {
         })
     }
 
-    /// By what it is known again: the id that its signature covers, and its content. An id that nobody has
-    /// signed could be put before another's event.
-    pub(super) fn keys(&self, signed_id: Option<&str>) -> Vec<String> {
-        let content = Sha256::new()
-            .chain_update(self.head.query.as_bytes())
-            .chain_update(b"\n")
-            .chain_update(&self.body)
-            .finalize();
-        match signed_id {
+    /// By what it is known again: the id that its signature covers, or what it covers besides. What nobody has
+    /// signed (an id in another header, a query) may be anything in a copy of it.
+    pub(super) fn keys(&self, signed: &WebhookSigned) -> Vec<String> {
+        match signed.id.as_deref() {
             // Of a long one, its hash.
             Some(id) if id.len() > ID_BYTES_MAX => {
                 vec![format!("signed:{}", hex(&Sha256::digest(id)))]
             }
             // Two events may have the same content where each has an id of its own.
             Some(id) => vec![format!("signed:{id}")],
-            None => vec![format!("content:{}", hex(&content))],
+            None => {
+                let covered = signed
+                    .covered
+                    .unwrap_or_else(|| Sha256::digest(&self.body).into());
+                vec![format!("content:{}", hex(&covered))]
+            }
         }
     }
 

@@ -15,24 +15,31 @@ use onerouter_engine::wit::webhooks::{
 use onerouter_manifest::Category;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::Inbound;
 use super::kept::Kept;
-use super::{Inbound, event_id};
+use crate::ids;
+use crate::service::connections::Connection;
 use crate::service::email::Email;
 use crate::service::kind::{self, Kind};
 use crate::service::message::MessageFacts;
 use crate::service::object::{Object, Reported};
-use crate::service::objects::TakenIn;
+use crate::service::objects::{Looked, TakenIn};
 use crate::service::sms::{Sms, SmsRequest};
 use crate::store::{
     NewEvent, ObjectKind, ObjectRow, ReceivedWebhookRow, StoreError, TenantTx, WebhookVerdict,
 };
 
-/// An object of ours may have been made at the provider so long before it is written here.
-const UNBOUND_FOR: TimeDelta = TimeDelta::minutes(2);
-/// What may be about one that is just being made waits so long for it.
-const PERHAPS_FOR: TimeDelta = TimeDelta::minutes(10);
+/// An object is settled for so long at most: until then what is told may be about it.
+const UNBOUND_FOR: TimeDelta = TimeDelta::days(7);
+/// What may be about one whose provider's id is not known waits so long for it.
+const PERHAPS_FOR: TimeDelta = TimeDelta::days(2);
+/// Clocks of nodes differ.
+const CLOCK_MARGIN: TimeDelta = TimeDelta::minutes(1);
+/// Objects that are looked through for one of the kind.
+const UNBOUND_MAX: u32 = 200;
 /// News of one event have ids next to each other.
 const NEWS_PER_EVENT: usize = 16;
 
@@ -62,6 +69,8 @@ struct At<'a> {
     kept: &'a Kept,
     event: &'a Event,
     place: usize,
+    /// The connection was taken away: it hears of what was made over it, and of nothing else.
+    is_closed: bool,
 }
 
 impl Inbound {
@@ -71,7 +80,7 @@ impl Inbound {
         tenant: TenantId,
         webhook: &ReceivedWebhookRow,
         kept: &Kept,
-        adapter: &Adapter,
+        (connection, adapter): (&Connection, &Adapter),
         events: Vec<Event>,
     ) -> Result<Option<WebhookVerdict>, StoreError> {
         let mut is_all_done = true;
@@ -88,6 +97,7 @@ impl Inbound {
                 kept,
                 event,
                 place: index * NEWS_PER_EVENT,
+                is_closed: connection.is_deleted,
             };
             is_all_done &= self.tell_event(at, adapter, is_new).await?;
         }
@@ -135,13 +145,14 @@ impl Inbound {
                 // An id that came before may have come with other words.
                 _ if !is_new => Outcome::Done,
                 News::Reported(report) => self.reported(at, report, adapter).await?,
+                News::Received(_) if at.is_closed => Outcome::Done,
                 News::Received(message) => self.received(at, message).await?,
                 News::Engaged(engagement) => self.engaged(at, engagement).await?,
             };
             is_all_done &= told != Outcome::Later;
             is_ours |= told != Outcome::Foreign;
         }
-        if !is_ours && is_new {
+        if !is_ours && is_new && !at.is_closed {
             self.show(at).await?;
         }
         Ok(is_all_done)
@@ -165,12 +176,13 @@ impl Inbound {
             ObjectKind::PaymentLink => {
                 Box::pin(parts.payment_links.look_because_told(tenant, row)).await
             }
-            ObjectKind::Plan => Ok(true),
+            ObjectKind::Plan => Ok(Looked::Done),
         };
-        Ok(if looked? {
-            Outcome::Done
-        } else {
-            Outcome::Later
+        Ok(match looked? {
+            Looked::Done => Outcome::Done,
+            Looked::Later => Outcome::Later,
+            // By what is known here it never was at the provider, who says something else: that is shown.
+            Looked::Absent => Outcome::Foreign,
         })
     }
 
@@ -254,65 +266,80 @@ impl Inbound {
             Found::Perhaps => return Ok(Outcome::Later),
             Found::Nothing => return Ok(Outcome::Foreign),
         };
-        let email = Object::<Email>::from_row(row)?;
         let what = match engagement.what {
             EngagementKind::Opened => "opened",
             EngagementKind::Clicked => "clicked",
         };
-        let shown = String::from_utf8(Email::present(&email, None)).unwrap_or_default();
-        let data = with_engagement(shown, what, engagement.link.as_deref());
-        let event = NewEvent {
-            id: EventId::from_uuid(event_id(at.webhook.id, at.place)),
-            environment: at.webhook.environment,
-            event_type: format!("email.{what}"),
-            object_id: Email::uuid(email.id),
-            object_version: email.version,
-            data,
-            created_at: self.parts.clock.now(),
-        };
-        self.insert_once(at, event).await?;
+        let mut tx = self.parts.store.begin(at.tenant).await?;
+        if self.is_to_be_written(&mut tx, at).await? {
+            let link = engagement.link.as_deref();
+            let with_it = |shown| with_engagement(shown, what, link);
+            self.parts
+                .email
+                .note_told(&mut tx, &row, what, with_it)
+                .await?;
+        }
+        tx.commit().await?;
         Ok(Outcome::Done)
     }
 
     /// Shows an event that is about nothing of ours.
     async fn show(&self, at: At<'_>) -> Result<(), StoreError> {
-        let id = EventId::from_uuid(event_id(at.webhook.id, at.place));
         let subject = at.event.news.iter().find_map(subject_of);
         let data = ProviderEvent {
             object: "provider_event",
             provider: &at.webhook.provider,
             connection_id: at.webhook.connection_id.to_string(),
             provider_event_id: at.event.id.as_deref(),
-            provider_event_type: &at.event.event_type,
+            provider_event_type: Some(&at.event.event_type),
             about: subject.map(|subject| kind_of(subject.kind).as_str()),
             provider_id: subject.map(|subject| subject.provider_id.as_str()),
             payload: at.kept.shown(),
         };
-        let event = NewEvent {
-            id,
-            environment: at.webhook.environment,
-            event_type: PROVIDER_EVENT.to_owned(),
-            object_id: at.webhook.id,
-            object_version: 1,
-            data: serde_json::to_string(&data).unwrap_or_default(),
-            created_at: self.parts.clock.now(),
-        };
-        self.insert_once(at, event).await
-    }
-
-    /// Writes an event, unless it was written when this webhook was acted on before.
-    async fn insert_once(&self, at: At<'_>, event: NewEvent) -> Result<(), StoreError> {
         let mut tx = self.parts.store.begin(at.tenant).await?;
-        let now = self.parts.clock.now();
-        let key = format!("written:{}", event.id);
-        let connection = at.webhook.connection_id;
-        let owner = tx
-            .claim_webhook_key(connection, &key, at.webhook.id, now)
-            .await?;
-        if owner.is_new {
+        if self.is_to_be_written(&mut tx, at).await? {
+            let event = self.provider_event(at.webhook, &data);
             tx.insert_event(&event).await?;
         }
         tx.commit().await
+    }
+
+    /// The event about what nobody here could make anything of.
+    pub(super) fn unread(&self, webhook: &ReceivedWebhookRow, kept: Option<&Kept>) -> NewEvent {
+        let data = ProviderEvent {
+            object: "provider_event",
+            provider: &webhook.provider,
+            connection_id: webhook.connection_id.to_string(),
+            provider_event_id: None,
+            provider_event_type: None,
+            about: None,
+            provider_id: None,
+            payload: kept.and_then(Kept::shown),
+        };
+        self.provider_event(webhook, &data)
+    }
+
+    /// Its id is of the moment in which it is written, as readers of the feed go by it.
+    fn provider_event(&self, webhook: &ReceivedWebhookRow, data: &ProviderEvent<'_>) -> NewEvent {
+        NewEvent {
+            id: EventId::from_uuid(ids::next()),
+            environment: webhook.environment,
+            event_type: PROVIDER_EVENT.to_owned(),
+            object_id: webhook.id,
+            object_version: 1,
+            data: serde_json::to_string(data).unwrap_or_default(),
+            created_at: self.parts.clock.now(),
+        }
+    }
+
+    /// Whether an event was not written when this webhook was acted on before.
+    async fn is_to_be_written(&self, tx: &mut TenantTx, at: At<'_>) -> Result<bool, StoreError> {
+        let key = format!("written:{}:{}", at.webhook.id, at.place);
+        let now = self.parts.clock.now();
+        let owner = tx
+            .claim_webhook_key(at.webhook.connection_id, &key, at.webhook.id, now)
+            .await?;
+        Ok(owner.is_new)
     }
 
     /// The object that an event speaks of: by the provider's id, or by one of ours that the provider has
@@ -321,6 +348,9 @@ impl Inbound {
         let webhook = at.webhook;
         let kind = kind_of(subject.kind);
         let mut tx = self.parts.store.begin_read(at.tenant).await?;
+        // First this, then the other: one that is being made at this moment is either still without its
+        // provider's id, or has it by the time it is looked for.
+        let is_awaited = self.is_awaited(&mut tx, webhook, kind).await?;
         let known = tx
             .find_by_provider_ref(kind, webhook.environment, &subject.provider_id)
             .await?;
@@ -350,23 +380,29 @@ impl Inbound {
             }
             return Ok(Found::Object(Box::new(row)));
         }
-        let waited = self
-            .parts
-            .clock
-            .now()
-            .signed_duration_since(webhook.received_at);
-        if waited > PERHAPS_FOR {
-            return Ok(Found::Nothing);
-        }
-        let after = webhook.received_at - UNBOUND_FOR;
-        let unbound = tx
-            .list_unbound_objects(webhook.connection_id, after, webhook.received_at, 1)
-            .await?;
-        Ok(if unbound.is_empty() {
-            Found::Nothing
-        } else {
+        Ok(if is_awaited {
             Found::Perhaps
+        } else {
+            Found::Nothing
         })
+    }
+
+    /// Whether what is told may be about an object of this kind of which the provider's id is not known.
+    async fn is_awaited(
+        &self,
+        tx: &mut TenantTx,
+        webhook: &ReceivedWebhookRow,
+        kind: ObjectKind,
+    ) -> Result<bool, StoreError> {
+        let now = self.parts.clock.now();
+        if now.signed_duration_since(webhook.received_at) > PERHAPS_FOR {
+            return Ok(false);
+        }
+        let (after, before) = (webhook.received_at - UNBOUND_FOR, now + CLOCK_MARGIN);
+        let unbound = tx
+            .list_unbound_objects(webhook.connection_id, after, before, UNBOUND_MAX)
+            .await?;
+        Ok(unbound.iter().any(|row| row.kind == kind))
     }
 
     /// Objects by ids of ours that the provider carries.
@@ -391,18 +427,31 @@ impl Inbound {
     }
 }
 
-/// What is shown of an event that is about nothing of ours.
-#[derive(Serialize)]
-struct ProviderEvent<'a> {
+/// What a provider has told that is about nothing made here, or that nobody could read.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ProviderEvent, example = json!({
+    "object": "provider_event", "provider": "acme",
+    "connection_id": "con_01h455vb4pex5vsknk084sn02q", "provider_event_id": "ev-17",
+    "provider_event_type": "dispute.opened", "about": "payment", "provider_id": "p-0017",
+    "payload": {"type": "dispute.opened", "payment": "p-0017"}
+}))]
+pub struct ProviderEvent<'a> {
+    /// `provider_event`
     object: &'static str,
+    /// Who has told it.
     provider: &'a str,
+    /// To which connection, `con_…`.
     connection_id: String,
+    /// The provider's id of the event, where it has one.
     provider_event_id: Option<&'a str>,
-    provider_event_type: &'a str,
-    /// The kind of object, where the adapter knows it.
+    /// The provider's name for it; `null` where nobody could read it.
+    provider_event_type: Option<&'a str>,
+    /// The kind of object that it is about, where that is known.
     about: Option<&'static str>,
+    /// The provider's id of that object.
     provider_id: Option<&'a str>,
-    /// What the provider sent.
+    /// What the provider sent; a form as an object. `null` where it is larger than 64 KiB.
+    #[schema(value_type = Option<Object>)]
     payload: Option<Box<RawValue>>,
 }
 

@@ -8,29 +8,67 @@ use super::settlement::needs_settling;
 use crate::ids;
 use crate::service::kind::Kind;
 use crate::service::object::{Object, Reported};
-use crate::store::{NewObject, ObjectRow, StoreError, constraint};
+use crate::store::{NewObject, ObjectRow, StoreError, TenantTx, constraint};
+
+/// Answers in a row, while others change the object.
+const LOOKS_MAX: usize = 4;
 
 impl<K: Kind> Objects<K> {
-    /// Asks the provider about an object because something has happened to it. `false`: it could not be
-    /// found out now.
+    /// Asks the provider about an object because something has happened to it.
     pub(in crate::service) async fn look_because_told(
         &self,
         tenant: TenantId,
         row: ObjectRow,
-    ) -> Result<bool, StoreError> {
-        let object = Object::<K>::from_row(row)?;
+    ) -> Result<Looked, StoreError> {
+        let mut object = Object::<K>::from_row(row)?;
         let now = self.parts.clock.now();
         if object.claimed_until.is_some_and(|until| until > now) {
-            return Ok(false);
+            return Ok(Looked::Later);
         }
         if object.provider_ref.is_none() && !needs_settling(&object) {
-            // It never was at the provider.
-            return Ok(true);
+            return Ok(Looked::Absent);
         }
-        Ok(self.ask_or_bury(tenant, object).await.is_some())
+        for _ in 0..LOOKS_MAX {
+            let version = object.version;
+            let Some(seen) = self.ask_or_bury(tenant, object).await else {
+                return Ok(Looked::Later);
+            };
+            // Where the order counts, an answer to which something came in between says nothing: it holds
+            // when another one finds it so.
+            if K::REPORTS_COMMUTE || seen.version == version {
+                return Ok(Looked::Done);
+            }
+            object = seen;
+        }
+        Ok(Looked::Later)
     }
 
-    /// Merges what a provider reports. `false`: a call of the object's own is running; later.
+    /// Writes an event about an object that changes nothing else of it. Its version grows all the same, so
+    /// that events about one object have an order.
+    pub(in crate::service) async fn note_told(
+        &self,
+        tx: &mut TenantTx,
+        row: &ObjectRow,
+        verb: &str,
+        data: impl FnOnce(String) -> String,
+    ) -> Result<(), StoreError> {
+        let now = self.parts.clock.now();
+        let locked = tx.lock_object(K::OBJECT, row.environment, row.id).await?;
+        let Some(mut object) = locked.map(Object::<K>::from_row).transpose()? else {
+            return Ok(());
+        };
+        if !tx.update_object(&Self::update(&object, now)).await? {
+            return Ok(());
+        }
+        Self::count_up(&mut object, now);
+        let shown = super::shown(K::present(&object, None));
+        let mut event = Self::event(&object, data(shown));
+        event.event_type = format!("{}.{verb}", K::NAME);
+        tx.insert_event(&event).await
+    }
+
+    /// Merges what a provider reports. `false`: not now, as a call of the object's own is running, or another
+    /// object has just been bound to the provider's id.
     pub(in crate::service) async fn merge_told(
         &self,
         tenant: TenantId,
@@ -106,6 +144,17 @@ impl<K: Kind> Objects<K> {
             Err(error) => Err(error),
         }
     }
+}
+
+/// What a look at an object has come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::service) enum Looked {
+    /// It is as the provider has it.
+    Done,
+    /// It cannot be found out now.
+    Later,
+    /// As far as is known here, it never was at the provider.
+    Absent,
 }
 
 /// An object that was made elsewhere.

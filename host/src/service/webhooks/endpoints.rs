@@ -74,6 +74,10 @@ impl EndpointChange {
         let mut next = row.clone();
         if let Some(url) = &self.url {
             next.url.clone_from(url);
+            if row.url != *url {
+                // How the other one did says nothing about this one.
+                next.failing_since = None;
+            }
         }
         if let Some(description) = &self.description {
             next.description.clone_from(description);

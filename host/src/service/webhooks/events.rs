@@ -167,6 +167,7 @@ impl Webhooks {
             event_type: event.event_type,
             object_id: event.object_id,
             sequence: event.object_version,
+            is_wanted: true,
         };
         let endpoints = match endpoint {
             Some(endpoint) => vec![enabled(&mut tx, caller, endpoint).await?.id],
@@ -225,7 +226,7 @@ impl Webhooks {
         let mut events = tx.list_told_events(&range).await.map_err(failed)?;
         let is_full = events.len() >= usize::try_from(RESEND_MAX).unwrap_or(usize::MAX);
         let next = events.last().map(|event| event.id).filter(|_| is_full);
-        events.retain(|event| endpoint.wants(&event.event_type));
+        events.retain(|event| event.is_wanted && endpoint.wants(&event.event_type));
         let made = tx.deliver_again(id, &events, now).await.map_err(failed)?;
         let told = serde_json::json!({
             "since": onerouter_domain::time::to_text(again.since),
@@ -287,6 +288,7 @@ impl Webhooks {
             event_type: event.event_type,
             object_id: event.object_id,
             sequence: event.object_version,
+            is_wanted: true,
         };
         let delivery = deliver(&mut tx, id, &told, now).await?;
         let shown = serde_json::json!({"type": told.event_type, "event_id": told.id});

@@ -249,7 +249,7 @@ impl Deliveries {
                 .increment(1);
         }
         // Whatever this leaves behind is canceled when it is due.
-        if let Err(error) = self.cancel_pending(one).await {
+        if disabled && let Err(error) = self.cancel_pending(one, now).await {
             tracing::warn!(%error, endpoint.id = %one.endpoint(), "cannot cancel deliveries yet");
         }
         Ok(written)
@@ -264,8 +264,14 @@ impl Deliveries {
     ) -> Result<(bool, bool), StoreError> {
         let endpoint = one.endpoint();
         let mut tx = self.parts.store.begin(one.tenant).await?;
+        // Before the try is written, which says that the endpoint fails.
+        let read = &one.target.row;
+        let disabled = tx.disable_webhook_endpoint(read, reason, now).await?;
         let written = tx.end_tries(std::slice::from_ref(tried)).await?;
-        let disabled = tx.disable_webhook_endpoint(endpoint, reason, now).await?;
+        if !written.contains(&true) {
+            // Another node's word on this try counts, and with it what it made of the endpoint.
+            return Ok((false, false));
+        }
         if disabled {
             let mut row = one.target.row.clone();
             row.disabled_reason = Some(reason.to_owned());
@@ -285,13 +291,17 @@ impl Deliveries {
             .await?;
         }
         tx.commit().await?;
-        Ok((written.contains(&true), disabled))
+        Ok((true, disabled))
     }
 
-    async fn cancel_pending(&self, one: &Prepared) -> Result<(), StoreError> {
+    /// Cancels what there was to tell until then: whoever enables the endpoint again meanwhile is told what
+    /// happens from there on.
+    async fn cancel_pending(&self, one: &Prepared, until: DateTime<Utc>) -> Result<(), StoreError> {
         loop {
             let mut tx = self.parts.store.begin_read(one.tenant).await?;
-            let pending = tx.pending_deliveries(one.endpoint(), CANCEL_BATCH).await?;
+            let pending = tx
+                .pending_deliveries(one.endpoint(), until, CANCEL_BATCH)
+                .await?;
             tx.commit().await?;
             if pending.is_empty() {
                 return Ok(());

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use onerouter_domain::id::{DeliveryId, TenantId, WebhookEndpointId};
 
 use super::Deliveries;
@@ -78,7 +78,7 @@ impl Deliveries {
         if !canceled.is_empty() {
             self.cancel(tenant, &canceled).await?;
         }
-        self.hold_back(tenant, prepared).await
+        Ok(self.hold_back(tenant, prepared).await)
     }
 
     /// Endpoints that something may be sent to; none for one that is gone or disabled.
@@ -128,26 +128,41 @@ impl Deliveries {
     }
 
     /// Those that need not wait for an earlier one.
-    async fn hold_back(
-        &self,
-        tenant: TenantId,
-        prepared: Vec<Prepared>,
-    ) -> Result<Vec<Prepared>, StoreError> {
+    async fn hold_back(&self, tenant: TenantId, prepared: Vec<Prepared>) -> Vec<Prepared> {
         if !prepared.iter().any(|one| one.target.row.is_ordered) {
-            return Ok(prepared);
+            return prepared;
         }
         let until = self.parts.clock.now() + WAIT_MIN;
         let mut ready = Vec::with_capacity(prepared.len());
-        let mut tx = self.parts.store.begin(tenant).await?;
         for one in prepared {
-            let waits =
-                one.target.row.is_ordered && tx.hold_back_delivery(&one.delivery, until).await?;
-            if !waits {
+            if !one.target.row.is_ordered {
                 ready.push(one);
+                continue;
+            }
+            match self.waits(tenant, &one, until).await {
+                Ok(true) => {}
+                Ok(false) => ready.push(one),
+                // Its lease ends; the others need not wait for that.
+                Err(error) => {
+                    tracing::warn!(%error, delivery.id = %one.delivery.id, "cannot tell whose turn it is");
+                }
             }
         }
+        ready
+    }
+
+    /// Whether a delivery waits for an earlier one. Each in a transaction of its own: it locks the earlier
+    /// one, which may be ending at this moment together with others.
+    async fn waits(
+        &self,
+        tenant: TenantId,
+        one: &Prepared,
+        until: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
+        let mut tx = self.parts.store.begin(tenant).await?;
+        let waits = tx.hold_back_delivery(&one.delivery, until).await?;
         tx.commit().await?;
-        Ok(ready)
+        Ok(waits)
     }
 
     /// Leaves a delivery that has not begun to other nodes, at once and at its place.
