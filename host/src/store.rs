@@ -415,6 +415,7 @@ mod tests {
             "delivery_queue::QUEUED: SCAN delivery_queue USING COVERING INDEX \
              delivery_queue_at_idx",
             "delivery_queue::QUEUED: SCAN counted",
+            "event_feed::OLDEST_TRANSACTION: SCAN CONSTANT ROW",
             "idempotency_keys::LIST_BY_OBJECT: USE TEMP B-TREE FOR ORDER BY",
             "tenants::LIST: SCAN tenants",
         ];

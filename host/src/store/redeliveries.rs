@@ -121,31 +121,78 @@ struct Again {
 }
 
 macro_rules! listed {
-    () => {
-        "select delivery.id, delivery.endpoint_id, delivery.event_id, events.type as event_type,
+    ($deliveries:literal) => {
+        concat!("select delivery.id, delivery.endpoint_id, delivery.event_id, events.type as event_type,
              delivery.state, delivery.attempts, delivery.next_at, delivery.last_status,
              delivery.created_at, delivery.ended_at
-         from webhook_deliveries as delivery
+         from ", $deliveries, "
          left join events on events.tenant_id = delivery.tenant_id
-             and events.id = delivery.event_id"
+             and events.id = delivery.event_id")
+    };
+}
+
+macro_rules! list {
+    ($deliveries:literal) => {
+        concat!(
+            listed!($deliveries),
+            " where delivery.tenant_id = $1 and delivery.endpoint_id = $2 and delivery.id < $3
+                 and (cast($4 as text) is null or delivery.state = $4)
+             order by delivery.id desc limit $5"
+        )
+    };
+}
+
+macro_rules! attempts {
+    ($attempts:literal) => {
+        concat!(
+            "select id, number, status, error, duration_us, response, created_at
+             from ",
+            $attempts,
+            " where tenant_id = $1 and delivery_id = $2 order by id limit $3"
+        )
+    };
+}
+
+macro_rules! events_failed {
+    ($deliveries:literal) => {
+        concat!(
+            "select id, type, object_id, object_version,
+                 exists (
+                     select 1 from ",
+            $deliveries,
+            " where delivery.tenant_id = $1 and delivery.event_id = events.id
+                         and delivery.endpoint_id = $8 and delivery.state in ('failed', 'canceled'))
+                 and not exists (
+                     select 1 from ",
+            $deliveries,
+            " where delivery.tenant_id = $1 and delivery.event_id = events.id
+                         and delivery.endpoint_id = $8
+                         and delivery.state in ('succeeded', 'pending')) as is_wanted
+             from events
+             where tenant_id = $1 and environment = $2 and id > $3 and id < $4
+                 and created_at >= $5 and created_at < $6
+             order by id limit $7"
+        )
     };
 }
 
 statements! {
-    LIST = Statement::same(concat!(
-        listed!(),
-        " where delivery.tenant_id = $1 and delivery.endpoint_id = $2 and delivery.id < $3
-             and (cast($4 as text) is null or delivery.state = $4)
-         order by delivery.id desc limit $5"
-    ));
+    // Without statistics SQLite takes the primary key to be as good as these indexes, and would read all
+    // that a tenant has.
+    LIST = Statement {
+        postgres: list!("webhook_deliveries as delivery"),
+        sqlite: list!(
+            "webhook_deliveries as delivery indexed by webhook_deliveries_endpoint_idx"
+        ),
+    };
     FIND = Statement::same(concat!(
-        listed!(),
+        listed!("webhook_deliveries as delivery"),
         " where delivery.tenant_id = $1 and delivery.id = $2 and delivery.endpoint_id = $3"
     ));
-    ATTEMPTS = Statement::same(
-        "select id, number, status, error, duration_us, response, created_at
-         from webhook_attempts where tenant_id = $1 and delivery_id = $2 order by id limit $3",
-    );
+    ATTEMPTS = Statement {
+        postgres: attempts!("webhook_attempts"),
+        sqlite: attempts!("webhook_attempts indexed by webhook_attempts_delivery_idx"),
+    };
     EVENTS = Statement::same(
         "select id, type, object_id, object_version, true as is_wanted from events
          where tenant_id = $1 and environment = $2 and id > $3 and id < $4
@@ -154,22 +201,12 @@ statements! {
     );
     /// Wanted are those of which a delivery was given up, and none was taken or is still being made. As many
     /// are looked at as without that, however few are wanted.
-    EVENTS_FAILED = Statement::same(
-        "select id, type, object_id, object_version,
-             exists (
-                 select 1 from webhook_deliveries as delivery
-                 where delivery.tenant_id = $1 and delivery.event_id = events.id
-                     and delivery.endpoint_id = $8 and delivery.state in ('failed', 'canceled'))
-             and not exists (
-                 select 1 from webhook_deliveries as delivery
-                 where delivery.tenant_id = $1 and delivery.event_id = events.id
-                     and delivery.endpoint_id = $8
-                     and delivery.state in ('succeeded', 'pending')) as is_wanted
-         from events
-         where tenant_id = $1 and environment = $2 and id > $3 and id < $4
-             and created_at >= $5 and created_at < $6
-         order by id limit $7",
-    );
+    EVENTS_FAILED = Statement {
+        postgres: events_failed!("webhook_deliveries as delivery"),
+        sqlite: events_failed!(
+            "webhook_deliveries as delivery indexed by webhook_deliveries_event_idx"
+        ),
+    };
     DELIVER = Statement {
         postgres: "insert into webhook_deliveries (tenant_id, id, endpoint_id, event_id, object_id,
                  sequence, state, attempts, next_at, created_at)

@@ -64,6 +64,28 @@ async fn log(store: &Store, at: DateTime<Utc>) {
     tx.commit().await.unwrap();
 }
 
+/// As a gateway of before did it, which knows of no deliveries.
+async fn log_as_before(service: &mut PgConnection, at: DateTime<Utc>) {
+    let inserted = format!(
+        "begin;
+         set local onerouter.tenant = '{tenant}';
+         insert into events (tenant_id, id, environment, type, object_id, object_version, data,
+             created_at)
+         values ('{tenant}', '{id}', 'test', 'sms.sent', '{id}', 1, '{{}}', '{at}');
+         insert into call_logs (tenant_id, id, environment, method, route, status, duration_us,
+             created_at)
+         values ('{tenant}', '{id}', 'test', 'POST', '/v1/sms', 201, 1, '{at}');
+         commit",
+        tenant = DEFAULT_TENANT.uuid(),
+        id = id(at),
+        at = at.to_rfc3339(),
+    );
+    sqlx::raw_sql(AssertSqlSafe(inserted))
+        .execute(service)
+        .await
+        .unwrap();
+}
+
 async fn count(connection: &mut PgConnection, sql: &str) -> i64 {
     sqlx::query_scalar(AssertSqlSafe(format!("select count(*) from {sql}")))
         .fetch_one(connection)
@@ -171,14 +193,15 @@ async fn what_was_there_before_there_were_partitions_stays() {
     let tables = "grant select, insert, update, delete on events, call_logs, tenants
         to onerouter_service";
     sqlx::raw_sql(tables).execute(&mut owner).await.unwrap();
-    let store = database.store().await;
+    let mut service = PgConnection::connect(database.url()).await.unwrap();
     for away in 0..2 {
-        log(&store, month(away)).await;
+        log_as_before(&mut service, month(away)).await;
     }
     migrations.run(&mut owner).await.unwrap();
     // Served on without a break, before anybody has granted anything anew.
-    log(&store, month(2)).await;
+    log_as_before(&mut service, month(2)).await;
     database.migrate().await;
+    let store = database.store().await;
     log(&store, month(3)).await;
     for (table, rows) in [("events", 4), ("call_logs", 4), ("events_default", 0)] {
         assert_eq!(count(&mut owner, table).await, rows, "{table}");

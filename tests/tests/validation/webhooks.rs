@@ -58,6 +58,7 @@ fn base() -> Value {
 async fn every_wrong_field_of_an_endpoint_is_named() {
     let host = Harness::with(Setup {
         unconnected: true,
+        public_webhook_targets: true,
         ..Setup::default()
     })
     .await;
