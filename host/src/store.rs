@@ -351,7 +351,9 @@ mod tests {
             .windows(3)
             .filter_map(|words| match (words[0], words[1]) {
                 ("insert", "into") | ("delete", "from") => Some(words.join(" ")),
-                ("update", table) if words[2] == "set" => Some(format!("update {table}")),
+                ("update", table) if ["set", "as"].contains(&words[2]) => {
+                    Some(format!("update {table}"))
+                }
                 _ => None,
             })
             .collect()

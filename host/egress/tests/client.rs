@@ -493,7 +493,7 @@ async fn where_the_start_is_enough_an_answer_is_cut_and_never_refused() {
         .send_for_start(post(), soon())
         .await
         .unwrap_err();
-    assert_eq!(error, interrupted(Interruption::Malformed));
+    assert_eq!(error, interrupted(Interruption::Broken));
 }
 
 #[tokio::test]

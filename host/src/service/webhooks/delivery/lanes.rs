@@ -278,11 +278,12 @@ mod tests {
     fn a_node_has_so_much_under_way_and_no_more() {
         let mut lanes = Lanes::default();
         for number in 0..100 {
-            let endpoint = endpoint(number);
-            lanes.note(endpoint, NOW);
-            for _ in 0..3 {
-                let one = lanes.next(NOW)[0];
-                lanes.took(one, 1, NOW);
+            lanes.note(endpoint(number), NOW);
+        }
+        // All have shown how quick they are.
+        for _ in 0..6 {
+            for (endpoint, asked) in lanes.next(NOW) {
+                lanes.took((endpoint, asked), 1, NOW);
                 lanes.ended(endpoint, Health::Quick);
                 lanes.note(endpoint, NOW);
             }
