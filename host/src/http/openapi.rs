@@ -8,7 +8,7 @@ mod requests;
 mod responses;
 mod webhooks;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use onerouter_domain::code::ErrorCode;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
@@ -71,9 +71,11 @@ impl Modify for Security {
 
 /// Adds what the routes alone do not say.
 pub(crate) fn complete(document: &mut utoipa::openapi::OpenApi) {
+    let mut without_required = BTreeSet::new();
     if let Some(components) = &mut document.components {
         requests::tighten(&mut components.schemas);
         responses::declare_headers(&mut components.headers);
+        without_required = requests::without_required_fields(&components.schemas);
     }
     document.webhooks = Some(webhooks::all());
     for (path, item) in &mut document.paths.paths {
@@ -92,6 +94,7 @@ pub(crate) fn complete(document: &mut utoipa::openapi::OpenApi) {
         for (operation, calls) in methods {
             if let Some(operation) = operation {
                 requests::tighten_parameters(operation);
+                requests::loosen_body(operation, &without_required);
                 responses::complete(operation, calls);
             }
         }

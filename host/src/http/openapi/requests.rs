@@ -4,7 +4,7 @@
 //! A request that keeps them all is refused for a reason outside of itself only: a time that is
 //! over, a provider that is not connected.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use onerouter_domain::event;
 use onerouter_domain::id::{
@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use utoipa::openapi::extensions::Extensions;
 use utoipa::openapi::path::{Operation, Parameter};
 use utoipa::openapi::schema::{AdditionalProperties, ArrayItems, SchemaType};
-use utoipa::openapi::{Object, ObjectBuilder, RefOr, Schema, SchemaFormat, Type};
+use utoipa::openapi::{Object, ObjectBuilder, RefOr, Required, Schema, SchemaFormat, Type};
 
 use crate::http::email::draft::{PAIRS_MAX, RESERVED_HEADERS, TAG_LENGTH_MAX, VALUE_LENGTH_MAX};
 use crate::http::services::FIELDS_MAX;
@@ -58,6 +58,36 @@ const PAYING: [&str; 5] = [
     "CreateSubscription",
     "CreatePaymentLink",
 ];
+
+/// Names of schemas of which no field is required.
+pub(super) fn without_required_fields(schemas: &Schemas) -> BTreeSet<String> {
+    let is_without = |schema: &RefOr<Schema>| match schema {
+        RefOr::T(Schema::Object(object)) => object.required.is_empty(),
+        _ => false,
+    };
+    let without = schemas.iter().filter(|(_, schema)| is_without(schema));
+    without.map(|(name, _)| name.clone()).collect()
+}
+
+/// Where no field is required, an empty body will do.
+pub(super) fn loosen_body(operation: &mut Operation, without_required: &BTreeSet<String>) {
+    let Some(RefOr::T(body)) = &mut operation.request_body else {
+        return;
+    };
+    let is_loose = body.content.values().all(|content| {
+        let RefOr::T(content) = content else {
+            return false;
+        };
+        let Some(RefOr::Ref(reference)) = &content.schema else {
+            return false;
+        };
+        let name = reference.ref_location.rsplit('/').next();
+        name.is_some_and(|name| without_required.contains(name))
+    });
+    if is_loose {
+        body.required = Some(Required::False);
+    }
+}
 
 /// Puts the rules of bodies into their schemas.
 pub(super) fn tighten(schemas: &mut Schemas) {
