@@ -85,6 +85,8 @@ create table delivery_queue (
     endpoint_id uuid not null,
     tenant_id uuid not null,
     at timestamptz not null,
+    -- Nobody has it: an earlier one about the same object has not ended, and wakes it.
+    is_waiting boolean not null default false,
     constraint delivery_queue_pkey primary key (delivery_id)
 );
 

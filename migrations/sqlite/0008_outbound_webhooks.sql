@@ -86,6 +86,8 @@ create table delivery_queue (
     endpoint_id blob not null,
     tenant_id blob not null,
     at text not null,
+    -- Nobody has it: an earlier one about the same object has not ended, and wakes it.
+    is_waiting integer not null default 0,
     constraint delivery_queue_pkey primary key (delivery_id)
 ) strict, without rowid;
 

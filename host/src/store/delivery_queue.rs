@@ -71,7 +71,7 @@ statements! {
         "select count(*) as count from (select 1 as one from delivery_queue limit $1) as counted",
     );
     TAKE_OF_ONE = Statement::same(
-        "update delivery_queue set at = $3
+        "update delivery_queue set at = $3, is_waiting = false
          where delivery_id in (
              select delivery_id from delivery_queue as due
              where due.endpoint_id = $1 and due.at <= $2 order by due.at limit $4)
@@ -79,6 +79,9 @@ statements! {
     );
     UNQUEUE = Statement::same("delete from delivery_queue where delivery_id = $1");
     PUT_OFF = Statement::same("update delivery_queue set at = $2 where delivery_id = $1");
+    WAIT = Statement::same(
+        "update delivery_queue set at = $2, is_waiting = true where delivery_id = $1",
+    );
     EARLIER = Statement::same(
         "select earlier.next_at as at from webhook_deliveries as earlier
          where earlier.tenant_id = $1 and earlier.endpoint_id = $2 and earlier.object_id = $3
@@ -98,7 +101,7 @@ joined_statements! {
                      order by queue.at limit wanted.room for update skip locked
                  ) as taken
              )
-             update delivery_queue set at = $4 from due
+             update delivery_queue set at = $4, is_waiting = false from due
              where delivery_queue.delivery_id = due.delivery_id
              returning delivery_queue.delivery_id, delivery_queue.endpoint_id,
                  delivery_queue.tenant_id",
@@ -112,10 +115,11 @@ joined_statements! {
                      and earlier.sequence < $4
                  order by earlier.sequence limit 1 for share
              )
-             update delivery_queue set at = greatest($6, earlier.next_at) from earlier
+             update delivery_queue
+             set at = greatest($6, earlier.next_at), is_waiting = true from earlier
              where delivery_queue.delivery_id = $5
              returning delivery_id as id",
-        sqlite: &[EARLIER, PUT_OFF],
+        sqlite: &[EARLIER, WAIT],
     };
 }
 
@@ -275,7 +279,7 @@ impl TenantTx {
                     return Ok(false);
                 };
                 let at = until.max(earlier.unwrap_or(until));
-                return execute!(self, PUT_OFF, [id, at])
+                return execute!(self, WAIT, [id, at])
                     .map(|_| true)
                     .during(OPERATION);
             }

@@ -95,8 +95,8 @@ statements! {
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
     );
     WAKE_NEXT = Statement::same(
-        "update delivery_queue set at = $5
-         where at > $5 and delivery_id = (
+        "update delivery_queue set at = $5, is_waiting = false
+         where is_waiting and delivery_id = (
              select id from webhook_deliveries as next
              where next.tenant_id = $1 and next.endpoint_id = $2 and next.object_id = $3
                  and next.state = 'pending' and next.sequence > $4 and next.attempts = 0
@@ -144,8 +144,8 @@ joined_statements! {
                  ) as later
                  where moved.is_ordered and moved.next_at is null and later.attempts = 0
              ), woken as (
-                 update delivery_queue set at = next.over_at from next
-                 where delivery_queue.delivery_id = next.id and delivery_queue.at > next.over_at
+                 update delivery_queue set at = next.over_at, is_waiting = false from next
+                 where delivery_queue.delivery_id = next.id and delivery_queue.is_waiting
                      and not exists (select 1 from given where given.delivery_id = next.id)
              ), well as (
                  update webhook_endpoints set failing_since = null
