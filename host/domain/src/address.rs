@@ -1,4 +1,4 @@
-//! Where messages go: phone numbers and e-mail addresses, checked for shape.
+//! Where messages go: phone numbers, e-mail addresses and URLs, checked for shape.
 
 use std::fmt;
 use std::str::FromStr;
@@ -32,6 +32,17 @@ pub enum AddressError {
     /// Not an e-mail address.
     #[error("must be an e-mail address, such as ada@example.com or Ada <ada@example.com>")]
     Mailbox,
+}
+
+/// Whether every `%` in a URL is followed by two hexadecimal digits. What is not is read in different ways
+/// by different programs.
+#[must_use]
+pub fn has_whole_escapes(url: &str) -> bool {
+    url.split('%').skip(1).all(|after| {
+        let mut bytes = after.bytes();
+        let mut is_hex = || bytes.next().is_some_and(|byte| byte.is_ascii_hexdigit());
+        is_hex() && is_hex()
+    })
 }
 
 impl FromStr for PhoneNumber {
@@ -121,6 +132,16 @@ address_text!(SenderId);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn escapes_in_urls_are_whole() {
+        for fine in ["", "https://example.com/", "/a%20b", "/%C3%a4", "%25%25"] {
+            assert!(has_whole_escapes(fine), "{fine}");
+        }
+        for broken in ["%", "/a%", "/a%2", "/%e,W", "/%%20", "/%g0", "/%2ä"] {
+            assert!(!has_whole_escapes(broken), "{broken}");
+        }
+    }
 
     #[test]
     fn phone_numbers_are_e164() {

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use onerouter_domain::address::has_whole_escapes;
+
 /// Bytes of a URL.
 const URL_BYTES_MAX: usize = 2_048;
 
@@ -79,6 +81,7 @@ impl FromStr for PageAddress {
 
 fn is_url(text: &str, schemes: &[&str]) -> bool {
     text.len() <= URL_BYTES_MAX
+        && has_whole_escapes(text)
         && text.parse::<http::Uri>().is_ok_and(|uri| {
             uri.scheme_str()
                 .is_some_and(|scheme| schemes.contains(&scheme))

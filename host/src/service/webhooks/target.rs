@@ -1,6 +1,7 @@
 //! Which URLs an endpoint may have. What a name leads to is only known when a delivery is made, and is
 //! checked then, each time.
 
+use onerouter_domain::address::has_whole_escapes;
 use url::{Host, Url};
 
 use crate::config::WebhookTargets;
@@ -30,7 +31,9 @@ pub fn check(text: &str, targets: WebhookTargets) -> Result<(), &'static str> {
 fn is_target(text: &str, schemes: &[&str], may_be: impl Fn(&Host<&str>) -> bool) -> bool {
     // The parser drops tabs and line breaks, and mends what is not quite a URL: what is kept is to be read
     // alike by everybody.
-    let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic()) && !text.contains('\\');
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic())
+        && !text.contains('\\')
+        && has_whole_escapes(text);
     let Some(url) = Url::parse(text).ok().filter(|_| is_plain) else {
         return false;
     };
@@ -90,6 +93,7 @@ mod tests {
             "https://api.localhost./",
             "https://exa\nmple.com/",
             "https:\\\\example.com\\",
+            "https://example.com/%e,W",
             long.as_str(),
         ] {
             assert!(!public(wrong), "{wrong}");
