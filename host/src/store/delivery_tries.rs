@@ -104,6 +104,8 @@ statements! {
     );
 }
 
+// Whether the next one waits is asked where it is woken and not before: it may be told to wait while this
+// statement waits for it, and is then seen only in the row that is written.
 joined_statements! {
     END_TRIES = Joined {
         postgres: "with given as (
@@ -144,8 +146,10 @@ joined_statements! {
                  ) as later
                  where moved.is_ordered and moved.next_at is null and later.attempts = 0
              ), woken as (
-                 update delivery_queue set at = next.over_at, is_waiting = false from next
-                 where delivery_queue.delivery_id = next.id and delivery_queue.is_waiting
+                 update delivery_queue
+                 set at = case when is_waiting then next.over_at else at end, is_waiting = false
+                 from next
+                 where delivery_queue.delivery_id = next.id
                      and not exists (select 1 from given where given.delivery_id = next.id)
              ), well as (
                  update webhook_endpoints set failing_since = null
