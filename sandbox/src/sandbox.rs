@@ -176,7 +176,7 @@ impl Sandbox {
 
     /// The root of the certificates with which PayPal's webhooks are signed here, as PEM: a gateway has to be
     /// told to trust it. `None` when no key could be made.
-    pub fn paypal_root_certificate(&self) -> Option<String> {
+    pub fn webhook_root_certificate(&self) -> Option<String> {
         self.known.paypal.root_certificate()
     }
 

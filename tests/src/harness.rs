@@ -202,7 +202,7 @@ impl Harness {
         config.admin_token = Some(ADMIN_TOKEN.to_owned().into());
         config.plugins_dir = plugins;
         config.public_url = setup.public_url;
-        if let Some(root) = sandbox.paypal_root_certificate() {
+        if let Some(root) = sandbox.webhook_root_certificate() {
             let path = folder.path().join("webhook-roots.pem");
             std::fs::write(&path, root).unwrap();
             config.webhook_roots = Some(path);

@@ -131,7 +131,7 @@ fn trust_webhooks(config: &mut Config, sandbox: &Sandbox) -> anyhow::Result<()> 
     if config.webhook_roots.is_some() {
         return Ok(());
     }
-    let Some(root) = sandbox.paypal_root_certificate() else {
+    let Some(root) = sandbox.webhook_root_certificate() else {
         return Ok(());
     };
     make_private_folder(&config.data_dir)?;

@@ -53,7 +53,7 @@ async fn certificates(merchant: &Merchant, url: &str) -> Vec<CertificateDer<'sta
 }
 
 fn root(sandbox: &Sandbox) -> CertificateDer<'static> {
-    let pem = sandbox.paypal_root_certificate().unwrap();
+    let pem = sandbox.webhook_root_certificate().unwrap();
     CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()
 }
 
@@ -255,7 +255,7 @@ async fn the_root_is_readable_and_unknown_certificates_are_not_there() {
         .control(Method::GET, "paypal/root-certificate", Value::Null)
         .await;
     assert_eq!(shown.status, 200);
-    let root = merchant.rig.sandbox.paypal_root_certificate().unwrap();
+    let root = merchant.rig.sandbox.webhook_root_certificate().unwrap();
     assert_eq!(shown.text, root);
     assert!(root.starts_with("-----BEGIN CERTIFICATE-----"));
     let path = "/v1/notifications/certs/CERT-00000000-00000000-00000000";

@@ -406,29 +406,29 @@ mod tests {
 
     #[test]
     fn certificates_come_from_the_providers_hosts_only() {
-        let hosts = ["api.paypal.com".to_owned()];
+        let hosts = ["api.provider.example".to_owned()];
         let path = "/v1/notifications/certs/";
         let allowed =
-            "https://api.paypal.com/v1/notifications/certs/CERT-360caa42-fca2a594-a5cafa77";
+            "https://api.provider.example/v1/notifications/certs/CERT-360caa42-fca2a594-a5cafa77";
         assert!(certificate_url(allowed, &hosts, path).is_some());
         for refused in [
-            "http://api.paypal.com/v1/notifications/certs/CERT-1",
-            "https://api.paypal.com:8443/v1/notifications/certs/CERT-1",
-            "https://api.paypal.com.evil.example/v1/notifications/certs/CERT-1",
+            "http://api.provider.example/v1/notifications/certs/CERT-1",
+            "https://api.provider.example:8443/v1/notifications/certs/CERT-1",
+            "https://api.provider.example.evil.example/v1/notifications/certs/CERT-1",
             "https://evil.example/v1/notifications/certs/CERT-1",
-            "https://api.paypal.com@evil.example/v1/notifications/certs/CERT-1",
-            "https://user@api.paypal.com/v1/notifications/certs/CERT-1",
-            "https://api.paypal.com\\@evil.example/v1/notifications/certs/CERT-1",
-            "https://api.paypal.com./v1/notifications/certs/CERT-1",
-            "https://xapi.paypal.com/v1/notifications/certs/CERT-1",
-            "https://api.paypal.com/v1/notifications/certs/../../oauth2/token",
-            "https://api.paypal.com/v1/notifications/certs/%2e%2e/x",
-            "https://api.paypal.com/v1/notifications/certs/a/b",
-            "https://api.paypal.com/v1/notifications/certs/",
-            "https://api.paypal.com/v1/notifications/certs/CERT-1?x=1",
-            "https://api.paypal.com/v1/notifications/certs/CERT-1#x",
+            "https://api.provider.example@evil.example/v1/notifications/certs/CERT-1",
+            "https://user@api.provider.example/v1/notifications/certs/CERT-1",
+            "https://api.provider.example\\@evil.example/v1/notifications/certs/CERT-1",
+            "https://api.provider.example./v1/notifications/certs/CERT-1",
+            "https://xapi.provider.example/v1/notifications/certs/CERT-1",
+            "https://api.provider.example/v1/notifications/certs/../../oauth2/token",
+            "https://api.provider.example/v1/notifications/certs/%2e%2e/x",
+            "https://api.provider.example/v1/notifications/certs/a/b",
+            "https://api.provider.example/v1/notifications/certs/",
+            "https://api.provider.example/v1/notifications/certs/CERT-1?x=1",
+            "https://api.provider.example/v1/notifications/certs/CERT-1#x",
             "https://127.0.0.1/v1/notifications/certs/CERT-1",
-            "//api.paypal.com/v1/notifications/certs/CERT-1",
+            "//api.provider.example/v1/notifications/certs/CERT-1",
             "",
         ] {
             assert!(
