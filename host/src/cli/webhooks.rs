@@ -117,8 +117,12 @@ async fn trigger(args: TriggerArgs) -> anyhow::Result<()> {
         return terminal::json(&made);
     }
     // A delivery names its event; an event is one.
-    let event = made.get("event_id").unwrap_or(&made["id"]);
-    terminal::data(&format!("{} {}", args.event_type, text(event)));
+    let event = made.get("event_id").or_else(|| made.get("id"));
+    terminal::data(&format!(
+        "{} {}",
+        args.event_type,
+        text(event.unwrap_or(&Value::Null))
+    ));
     Ok(())
 }
 
@@ -134,7 +138,10 @@ async fn resend(args: ResendArgs) -> anyhow::Result<()> {
         if args.gateway.json {
             return terminal::json(&made);
         }
-        let deliveries = made["data"].as_array().map(Vec::as_slice);
+        let deliveries = made
+            .get("data")
+            .and_then(Value::as_array)
+            .map(Vec::as_slice);
         for delivery in deliveries.unwrap_or_default() {
             terminal::data(&format!(
                 "{} to {}",
@@ -153,11 +160,17 @@ async fn resend(args: ResendArgs) -> anyhow::Result<()> {
     let mut count = 0;
     loop {
         let made = api.call(Method::POST, &path, Some(&body)).await?;
-        count += made["count"].as_u64().unwrap_or_default();
-        if made["has_more"] != true {
+        count += made
+            .get("count")
+            .and_then(Value::as_u64)
+            .unwrap_or_default();
+        if made.get("has_more") != Some(&Value::Bool(true)) {
             break;
         }
-        body["cursor"] = made["next_cursor"].clone();
+        let next = made.get("next_cursor").cloned().unwrap_or_default();
+        if let Some(body) = body.as_object_mut() {
+            body.insert("cursor".to_owned(), next);
+        }
         terminal::say(&format!("{count} so far"));
     }
     if args.gateway.json {
@@ -239,7 +252,10 @@ impl Api {
         let answer = answer.context("cannot reach the gateway")?;
         if !answer.status.is_success() {
             let problem: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-            let detail = problem["detail"].as_str().unwrap_or("no reason given");
+            let detail = problem
+                .get("detail")
+                .and_then(Value::as_str)
+                .unwrap_or("no reason given");
             bail!("{}: {detail}", answer.status);
         }
         Ok(answer.body)

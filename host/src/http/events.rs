@@ -187,6 +187,7 @@ pub(crate) async fn create_sample(
     responses((status = 200, description = "The deliveries, which are being made.", body = DeliveriesMade), ClientProblems),
     security(("api_key" = []))
 )]
+#[expect(clippy::too_many_arguments, reason = "what is taken from a request")]
 pub(crate) async fn resend(
     State(state): State<AppState>,
     caller: Caller,

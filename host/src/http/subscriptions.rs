@@ -199,10 +199,10 @@ pub(crate) async fn create(
     caller.may(Resource::Subscriptions, Access::Write)?;
     let new = parse(Fields::of_body(&body)?, state.clock.now())?;
     let intent = objects::intent(write.key, CREATE, &new);
-    Ok(state
+    let made = state
         .subscriptions
-        .subscribe(&state.plans, &caller, &write.origin, intent, new)
-        .await?)
+        .subscribe(&state.plans, &caller, &write.origin, intent, new);
+    Ok(Box::pin(made).await?)
 }
 
 /// Read a subscription

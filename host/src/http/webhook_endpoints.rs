@@ -164,6 +164,7 @@ pub(crate) async fn delete(
     responses((status = 200, description = "The endpoint, with its new secret.", body = EndpointView), ClientProblems),
     security(("api_key" = []))
 )]
+#[expect(clippy::too_many_arguments, reason = "what is taken from a request")]
 pub(crate) async fn rotate_secret(
     State(state): State<AppState>,
     caller: Caller,
@@ -278,6 +279,7 @@ pub(crate) async fn get_delivery(
     responses((status = 200, description = "The delivery, which is being made.", body = DeliveryView), ClientProblems),
     security(("api_key" = []))
 )]
+#[expect(clippy::too_many_arguments, reason = "what is taken from a request")]
 pub(crate) async fn test(
     State(state): State<AppState>,
     caller: Caller,
@@ -311,6 +313,7 @@ pub(crate) async fn test(
     responses((status = 200, description = "How many deliveries were made.", body = ResendView), ClientProblems),
     security(("api_key" = []))
 )]
+#[expect(clippy::too_many_arguments, reason = "what is taken from a request")]
 pub(crate) async fn resend(
     State(state): State<AppState>,
     caller: Caller,

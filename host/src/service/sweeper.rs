@@ -221,7 +221,7 @@ impl Sweeper {
     async fn work_on(&self, work: &DueWork, row: ObjectRow) -> Result<(), StoreError> {
         match row.kind {
             ObjectKind::Sms => self.sms.due(work, row).await,
-            ObjectKind::Email => self.email.due(work, row).await,
+            ObjectKind::Email => Box::pin(self.email.due(work, row)).await,
             ObjectKind::Payment => Box::pin(self.payments.due(work, row)).await,
             ObjectKind::Refund => self.refunds.due(work, row).await,
             ObjectKind::Plan => self.plans.due(work, row).await,

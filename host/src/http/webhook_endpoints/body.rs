@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
-use onerouter_domain::event::{EventPattern, ParseEventPatternError};
+use onerouter_domain::event::EventPattern;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -159,9 +159,7 @@ impl FromStr for EventType {
     type Err = NoEventType;
 
     fn from_str(text: &str) -> Result<Self, NoEventType> {
-        let pattern: EventPattern = text
-            .parse()
-            .map_err(|_: ParseEventPatternError| NoEventType)?;
+        let pattern: EventPattern = text.parse().or(Err(NoEventType))?;
         let is_one = pattern.family().is_none();
         if is_one {
             Ok(Self(pattern))

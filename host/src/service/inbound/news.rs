@@ -75,6 +75,7 @@ struct At<'a> {
 
 impl Inbound {
     /// Does what a webhook's events say; none where something of it has to wait.
+    #[expect(clippy::too_many_arguments, reason = "whose, which, and what it says")]
     pub(super) async fn tell(
         &self,
         tenant: TenantId,
@@ -167,9 +168,9 @@ impl Inbound {
         let (parts, tenant) = (&self.parts, at.tenant);
         let looked = match row.kind {
             ObjectKind::Sms => parts.sms.look_because_told(tenant, row).await,
-            ObjectKind::Email => parts.email.look_because_told(tenant, row).await,
+            ObjectKind::Email => Box::pin(parts.email.look_because_told(tenant, row)).await,
             ObjectKind::Payment => Box::pin(parts.payments.look_because_told(tenant, row)).await,
-            ObjectKind::Refund => parts.refunds.look_because_told(tenant, row).await,
+            ObjectKind::Refund => Box::pin(parts.refunds.look_because_told(tenant, row)).await,
             ObjectKind::Subscription => {
                 Box::pin(parts.subscriptions.look_because_told(tenant, row)).await
             }

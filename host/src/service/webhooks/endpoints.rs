@@ -262,6 +262,7 @@ impl Webhooks {
     ///
     /// # Errors
     /// `not_found`; `conflict` where too many secrets sign already, or others change the endpoint.
+    #[expect(clippy::too_many_arguments, reason = "who, by which request, on what")]
     pub async fn rotate_secret(
         &self,
         caller: &Caller,

@@ -144,6 +144,7 @@ impl Webhooks {
     ///
     /// # Errors
     /// `not_found`; `invalid_state` for an endpoint that is disabled.
+    #[expect(clippy::too_many_arguments, reason = "who, by which request, on what")]
     pub async fn resend_event(
         &self,
         caller: &Caller,
@@ -194,6 +195,7 @@ impl Webhooks {
     ///
     /// # Errors
     /// `not_found`; `invalid_state` for an endpoint that is disabled.
+    #[expect(clippy::too_many_arguments, reason = "who, by which request, on what")]
     pub async fn resend_range(
         &self,
         caller: &Caller,
@@ -248,6 +250,7 @@ impl Webhooks {
     /// # Errors
     /// `not_found`; `invalid_state` for an endpoint that is disabled; `validation_failed` for another type
     /// than that of test events with a live key: nobody is to take it for real.
+    #[expect(clippy::too_many_arguments, reason = "who, by which request, on what")]
     pub async fn test(
         &self,
         caller: &Caller,
@@ -331,6 +334,10 @@ impl Webhooks {
     }
 
     /// Keeps the answer, and commits.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "who, by which request, and the answer"
+    )]
     async fn finish(
         &self,
         mut tx: TenantTx,

@@ -2,6 +2,7 @@
 //! any more is canceled; what must wait for an earlier delivery waits.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -53,9 +54,8 @@ impl Deliveries {
         let rows = tx.find_due_deliveries(&ids).await?;
         let mut endpoints = HashMap::new();
         for row in &rows {
-            if !endpoints.contains_key(&row.endpoint_id) {
-                let endpoint = tx.find_webhook_endpoint(row.endpoint_id).await?;
-                endpoints.insert(row.endpoint_id, endpoint);
+            if let Entry::Vacant(endpoint) = endpoints.entry(row.endpoint_id) {
+                endpoint.insert(tx.find_webhook_endpoint(row.endpoint_id).await?);
             }
         }
         tx.commit().await?;
