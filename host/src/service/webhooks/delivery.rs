@@ -33,7 +33,7 @@ use crate::vault::Vault;
 
 use self::attempt::Ended;
 use self::lanes::{Health, Lanes};
-use self::prepare::Prepared;
+use self::prepare::Batch;
 
 /// How often the queue is looked through: for what is tried again, and for what other nodes left.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -131,7 +131,7 @@ impl Deliveries {
 
 /// What a task has done.
 enum Step {
-    Prepared(Vec<Prepared>),
+    Prepared(Batch),
     Ended(Ended),
 }
 
@@ -268,8 +268,8 @@ impl Work {
 
     fn go_on(&mut self, step: Step, mut places: Vec<WebhookEndpointId>) {
         match step {
-            Step::Prepared(prepared) => {
-                for one in prepared {
+            Step::Prepared(Batch { ready, over_limit }) => {
+                for one in ready {
                     let endpoint = one.endpoint();
                     if let Some(place) = places.iter().position(|place| *place == endpoint) {
                         places.swap_remove(place);
@@ -282,6 +282,10 @@ impl Work {
                 // Nothing is sent of those that are left.
                 for endpoint in places {
                     self.lanes.ended(endpoint, Health::Unasked);
+                }
+                let now = self.now();
+                for (endpoint, until) in over_limit {
+                    self.lanes.pause(endpoint, until, now);
                 }
             }
             Step::Ended(Ended {
@@ -319,8 +323,8 @@ impl Work {
         let until = Instant::now() + STOP_MAX;
         loop {
             match tokio::time::timeout_at(until, self.running.join_next()).await {
-                Ok(Some(Ok(Step::Prepared(prepared)))) => {
-                    for one in prepared {
+                Ok(Some(Ok(Step::Prepared(batch)))) => {
+                    for one in batch.ready {
                         self.deliveries.give_back(&one).await;
                     }
                 }

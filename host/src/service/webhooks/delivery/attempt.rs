@@ -47,7 +47,7 @@ const AGAIN_AFTER: [Duration; 2] = [Duration::from_millis(50), Duration::from_mi
 const GONE: &str = "gone";
 const FAILING: &str = "failing";
 
-/// A delivery that is over for now.
+/// A try that is over.
 #[derive(Debug)]
 pub(super) struct Ended {
     pub(super) endpoint: WebhookEndpointId,
@@ -76,17 +76,9 @@ struct Verdict {
 }
 
 impl Deliveries {
-    /// Makes one try, if the endpoint's limit lets it.
+    /// Makes one try.
     pub(super) async fn attempt(&self, one: Prepared) -> Ended {
         let endpoint = one.endpoint();
-        if let Some(wait) = self.over_limit(&one).await {
-            self.give_back(&one).await;
-            return Ended {
-                endpoint,
-                health: Health::Unasked,
-                pause_until: Some(self.parts.clock.now() + wait),
-            };
-        }
         let at = self.parts.clock.now();
         if one.delivery.attempts == 0 {
             let waited = at.signed_duration_since(one.delivery.event_at);
@@ -112,7 +104,7 @@ impl Deliveries {
     }
 
     /// How long this delivery has to wait for its endpoint's limit.
-    async fn over_limit(&self, one: &Prepared) -> Option<TimeDelta> {
+    pub(super) async fn over_limit(&self, one: &Prepared) -> Option<TimeDelta> {
         let per_second = one.target.row.rate_per_second?;
         let rate = Rate {
             per_second,

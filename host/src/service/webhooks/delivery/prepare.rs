@@ -31,17 +31,45 @@ impl Prepared {
     }
 }
 
+/// What can be sent of what was taken.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub(super) ready: Vec<Prepared>,
+    /// Endpoints that are over their limit, and until when.
+    pub(super) over_limit: HashMap<WebhookEndpointId, DateTime<Utc>>,
+}
+
 impl Deliveries {
     /// Reads what is to be sent of what was taken. What cannot be read now is due again when its lease
     /// ends.
-    pub(super) async fn prepare(&self, tenant: TenantId, taken: &[TakenDelivery]) -> Vec<Prepared> {
+    pub(super) async fn prepare(&self, tenant: TenantId, taken: &[TakenDelivery]) -> Batch {
         match self.read(tenant, taken).await {
-            Ok(prepared) => prepared,
+            Ok(prepared) => self.within_limits(prepared).await,
             Err(error) => {
                 tracing::warn!(%error, tenant.id = %tenant, "cannot read due deliveries; their lease ends");
-                Vec::new()
+                Batch::default()
             }
         }
+    }
+
+    /// Those that their endpoint's limit lets through. One after the other, as they are due: whoever has
+    /// waited for longest goes first.
+    async fn within_limits(&self, mut prepared: Vec<Prepared>) -> Batch {
+        prepared.sort_by_key(|one| (one.delivery.next_at, one.delivery.id));
+        let mut batch = Batch::default();
+        for one in prepared {
+            let endpoint = one.endpoint();
+            if batch.over_limit.contains_key(&endpoint) {
+                self.give_back(&one).await;
+            } else if let Some(wait) = self.over_limit(&one).await {
+                self.give_back(&one).await;
+                let until = self.parts.clock.now() + wait;
+                batch.over_limit.insert(endpoint, until);
+            } else {
+                batch.ready.push(one);
+            }
+        }
+        batch
     }
 
     async fn read(
