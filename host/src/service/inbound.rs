@@ -7,7 +7,7 @@
 //!
 //! - [`kept`]: the form in which a request is kept
 //! - [`news`]: what its events do
-//! - [`places`]: how much is gone on with at the same time
+//! - [`places`]: how many ask their providers at the same time
 
 mod kept;
 mod news;
@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use http::HeaderMap;
 use onerouter_domain::code::ErrorCode;
@@ -35,6 +35,7 @@ use tokio_util::task::TaskTracker;
 
 use self::kept::Kept;
 pub use self::news::ProviderEvent;
+use self::news::Told;
 pub use self::places::Places;
 use super::authentication::unavailable;
 use super::connections::{Chosen, Connection, Connections, vault_failed};
@@ -68,13 +69,19 @@ const GIVE_UP_AFTER: TimeDelta = TimeDelta::days(3);
 const TRY_AFTER_MAX: TimeDelta = TimeDelta::minutes(15);
 /// How often what was left over is looked for.
 const POLL_EVERY: Duration = Duration::from_secs(1);
-/// What is gone on with at the same time.
-const AT_ONCE: usize = 24;
-/// How many of them may be one provider's, which may hang, and one connection's.
-const AT_ONE_PROVIDER: usize = 12;
-const AT_ONE_CONNECTION: usize = 4;
-/// Those for which there is no room are given back for so long.
-const DEFERRED_FOR: TimeDelta = TimeDelta::seconds(5);
+/// What was left over and is gone on with at the same time.
+const AT_ONCE: usize = 32;
+/// More is looked for once there is room for so much, so that a query is worth it.
+const WORTH_LOOKING: usize = AT_ONCE / 2;
+/// How many may ask one provider, which may hang, at the same time, and over one connection. Fewer than
+/// [`AT_ONCE`], so that what asks nobody or somebody else is gone on with.
+const AT_ONE_PROVIDER: usize = 16;
+const AT_ONE_CONNECTION: usize = 8;
+/// Those for which there is no room come again after a part of the time that they have waited, within these:
+/// the more of them there are, the rarer each is looked at.
+const NO_ROOM_PART: i32 = 2;
+const NO_ROOM_MIN: TimeDelta = TimeDelta::seconds(5);
+const NO_ROOM_MAX: TimeDelta = TimeDelta::minutes(5);
 /// What has begun when the gateway stops may take so long; then its lease ends.
 const STOP_MAX: Duration = Duration::from_secs(10);
 
@@ -197,6 +204,8 @@ enum Acted {
     Done(WebhookVerdict, Reply),
     /// Something could not be done now.
     Later,
+    /// Too many ask the provider already.
+    NoRoom,
 }
 
 impl Inbound {
@@ -271,7 +280,7 @@ impl Inbound {
         match tokio::time::timeout(ANSWER_WITHIN, acting).await {
             Ok(Ok(Acted::Done(WebhookVerdict::Refused, _))) => Err(unsigned()),
             Ok(Ok(Acted::Done(_, reply))) => Ok(reply),
-            Ok(Ok(Acted::Later) | Err(_)) | Err(_) => Ok(Reply::default()),
+            Ok(Ok(Acted::Later | Acted::NoRoom) | Err(_)) | Err(_) => Ok(Reply::default()),
         }
     }
 
@@ -349,7 +358,7 @@ impl Inbound {
         tenant: TenantId,
         arrived: &Arrived,
         connection: &Connection,
-        (signed, now): (&WebhookSigned, chrono::DateTime<chrono::Utc>),
+        (signed, now): (&WebhookSigned, DateTime<Utc>),
     ) -> Result<Option<(ReceivedWebhookRow, Kept)>, Refusal> {
         let failed = |error: StoreError| unavailable("keep a webhook", &error);
         let kept = Kept::of(arrived);
@@ -437,8 +446,9 @@ impl Inbound {
             .answer
             .map(|answer| (answer.content_type, answer.body));
         let acted = match done {
-            Some(verdict) => Acted::Done(verdict, Reply { content }),
-            None => Acted::Later,
+            Told::Done(verdict) => Acted::Done(verdict, Reply { content }),
+            Told::Later => Acted::Later,
+            Told::NoRoom => Acted::NoRoom,
         };
         Ok((acted, event_type))
     }
@@ -457,7 +467,7 @@ impl Inbound {
             (Acted::Later, None)
         });
         let is_late = now.signed_duration_since(row.received_at) > GIVE_UP_AFTER;
-        if is_late && matches!(acted, Acted::Later) {
+        if is_late && matches!(acted, Acted::Later | Acted::NoRoom) {
             tracing::error!(webhook.id = %row.id, connection.id = %row.connection_id, "a webhook is given up");
             count(&row.provider, "given_up");
             acted = Acted::Done(WebhookVerdict::GivenUp, Reply::default());
@@ -477,6 +487,10 @@ impl Inbound {
                 let at = now + backoff(tries);
                 tx.schedule(WorkKind::Webhook, row.id, at).await?;
             }
+            Acted::NoRoom => {
+                let at = now + no_room_pause(row, now);
+                tx.schedule(WorkKind::Webhook, row.id, at).await?;
+            }
         }
         tx.commit().await?;
         Ok(acted)
@@ -487,14 +501,25 @@ impl Inbound {
         let mut ticks = tokio::time::interval(POLL_EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut running = JoinSet::new();
+        // Whether there was more than there was room for.
+        let mut is_more = false;
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
                 _ = ticks.tick() => {}
-                Some(_ended) = running.join_next() => continue,
+                Some(_ended) = running.join_next() => {
+                    if !is_more || running.len() > AT_ONCE - WORTH_LOOKING {
+                        continue;
+                    }
+                }
             }
-            if let Err(error) = self.begin_due(&mut running).await {
-                tracing::warn!(%error, "cannot look for webhooks that were left over");
+            let room = AT_ONCE.saturating_sub(running.len());
+            match self.begin_due(&mut running).await {
+                Ok(begun) => is_more = begun == room,
+                Err(error) => {
+                    is_more = false;
+                    tracing::warn!(%error, "cannot look for webhooks that were left over");
+                }
             }
             self.parts.rates.taken.retain_recent();
             self.parts.rates.refused.retain_recent();
@@ -550,12 +575,13 @@ impl Inbound {
             tx.finish_work(work.kind, work.object_id).await?;
             return tx.commit().await;
         };
-        let Some(_place) = self.parts.places.take(&row) else {
+        if !self.parts.places.has_room(&row) {
+            // It would probably have to ask, and reading it costs more than giving it back.
             let mut tx = self.parts.store.begin(work.tenant_id).await?;
-            let at = self.parts.clock.now() + DEFERRED_FOR;
-            tx.defer(work, at).await?;
+            let now = self.parts.clock.now();
+            tx.defer(work, now + no_room_pause(&row, now)).await?;
             return tx.commit().await;
-        };
+        }
         let (kept, chosen) = self.reopen(work.tenant_id, &row).await;
         let acted = match (&kept, chosen) {
             (Some(kept), Some(chosen)) => self.act(work.tenant_id, &row, kept, chosen).await,
@@ -637,6 +663,13 @@ fn too_many() -> Refusal {
         "Too many webhooks for this connection. Send them again later.",
     )
     .retry_after(1)
+}
+
+/// How long one for which there was no room waits.
+fn no_room_pause(row: &ReceivedWebhookRow, now: DateTime<Utc>) -> TimeDelta {
+    let waited = now.signed_duration_since(row.received_at);
+    let part = waited.checked_div(NO_ROOM_PART).unwrap_or(NO_ROOM_MIN);
+    part.clamp(NO_ROOM_MIN, NO_ROOM_MAX)
 }
 
 /// 2 s, 4 s, 8 s … up to a quarter of an hour.

@@ -9,8 +9,7 @@ use onerouter_domain::id::{
 };
 use onerouter_engine::Adapter;
 use onerouter_engine::wit::webhooks::{
-    Consent, Engagement, EngagementKind, Event, IncomingMessage, Kind as Told, MessageReport, News,
-    Subject,
+    self, Consent, Engagement, EngagementKind, Event, IncomingMessage, MessageReport, News, Subject,
 };
 use onerouter_manifest::Category;
 use serde::Serialize;
@@ -49,8 +48,39 @@ enum Outcome {
     Done,
     /// Now it cannot be.
     Later,
+    /// Too many are asking the provider already.
+    NoRoom,
     /// It is about nothing of ours.
     Foreign,
+}
+
+/// What of a webhook is still to be done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Left {
+    #[default]
+    Nothing,
+    /// Something for which there was no room.
+    ForRoom,
+    /// Something that could not be done.
+    ForLater,
+}
+
+impl From<Outcome> for Left {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Done | Outcome::Foreign => Self::Nothing,
+            Outcome::NoRoom => Self::ForRoom,
+            Outcome::Later => Self::ForLater,
+        }
+    }
+}
+
+/// How far doing what a webhook says has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Told {
+    Done(WebhookVerdict),
+    Later,
+    NoRoom,
 }
 
 /// An object that an event speaks of.
@@ -74,7 +104,7 @@ struct At<'a> {
 }
 
 impl Inbound {
-    /// Does what a webhook's events say; none where something of it has to wait.
+    /// Does what a webhook's events say.
     #[expect(clippy::too_many_arguments, reason = "whose, which, and what it says")]
     pub(super) async fn tell(
         &self,
@@ -83,8 +113,8 @@ impl Inbound {
         kept: &Kept,
         (connection, adapter): (&Connection, &Adapter),
         events: Vec<Event>,
-    ) -> Result<Option<WebhookVerdict>, StoreError> {
-        let mut is_all_done = true;
+    ) -> Result<Told, StoreError> {
+        let mut left = Left::Nothing;
         let mut is_anything_new = events.is_empty();
         for (index, event) in events.iter().enumerate() {
             let is_new = match &event.id {
@@ -100,12 +130,13 @@ impl Inbound {
                 place: index * NEWS_PER_EVENT,
                 is_closed: connection.is_deleted,
             };
-            is_all_done &= self.tell_event(at, adapter, is_new).await?;
+            left = left.max(self.tell_event(at, adapter, is_new).await?);
         }
-        Ok(match (is_all_done, is_anything_new) {
-            (false, _) => None,
-            (true, true) => Some(WebhookVerdict::Handled),
-            (true, false) => Some(WebhookVerdict::Repeated),
+        Ok(match (left, is_anything_new) {
+            (Left::ForLater, _) => Told::Later,
+            (Left::ForRoom, _) => Told::NoRoom,
+            (Left::Nothing, true) => Told::Done(WebhookVerdict::Handled),
+            (Left::Nothing, false) => Told::Done(WebhookVerdict::Repeated),
         })
     }
 
@@ -126,14 +157,14 @@ impl Inbound {
         Ok(owner.webhook == webhook.id)
     }
 
-    /// Whether all of it was done.
+    /// Does what an event says. Tells what is left of it.
     async fn tell_event(
         &self,
         at: At<'_>,
         adapter: &Adapter,
         is_new: bool,
-    ) -> Result<bool, StoreError> {
-        let mut is_all_done = true;
+    ) -> Result<Left, StoreError> {
+        let mut left = Left::Nothing;
         let mut is_ours = false;
         for (index, news) in at.event.news.iter().enumerate() {
             let at = At {
@@ -150,13 +181,13 @@ impl Inbound {
                 News::Received(message) => self.received(at, message).await?,
                 News::Engaged(engagement) => self.engaged(at, engagement).await?,
             };
-            is_all_done &= told != Outcome::Later;
+            left = left.max(told.into());
             is_ours |= told != Outcome::Foreign;
         }
         if !is_ours && is_new && !at.is_closed {
             self.show(at).await?;
         }
-        Ok(is_all_done)
+        Ok(left)
     }
 
     async fn changed(&self, at: At<'_>, subject: &Subject) -> Result<Outcome, StoreError> {
@@ -166,6 +197,9 @@ impl Inbound {
             Found::Nothing => return Ok(Outcome::Foreign),
         };
         let (parts, tenant) = (&self.parts, at.tenant);
+        let Some(_place) = parts.places.take(at.webhook) else {
+            return Ok(Outcome::NoRoom);
+        };
         let looked = match row.kind {
             ObjectKind::Sms => parts.sms.look_because_told(tenant, row).await,
             ObjectKind::Email => Box::pin(parts.email.look_because_told(tenant, row)).await,
@@ -465,14 +499,14 @@ fn subject_of(news: &News) -> Option<&Subject> {
     }
 }
 
-const fn kind_of(kind: Told) -> ObjectKind {
+const fn kind_of(kind: webhooks::Kind) -> ObjectKind {
     match kind {
-        Told::Sms => ObjectKind::Sms,
-        Told::Email => ObjectKind::Email,
-        Told::Payment => ObjectKind::Payment,
-        Told::Refund => ObjectKind::Refund,
-        Told::Subscription => ObjectKind::Subscription,
-        Told::PaymentLink => ObjectKind::PaymentLink,
+        webhooks::Kind::Sms => ObjectKind::Sms,
+        webhooks::Kind::Email => ObjectKind::Email,
+        webhooks::Kind::Payment => ObjectKind::Payment,
+        webhooks::Kind::Refund => ObjectKind::Refund,
+        webhooks::Kind::Subscription => ObjectKind::Subscription,
+        webhooks::Kind::PaymentLink => ObjectKind::PaymentLink,
     }
 }
 
