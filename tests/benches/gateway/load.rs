@@ -87,6 +87,8 @@ pub(crate) async fn run(target: &Target, connections: usize, time: Duration) -> 
 pub(crate) struct Client {
     stream: TcpStream,
     buffer: Vec<u8>,
+    /// Where the last answer's body begins.
+    body_at: usize,
 }
 
 impl Client {
@@ -96,11 +98,23 @@ impl Client {
         Self {
             stream,
             buffer: Vec::with_capacity(16 << 10),
+            body_at: 0,
         }
     }
 
-    /// Sends a request and reads its answer. Panics unless it is a 2xx with a length.
+    /// Sends a request and reads its answer. Panics unless it is a 2xx.
     pub(crate) async fn exchange(&mut self, request: &[u8]) {
+        let status = self.ask(request).await;
+        assert!((200..300).contains(&status), "{status}: {}", self.body());
+    }
+
+    /// The body of the last answer.
+    pub(crate) fn body(&self) -> &str {
+        std::str::from_utf8(&self.buffer[self.body_at..]).unwrap()
+    }
+
+    /// Sends a request and reads its answer, which must have a length. Gives its status.
+    pub(crate) async fn ask(&mut self, request: &[u8]) -> u16 {
         self.stream.write_all(request).await.unwrap();
         self.buffer.clear();
         let end = loop {
@@ -112,14 +126,15 @@ impl Client {
         };
         let head = std::str::from_utf8(&self.buffer[..end]).unwrap();
         let length = content_length(head).unwrap_or_else(|| panic!("no length in {head}"));
+        let status = head.split(' ').nth(1).and_then(|word| word.parse().ok());
+        let status = status.unwrap_or_else(|| panic!("no status in {head}"));
         let total = end + length;
-        let is_success = head.starts_with("HTTP/1.1 2");
         while self.buffer.len() < total {
             let read = self.stream.read_buf(&mut self.buffer).await.unwrap();
             assert!(read > 0, "the answer was cut");
         }
-        let text = || String::from_utf8_lossy(&self.buffer);
-        assert!(is_success, "{}", text());
+        self.body_at = end;
+        status
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! - `call`: one adapter call by itself
 //! - `writes`: whole requests, beside other gateways in front of the same provider
+//! - `received`: what providers tell
 //! - `deliveries`: what webhook endpoints are told
 //! - `memory`, `starts`: the program as shipped
 //!
@@ -20,8 +21,10 @@ mod numbers;
 mod peers;
 mod process;
 mod provider;
+mod received;
 mod roles;
 mod schedule;
+mod stages;
 mod writes;
 
 use mimalloc::MiMalloc;
@@ -71,6 +74,9 @@ fn measure(wanted: impl Fn(&str) -> bool) {
         }
         if wanted("crowds") && postgres.is_some() {
             crowds::measure(&schedule).await;
+        }
+        if wanted("received") && postgres.is_some() {
+            received::measure(&schedule).await;
         }
         if wanted("deliveries") && postgres.is_some() {
             deliveries::measure(&schedule).await;

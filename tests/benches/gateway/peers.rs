@@ -39,7 +39,12 @@ impl Peer {
 
     /// `POST /v1/sms`
     pub(crate) fn write(&self) -> Target {
-        Target::post(self.address, "/v1/sms", &self.key, BODY)
+        self.write_with(&self.key)
+    }
+
+    /// The same with another key.
+    pub(crate) fn write_with(&self, key: &str) -> Target {
+        Target::post(self.address, "/v1/sms", key, BODY)
     }
 }
 
@@ -48,6 +53,13 @@ impl Peer {
 pub(crate) enum Database {
     Sqlite,
     Postgres,
+}
+
+/// What maps requests to the provider's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ServedBy {
+    Component,
+    NativeCode,
 }
 
 impl Database {
@@ -123,15 +135,21 @@ pub(crate) async fn shipped(
 }
 
 /// The gateway inside of this program, which can be asked for its stages.
-pub(crate) async fn measured(provider: &Provider, database: Database, native: bool) -> Peer {
+pub(crate) async fn measured(
+    provider: &Provider,
+    database: Database,
+    redis: Option<&TestRedis>,
+    served_by: ServedBy,
+) -> Peer {
     let (folder, database) = (folder(), database.create().await);
-    let base = provider.base();
+    let (base, redis_url) = (provider.base(), redis.map(TestRedis::url));
     let settings = roles::gateway::Settings {
         data_dir: &folder.path().join("data"),
         plugins_dir: &plugins(),
         database_url: database.as_ref().map(TestDatabase::url),
+        redis_url: redis_url.as_deref(),
         upstream: (HOST, &base),
-        native,
+        served_by,
     };
     let mut process = Process::start_talking(&mut settings.command());
     let address = process.ask(None).parse().unwrap();
@@ -224,13 +242,23 @@ fn http() -> reqwest::Client {
 
 /// A call of the operator's.
 pub(crate) async fn operate(address: SocketAddr, path: &str, body: &Value) -> Value {
-    let answer = http()
+    operate_tenant(address, None, (path, body)).await
+}
+
+/// A call of the operator's for a tenant; for the default one without.
+async fn operate_tenant(
+    address: SocketAddr,
+    tenant: Option<&str>,
+    (path, body): (&str, &Value),
+) -> Value {
+    let mut request = http()
         .post(format!("http://{address}{path}"))
         .bearer_auth(ADMIN_TOKEN)
-        .json(body)
-        .send()
-        .await
-        .unwrap();
+        .json(body);
+    if let Some(tenant) = tenant {
+        request = request.header("OneRouter-Tenant", tenant);
+    }
+    let answer = request.send().await.unwrap();
     let status = answer.status();
     let text = answer.text().await.unwrap();
     assert!(status.is_success(), "{path}: {text}");
@@ -239,13 +267,22 @@ pub(crate) async fn operate(address: SocketAddr, path: &str, body: &Value) -> Va
 
 /// Connects the provider, by one of the plugins that know it.
 pub(crate) async fn connect(address: SocketAddr, plugin: &str) {
+    connect_tenant(address, plugin, None).await;
+}
+
+/// The same for a tenant.
+pub(crate) async fn connect_tenant(
+    address: SocketAddr,
+    plugin: &str,
+    tenant: Option<&str>,
+) -> Value {
     let path = format!("/api/services/sms/{plugin}/connect");
     let body = json!({
         "environment": "test",
         "credentials": {"account_sid": ACCOUNT, "auth_token": TOKEN},
         "settings": {"from_number": SENDER},
     });
-    operate(address, &path, &body).await;
+    operate_tenant(address, tenant, (&path, &body)).await
 }
 
 async fn connect_payments(address: SocketAddr) {
@@ -259,8 +296,13 @@ async fn connect_payments(address: SocketAddr) {
 
 /// A key whose limits are checked and never reached.
 pub(crate) async fn key(address: SocketAddr) -> String {
+    tenant_key(address, None).await
+}
+
+/// The same of a tenant.
+pub(crate) async fn tenant_key(address: SocketAddr, tenant: Option<&str>) -> String {
     let rate = json!({"per_second": 100_000, "burst": 100_000});
     let body = json!({"name": "bench", "environment": "test", "rate_limit": rate});
-    let key = operate(address, "/api/api-keys", &body).await;
+    let key = operate_tenant(address, tenant, ("/api/api-keys", &body)).await;
     key["key"].as_str().unwrap().to_owned()
 }

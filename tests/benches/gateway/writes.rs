@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use onerouter_stages::Stage;
-
 use crate::load::{self, Run, Target};
 use crate::numbers::{Samples, Table};
-use crate::peers::{self, BODY, Database, PAYMENT, Peer};
+use crate::peers::{self, BODY, Database, PAYMENT, Peer, ServedBy};
 use crate::provider::Provider;
 use crate::schedule::Schedule;
+use crate::stages::{self, Stages};
 
 /// One row of the table.
 struct Row {
@@ -43,15 +42,6 @@ impl Row {
     }
 }
 
-/// The stages of one peer.
-struct Stages {
-    name: &'static str,
-    peer: usize,
-    /// µs per request, in the order of [`Stage::ALL`]; last of all the rest of the process.
-    us: Vec<Samples>,
-    readings: Samples,
-}
-
 pub(crate) async fn measure(schedule: &Schedule, has_postgres: bool) {
     let provider = Provider::start().await;
     let durable = if has_postgres {
@@ -74,13 +64,13 @@ pub(crate) async fn measure(schedule: &Schedule, has_postgres: bool) {
         "native pass-through (axum, hyper-util), bare",
         peer,
     );
-    let native = peers::measured(&provider, durable, true).await;
+    let native = peers::measured(&provider, durable, None, ServedBy::NativeCode).await;
     add(
         &mut peers,
         "this gateway's path with a native adapter, everything on",
         native,
     );
-    let component = peers::measured(&provider, durable, false).await;
+    let component = peers::measured(&provider, durable, None, ServedBy::Component).await;
     add(
         &mut peers,
         "this gateway's path with the component, everything on",
@@ -134,12 +124,7 @@ pub(crate) async fn measure(schedule: &Schedule, has_postgres: bool) {
             key,
         ),
     ));
-    let mut stages = stages.map(|(name, peer)| Stages {
-        name,
-        peer,
-        us: vec![Samples::default(); Stage::ALL.len() + 1],
-        readings: Samples::default(),
-    });
+    let mut stages = stages.map(|(name, peer)| (peer, Stages::new(name)));
 
     for round in 0..=schedule.rounds {
         for row in &mut rows {
@@ -155,15 +140,20 @@ pub(crate) async fn measure(schedule: &Schedule, has_postgres: bool) {
                 row.add(cpu_us, &run);
             }
         }
-        for stages in &mut stages {
+        for (peer, stages) in &mut stages {
+            let peer = &mut peers[*peer];
             stages
-                .slot(&mut peers[stages.peer], schedule, round > 0)
+                .slot(peer, schedule.connections, (schedule.slot, round > 0))
                 .await;
         }
     }
 
     print(&rows, schedule);
-    print_stages(&stages);
+    let stages: Vec<&Stages> = stages.iter().map(|(_, stages)| stages).collect();
+    stages::print(
+        &stages,
+        "Where the CPU time of a write goes, with the clock running",
+    );
     print_ratios(&rows);
     drop(peers);
 }
@@ -179,40 +169,6 @@ pub(crate) async fn slot(
     let run = load::run(target, connections, time).await;
     let cpu_ns = peer.process.cpu_ns().saturating_sub(before);
     (cpu_ns as f64 / 1e3 / run.requests as f64, run)
-}
-
-impl Stages {
-    async fn slot(&mut self, peer: &mut Peer, schedule: &Schedule, counts: bool) {
-        let before = spent(&peer.process.ask(Some("run")));
-        let (cpu_us, run) = slot(peer, &peer.write(), schedule.connections, schedule.slot).await;
-        let after = spent(&peer.process.ask(Some("stop")));
-        if !counts {
-            return;
-        }
-        let requests = run.requests as f64;
-        let mut rest_us = cpu_us;
-        let spent = before
-            .iter()
-            .zip(&after)
-            .map(|(before, after)| after - before);
-        for (at, spent) in spent.enumerate() {
-            if at == 0 {
-                self.readings.add(spent / requests);
-                continue;
-            }
-            let us = spent / 1e3 / requests;
-            rest_us -= us;
-            self.us[at - 1].add(us);
-        }
-        self.us[Stage::ALL.len()].add(rest_us);
-    }
-}
-
-/// Readings of the clock, then ns by stage.
-fn spent(line: &str) -> Vec<f64> {
-    line.split(' ')
-        .map(|number| number.parse().unwrap())
-        .collect()
 }
 
 /// The id of an object that is there to be read.
@@ -258,38 +214,6 @@ fn print(rows: &[Row], schedule: &Schedule) {
         schedule.rounds,
         schedule.slot.as_secs_f64()
     ));
-}
-
-fn print_stages(stages: &[Stages]) {
-    let mut columns = vec!["stage of `POST /v1/sms`, CPU µs".to_owned()];
-    columns.extend(stages.iter().map(|stages| stages.name.to_owned()));
-    let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
-    let mut table = Table::new(&columns);
-    let names = Stage::ALL.iter().map(|stage| stage.name());
-    let rest = "the rest: HTTP server, runtime, background";
-    for (at, name) in names.chain([rest]).enumerate() {
-        let mut row = vec![name.to_owned()];
-        row.extend(stages.iter().map(|stages| stages.us[at].show(1)));
-        table.row(&row);
-    }
-    let mut row = vec![format!(
-        "readings of the clock ({:.2} µs each, contained above)",
-        reading_us()
-    )];
-    row.extend(stages.iter().map(|stages| stages.readings.show(1)));
-    table.row(&row);
-    table.print("Where the CPU time of a write goes, with the clock running");
-}
-
-/// What one reading of the stages' clock costs here.
-fn reading_us() -> f64 {
-    const READINGS: u32 = 20_000;
-    let began = std::time::Instant::now();
-    for _ in 0..READINGS {
-        let _now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    }
-    let spent: Duration = began.elapsed();
-    spent.as_secs_f64() * 1e6 / f64::from(READINGS)
 }
 
 fn print_ratios(rows: &[Row]) {

@@ -11,9 +11,13 @@ use onerouter_stages::{set_running, totals};
 use onerouter_tests::harness::ADMIN_TOKEN;
 
 use crate::native::Mapping;
+use crate::peers::ServedBy;
 
 /// Sandboxed code that spins yields between its slices; as in the program.
 const EVENT_INTERVAL: u32 = 13;
+
+/// As the word of an argument.
+const NATIVE_CODE: &str = "native-code";
 
 /// What the process is told.
 #[derive(Debug)]
@@ -21,8 +25,9 @@ pub(crate) struct Settings<'s> {
     pub(crate) data_dir: &'s Path,
     pub(crate) plugins_dir: &'s Path,
     pub(crate) database_url: Option<&'s str>,
+    pub(crate) redis_url: Option<&'s str>,
     pub(crate) upstream: (&'s str, &'s str),
-    pub(crate) native: bool,
+    pub(crate) served_by: ServedBy,
 }
 
 impl Settings<'_> {
@@ -34,8 +39,12 @@ impl Settings<'_> {
             .arg(self.data_dir)
             .arg(self.plugins_dir)
             .arg(self.database_url.unwrap_or_default())
+            .arg(self.redis_url.unwrap_or_default())
             .args([self.upstream.0, self.upstream.1])
-            .arg(if self.native { "native" } else { "component" });
+            .arg(match self.served_by {
+                ServedBy::NativeCode => NATIVE_CODE,
+                ServedBy::Component => "component",
+            });
         command
     }
 }
@@ -43,7 +52,16 @@ impl Settings<'_> {
 /// Serves until standard input ends. Each line of it is a question, with one line as the answer:
 /// `run` and `stop` the clock, and its `totals`.
 pub(crate) fn serve(arguments: &[String]) {
-    let [data_dir, plugins_dir, database_url, host, base, served_by] = arguments else {
+    let [
+        data_dir,
+        plugins_dir,
+        database_url,
+        redis_url,
+        host,
+        base,
+        served_by,
+    ] = arguments
+    else {
         panic!("{arguments:?}")
     };
     rustls::crypto::aws_lc_rs::default_provider()
@@ -60,11 +78,14 @@ pub(crate) fn serve(arguments: &[String]) {
     if !database_url.is_empty() {
         database_url.clone_into(&mut config.database_url);
     }
+    if !redis_url.is_empty() {
+        config.redis_url = Some(redis_url.clone().into());
+    }
     config.upstreams.set(host, base).unwrap();
     let gateway = runtime
         .block_on(Gateway::start(&config, Doubles::default()))
         .unwrap();
-    if served_by == "native" {
+    if served_by == NATIVE_CODE {
         for adapter in gateway.parts().adapters.list() {
             adapter.answer_natively(Mapping);
         }
