@@ -166,10 +166,10 @@ impl Work {
         self.deliveries.parts.clock.now()
     }
 
-    fn note_all(&mut self, endpoints: impl IntoIterator<Item = WebhookEndpointId>) {
+    fn note_all(&mut self, endpoints: impl IntoIterator<Item = (WebhookEndpointId, TenantId)>) {
         let now = self.now();
-        for endpoint in endpoints {
-            self.lanes.note(endpoint, now);
+        for (endpoint, tenant) in endpoints {
+            self.lanes.note((tenant, endpoint), now);
         }
     }
 
@@ -187,7 +187,7 @@ impl Work {
         };
         for endpoint in due {
             self.oldest = Some(self.oldest.map_or(endpoint.at, |at| at.min(endpoint.at)));
-            self.lanes.note(endpoint.id, now);
+            self.lanes.note((endpoint.tenant_id, endpoint.id), now);
         }
         if is_last {
             let waited = self.oldest.take().map(|at| now.signed_duration_since(at));
@@ -217,8 +217,7 @@ impl Work {
         let taken = store.take_deliveries(&wanted, now, now + LEASE).await;
         let taken = taken.inspect_err(|_| {
             for one in &wanted {
-                self.lanes.took(*one, 0, now);
-                self.lanes.note(one.0, now);
+                self.lanes.took_in_vain(*one);
             }
         })?;
         let count = taken.len();
@@ -230,7 +229,7 @@ impl Work {
         }
         for one in wanted {
             let taken = of_endpoint.get(&one.0).copied().unwrap_or_default();
-            self.lanes.took(one, taken, now);
+            self.lanes.took(one, taken);
         }
         for (tenant, taken) in of_tenant {
             let places = taken.iter().map(|one| one.endpoint_id).collect();
