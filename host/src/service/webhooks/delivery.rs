@@ -111,8 +111,8 @@ impl Deliveries {
         work.finish().await;
     }
 
-    /// Delivers everything that is due now, and waits for it. Tells how much that was. What has to wait
-    /// for its endpoint's limit stays.
+    /// Delivers everything that is due now, and waits for it. Tells how much that was. What is for an
+    /// endpoint that is to be left alone stays.
     ///
     /// # Errors
     /// The database cannot be reached.
@@ -267,7 +267,7 @@ impl Work {
 
     fn go_on(&mut self, step: Step, mut places: Vec<WebhookEndpointId>) {
         match step {
-            Step::Prepared(Batch { ready, over_limit }) => {
+            Step::Prepared(Batch { ready, left_alone }) => {
                 for one in ready {
                     let endpoint = one.endpoint();
                     if let Some(place) = places.iter().position(|place| *place == endpoint) {
@@ -282,9 +282,8 @@ impl Work {
                 for endpoint in places {
                     self.lanes.ended(endpoint, Health::Unasked);
                 }
-                let now = self.now();
-                for (endpoint, until) in over_limit {
-                    self.lanes.pause(endpoint, until, now);
+                for (endpoint, until) in left_alone {
+                    self.lanes.pause(endpoint, until);
                 }
             }
             Step::Ended(Ended {
@@ -294,8 +293,7 @@ impl Work {
             }) => {
                 self.lanes.ended(endpoint, health);
                 if let Some(until) = pause_until {
-                    let now = self.now();
-                    self.lanes.pause(endpoint, until, now);
+                    self.lanes.pause(endpoint, until);
                 }
             }
         }

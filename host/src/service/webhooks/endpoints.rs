@@ -77,6 +77,7 @@ impl EndpointChange {
             if row.url != *url {
                 // How the other one did says nothing about this one.
                 next.failing_since = None;
+                next.paused_until = None;
             }
         }
         if let Some(description) = &self.description {
@@ -97,6 +98,7 @@ impl EndpointChange {
                 next.disabled_reason = None;
                 next.disabled_at = None;
                 next.failing_since = None;
+                next.paused_until = None;
             }
             Some(false) if row.disabled_at.is_none() => {
                 next.disabled_reason = Some(REQUESTED.to_owned());
@@ -148,6 +150,7 @@ impl Webhooks {
             disabled_reason: None,
             disabled_at: None,
             failing_since: None,
+            paused_until: None,
             created_at: now,
             updated_at: now,
         };
