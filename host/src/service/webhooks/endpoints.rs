@@ -274,6 +274,26 @@ impl Webhooks {
         id: WebhookEndpointId,
         overlap: TimeDelta,
     ) -> Result<Answer, Refusal> {
+        match self.rotate(caller, actor, intent, id, overlap).await {
+            Ok(answer) => Ok(answer),
+            // Perhaps by this very request, which has made the last secret that there is room for.
+            Err(refused) => {
+                let now = self.clock.now();
+                let kept = repeats::or_refused(&self.store, caller, intent, now, refused).await?;
+                self.opened_answer(caller, kept).await
+            }
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "who, by which request, on what")]
+    async fn rotate(
+        &self,
+        caller: &Caller,
+        actor: &Actor,
+        intent: &Intent,
+        id: WebhookEndpointId,
+        overlap: TimeDelta,
+    ) -> Result<Answer, Refusal> {
         let during = "cannot rotate the secret of a webhook endpoint";
         let failed = |error| unavailable(during, &error);
         for _ in 0..TRIES {

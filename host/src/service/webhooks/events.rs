@@ -261,7 +261,13 @@ impl Webhooks {
     ) -> Result<Answer, Refusal> {
         let failed = |error| unavailable("cannot test a webhook endpoint", &error);
         let now = self.clock.now();
-        let (row, secrets) = self.opened(caller, id).await?;
+        let (row, secrets) = match self.opened(caller, id).await {
+            Ok(opened) => opened,
+            Err(refused) => {
+                let kept = repeats::or_refused(&self.store, caller, intent, now, refused);
+                return Ok(kept.await?.answer());
+            }
+        };
         let event = match event_type {
             Some(event_type) if event_type != ENDPOINT_TEST => {
                 sample(caller.environment, event_type, now)?

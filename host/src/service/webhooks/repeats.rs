@@ -10,7 +10,7 @@ use crate::service::authentication::unavailable;
 use crate::service::caller::Caller;
 use crate::service::objects::{Answer, Intent, KEY_KEPT};
 use crate::service::refusal::Refusal;
-use crate::store::TenantTx;
+use crate::store::{Store, TenantTx};
 use crate::store::{IdempotencyRow, KeyClaim, KeyState, NewKeyClaim};
 
 const CLAIMING: &str = "cannot claim an idempotency key";
@@ -58,6 +58,28 @@ pub(super) async fn claim(
     match claimed.map_err(|error| unavailable(CLAIMING, &error))? {
         KeyClaim::New => Ok(None),
         KeyClaim::Existing(row) => kept(row, intent).map(Some),
+    }
+}
+
+/// What the first request with the key of one that is refused was answered: what it has done may be why
+/// this one is refused. Without it, the refusal.
+pub(super) async fn or_refused(
+    store: &Store,
+    caller: &Caller,
+    intent: &Intent,
+    now: DateTime<Utc>,
+    refused: Refusal,
+) -> Result<Kept, Refusal> {
+    let Some(key) = &intent.key else {
+        return Err(refused);
+    };
+    let found = match store.begin_read(caller.tenant).await {
+        Ok(mut tx) => tx.find_key(caller.environment, key).await,
+        Err(error) => Err(error),
+    };
+    match found {
+        Ok(Some(row)) if row.expires_at > now => kept(row, intent),
+        Ok(_) | Err(_) => Err(refused),
     }
 }
 
