@@ -75,7 +75,8 @@ pub(crate) struct ResendEvent {
 
 /// List events, or follow them
 ///
-/// Newest first, and events are there as soon as what they tell of.
+/// Newest first, and events are there as soon as what they tell of. A key sees those about what it may
+/// read: payments with `payments:read`, and so on.
 ///
 /// With `order=asc` it is a feed: oldest first, and `next_cursor` is always there, also at the end. Whoever
 /// keeps it and goes on from it, for ever, sees every event once. For that to hold, an event appears in

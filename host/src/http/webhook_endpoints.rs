@@ -40,7 +40,8 @@ pub(crate) const DELIVERY_STATES: [&str; 4] = ["pending", "succeeded", "failed",
 /// Create a webhook endpoint
 ///
 /// The answer shows the secret that deliveries are signed with, this one time. At most 50 in each
-/// environment.
+/// environment. The key needs the scopes to read what the endpoint is to hear of: for `payment.*`
+/// `payments:read`, and all of them where `event_types` is left out.
 #[utoipa::path(
     post, path = "/v1/webhook-endpoints", tag = "webhooks", operation_id = "webhook_endpoints.create",
     params(IdempotencyParam),
@@ -107,7 +108,7 @@ pub(crate) async fn get(
 /// Change a webhook endpoint
 ///
 /// What is left out stays; `null` takes away what may be absent. `"enabled": true` enables an endpoint
-/// again, whatever had disabled it.
+/// again, whatever had disabled it. The key needs the scopes to read what the endpoint hears of then.
 #[utoipa::path(
     patch, path = "/v1/webhook-endpoints/{id}", tag = "webhooks", operation_id = "webhook_endpoints.update",
     params(("id" = String, Path, description = "`we_…`")),

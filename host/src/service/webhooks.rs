@@ -7,11 +7,13 @@
 //! - [`target`]: which URLs an endpoint may have
 //! - [`samples`]: events that have not happened, to try things with
 //! - [`view`]: what of all that is shown
+//! - `reach`: of which events a key may hear
 //! - `repeats`: a request that is sent twice is answered twice and done once
 
 pub mod delivery;
 pub mod endpoints;
 pub mod events;
+mod reach;
 mod repeats;
 pub mod samples;
 pub mod schedule;

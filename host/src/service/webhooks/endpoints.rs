@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::secrets::{EndpointSecrets, SigningKind, SigningSecret};
 use super::view::{DeletedEndpointView, DeliveryView, EndpointView};
-use super::{NOUN, Webhooks, place_of, repeats, sealing_failed};
+use super::{NOUN, Webhooks, place_of, reach, repeats, sealing_failed};
 use crate::ids;
 use crate::service::audit::{self, Actor, Change};
 use crate::service::authentication::unavailable;
@@ -120,7 +120,8 @@ impl Webhooks {
     /// Makes an endpoint. The answer shows its secret.
     ///
     /// # Errors
-    /// `conflict` when there are too many.
+    /// `insufficient_scope` where the caller may not read what it is to hear of; `conflict` when there are
+    /// too many.
     pub async fn create(
         &self,
         caller: &Caller,
@@ -131,6 +132,7 @@ impl Webhooks {
         let during = "cannot make a webhook endpoint";
         let failed = |error| unavailable(during, &error);
         let sealing = |error| sealing_failed(during, &error);
+        reach::may_hear(caller, new.event_types.as_deref())?;
         let now = self.clock.now();
         let secret = SigningSecret::generate(new.signing).map_err(sealing)?;
         let secrets = EndpointSecrets {
@@ -221,7 +223,8 @@ impl Webhooks {
     /// Changes an endpoint.
     ///
     /// # Errors
-    /// `not_found`; `conflict` when others change it at the same moment.
+    /// `not_found`; `insufficient_scope` where the caller may not read what it hears of then, whatever is
+    /// changed: it may be where that is sent; `conflict` when others change it at the same moment.
     pub async fn update(
         &self,
         caller: &Caller,
@@ -235,6 +238,7 @@ impl Webhooks {
             let (row, before) = self.opened(caller, id).await?;
             let now = self.clock.now();
             let mut next = asked.of(&row, now);
+            reach::may_hear(caller, next.event_types.as_deref())?;
             let mut secrets = self.open(&row).await?;
             if let Some(headers) = &asked.headers {
                 secrets.headers.clone_from(headers);

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::samples;
 use super::view::{DeliveryView, EndpointView, EventView, ResendView};
-use super::{Webhooks, repeats};
+use super::{Webhooks, reach, repeats};
 use crate::ids;
 use crate::service::audit::{self, Actor, Change};
 use crate::service::authentication::unavailable;
@@ -80,12 +80,19 @@ pub struct Again {
 }
 
 impl Webhooks {
-    /// A page of events.
+    /// A page of the events that the caller may hear of.
     ///
     /// # Errors
-    /// The database cannot be reached.
+    /// `insufficient_scope` where it asks for others.
     pub async fn events(&self, caller: &Caller, query: EventQuery) -> Result<Events, Refusal> {
         let failed = |error| unavailable("cannot list events", &error);
+        let families = match &query.types {
+            Some(types) => {
+                reach::may_hear_of(caller, types.as_str())?;
+                None
+            }
+            None => reach::families(caller),
+        };
         let mut tx = self.store.begin_read(caller.tenant).await.map_err(failed)?;
         let order = match query.reading {
             Reading::Newest => EventOrder::Newest,
@@ -101,6 +108,7 @@ impl Webhooks {
             limit: u32::from(query.limit),
             cursor: query.cursor,
             types: query.types,
+            families,
             object_id: query.object_id,
             created_after: query.created_after,
             created_before: query.created_before,
@@ -129,21 +137,23 @@ impl Webhooks {
     /// One event.
     ///
     /// # Errors
-    /// `not_found`.
+    /// `not_found`; `insufficient_scope` where the caller may not read what it is about.
     pub async fn event(&self, caller: &Caller, id: EventId) -> Result<EventView, Refusal> {
         let failed = |error| unavailable("cannot read an event", &error);
         let mut tx = self.store.begin_read(caller.tenant).await.map_err(failed)?;
         let found = tx.find_event(id).await.map_err(failed)?;
-        found
+        let row = found
             .filter(|row| row.environment == caller.environment)
-            .map(EventView::from)
-            .ok_or_else(|| Refusal::not_found("event"))
+            .ok_or_else(|| Refusal::not_found("event"))?;
+        reach::may_hear_of(caller, &row.event_type)?;
+        Ok(row.into())
     }
 
     /// Tells an event once more: to one endpoint, or to each that wants it. The answer has the deliveries.
     ///
     /// # Errors
-    /// `not_found`; `invalid_state` for an endpoint that is disabled.
+    /// `not_found`; `invalid_state` for an endpoint that is disabled; `insufficient_scope` for one that does
+    /// not want it, where the caller may not read what it is about.
     #[expect(clippy::too_many_arguments, reason = "who, by which request, on what")]
     pub async fn resend_event(
         &self,
@@ -171,7 +181,13 @@ impl Webhooks {
             is_wanted: true,
         };
         let endpoints = match endpoint {
-            Some(endpoint) => vec![enabled(&mut tx, caller, endpoint).await?.id],
+            Some(endpoint) => {
+                let row = enabled(&mut tx, caller, endpoint).await?;
+                if !row.wants(&told.event_type) {
+                    reach::may_hear_of(caller, &told.event_type)?;
+                }
+                vec![row.id]
+            }
             None => wanting(&mut tx, caller, &told.event_type).await?,
         };
         let mut made = Vec::with_capacity(endpoints.len());
