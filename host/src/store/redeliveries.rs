@@ -104,8 +104,9 @@ pub struct ToldRange {
     pub until: DateTime<Utc>,
     /// Only behind this one.
     pub after: Option<EventId>,
-    /// Only those that the endpoint has not taken, after all that was tried.
-    pub only_failed: bool,
+    /// Only those that the endpoint has not taken and is not being told; those of before this time, when it
+    /// was not there yet, only where a delivery was given up.
+    pub untaken_since: Option<DateTime<Utc>>,
     /// How many at most.
     pub limit: u32,
 }
@@ -157,11 +158,11 @@ macro_rules! events_failed {
     ($deliveries:literal) => {
         concat!(
             "select id, type, object_id, object_version,
-                 exists (
+                 (created_at >= $9 or exists (
                      select 1 from ",
             $deliveries,
             " where delivery.tenant_id = $1 and delivery.event_id = events.id
-                         and delivery.endpoint_id = $8 and delivery.state in ('failed', 'canceled'))
+                         and delivery.endpoint_id = $8 and delivery.state in ('failed', 'canceled')))
                  and not exists (
                      select 1 from ",
             $deliveries,
@@ -199,7 +200,8 @@ statements! {
              and created_at >= $5 and created_at < $6
          order by id limit $7",
     );
-    /// Wanted are those of which a delivery was given up, and none was taken or is still being made. As many
+    /// Wanted are those of which no delivery was taken or is still being made: one was given up, or there was
+    /// none, as the endpoint was disabled; those of before the endpoint only where one was given up. As many
     /// are looked at as without that, however few are wanted.
     EVENTS_FAILED = Statement {
         postgres: events_failed!("webhook_deliveries as delivery"),
@@ -302,7 +304,7 @@ impl TenantTx {
         let end = ids::first_of(range.until + ID_MARGIN);
         let (since, until) = (range.since, range.until);
         let limit = i64::from(range.limit);
-        if range.only_failed {
+        if let Some(made_at) = range.untaken_since {
             let endpoint = range.endpoint.uuid();
             fetch_all!(
                 self,
@@ -315,7 +317,8 @@ impl TenantTx {
                     since,
                     until,
                     limit,
-                    endpoint
+                    endpoint,
+                    made_at
                 ]
             )
         } else {

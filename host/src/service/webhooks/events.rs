@@ -73,7 +73,7 @@ pub struct Again {
     pub since: DateTime<Utc>,
     /// Before this time; until now where there is none.
     pub until: Option<DateTime<Utc>>,
-    /// Only those that were given up.
+    /// Only those that the endpoint has not taken, and is not still told.
     pub only_failed: bool,
     /// Behind this one.
     pub cursor: Option<EventId>,
@@ -238,13 +238,17 @@ impl Webhooks {
             since: again.since,
             until,
             after: again.cursor,
-            only_failed: again.only_failed,
+            untaken_since: again.only_failed.then_some(endpoint.created_at),
             limit: RESEND_MAX,
         };
         let mut events = tx.list_told_events(&range).await.map_err(failed)?;
         let is_full = events.len() >= usize::try_from(RESEND_MAX).unwrap_or(usize::MAX);
         let next = events.last().map(|event| event.id).filter(|_| is_full);
-        events.retain(|event| event.is_wanted && endpoint.wants(&event.event_type));
+        // Nobody is tested with another endpoint's test.
+        let is_others_test =
+            |event: &ToldEvent| event.event_type == ENDPOINT_TEST && event.object_id != id.uuid();
+        let wants = |event: &ToldEvent| endpoint.wants(&event.event_type) && !is_others_test(event);
+        events.retain(|event| event.is_wanted && wants(event));
         let made = tx.deliver_again(id, &events, now).await.map_err(failed)?;
         let told = serde_json::json!({
             "since": onerouter_domain::time::to_text(again.since),
