@@ -18,8 +18,9 @@ use crate::ids;
 
 /// Events that one page looks at.
 const SCANNED_MAX: i64 = 10_000;
-/// Between the id of an event and the beginning of its transaction: waiting for company and for a free
-/// connection, five seconds each, and clocks that differ by as much again.
+/// How much older than its transaction an event may be, by its id: ids are made in their transaction, or
+/// before the wait for a connection, five seconds; and whoever makes them may be behind the database's clock,
+/// by ten seconds with five to spare.
 const ID_BEFORE_TRANSACTION_MAX: TimeDelta = TimeDelta::seconds(20);
 
 /// An event, as it is stored.

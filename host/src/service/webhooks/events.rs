@@ -19,9 +19,9 @@ use crate::service::refusal::{FieldMistake, Refusal};
 use crate::store::TenantTx;
 use crate::store::{EventFilter, EventOrder, NewEvent, ToldEvent, ToldRange, WebhookEndpointRow};
 
-/// Events appear in the feed when they are this old: the id of an event is made before its transaction
-/// begins, by one of several clocks, and a reader who has passed an id never comes back to it. On
-/// PostgreSQL a transaction that lasts longer holds the feed back until it has ended.
+/// Events appear in the feed when they are this old: the id of an event is made before its transaction is
+/// seen, by one of several clocks, and a reader who has passed an id never comes back to it. On PostgreSQL a
+/// transaction that lasts longer holds the feed back until it has ended.
 pub const FEED_DELAY: TimeDelta = TimeDelta::seconds(30);
 
 /// Events that one request to tell them again looks at.
