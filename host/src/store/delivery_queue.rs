@@ -67,10 +67,14 @@ macro_rules! due_endpoints {
 }
 
 statements! {
-    QUEUE = Statement::same(
-        "insert into delivery_queue (delivery_id, endpoint_id, tenant_id, at)
-         values ($1, $2, $3, $4)",
-    );
+    QUEUE = Statement {
+        postgres: "insert into delivery_queue (delivery_id, endpoint_id, tenant_id, at)
+             select (made->>'id')::uuid, (made->>'endpoint')::uuid, $1, $3
+             from jsonb_array_elements($2) as made",
+        sqlite: "insert into delivery_queue (delivery_id, endpoint_id, tenant_id, at)
+             select unhex(made.value->>'id', '-'), unhex(made.value->>'endpoint', '-'), $1, $3
+             from json_each($2) as made",
+    };
     DUE_ENDPOINTS = Statement::same(due_endpoints!());
     QUEUED = Statement::same(
         "select count(*) as count from (select 1 as one from delivery_queue limit $1) as counted",

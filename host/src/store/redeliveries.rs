@@ -4,13 +4,11 @@
 use chrono::{DateTime, Utc};
 use onerouter_domain::environment::Environment;
 use onerouter_domain::id::{AttemptId, DeliveryId, EventId, WebhookEndpointId};
-use serde::Serialize;
-use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::backend::{Columns, FromColumns, execute, fetch_all, fetch_optional};
+use super::backend::{Columns, FromColumns, fetch_all, fetch_optional};
+use super::deliveries::NewDelivery;
 use super::error::During as _;
-use super::events::NewEvent;
 use super::objects::ID_MARGIN;
 use super::statement::{Statement, statements};
 use super::{StoreError, TenantTx};
@@ -111,16 +109,6 @@ pub struct ToldRange {
     pub limit: u32,
 }
 
-/// A delivery to be made of an event that there is.
-#[derive(Debug, Clone, Copy, Serialize)]
-struct Again {
-    id: Uuid,
-    endpoint: Uuid,
-    event: Uuid,
-    object: Uuid,
-    sequence: u64,
-}
-
 macro_rules! listed {
     ($deliveries:literal) => {
         concat!("select delivery.id, delivery.endpoint_id, delivery.event_id, events.type as event_type,
@@ -209,32 +197,6 @@ statements! {
             "webhook_deliveries as delivery indexed by webhook_deliveries_event_idx"
         ),
     };
-    DELIVER = Statement {
-        postgres: "insert into webhook_deliveries (tenant_id, id, endpoint_id, event_id, object_id,
-                 sequence, state, attempts, next_at, created_at)
-             select $1, (again->>'id')::uuid, (again->>'endpoint')::uuid, (again->>'event')::uuid,
-                 (again->>'object')::uuid, (again->>'sequence')::bigint, 'pending', 0, $3, $3
-             from jsonb_array_elements($2) as again",
-        sqlite: "insert into webhook_deliveries (tenant_id, id, endpoint_id, event_id, object_id,
-                 sequence, state, attempts, next_at, created_at)
-             select $1, unhex(again.value->>'id', '-'), unhex(again.value->>'endpoint', '-'),
-                 unhex(again.value->>'event', '-'), unhex(again.value->>'object', '-'),
-                 again.value->>'sequence', 'pending', 0, $3, $3
-             from json_each($2) as again",
-    };
-    QUEUE = Statement {
-        postgres: "insert into delivery_queue (delivery_id, endpoint_id, tenant_id, at)
-             select (again->>'id')::uuid, (again->>'endpoint')::uuid, $1, $3
-             from jsonb_array_elements($2) as again",
-        sqlite: "insert into delivery_queue (delivery_id, endpoint_id, tenant_id, at)
-             select unhex(again.value->>'id', '-'), unhex(again.value->>'endpoint', '-'), $1, $3
-             from json_each($2) as again",
-    };
-    INSERT_EVENT = Statement::same(
-        "insert into events (id, tenant_id, environment, type, object_id, object_version, data,
-             created_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8)",
-    );
 }
 
 impl TenantTx {
@@ -341,50 +303,17 @@ impl TenantTx {
         events: &[ToldEvent],
         now: DateTime<Utc>,
     ) -> Result<Vec<DeliveryId>, StoreError> {
-        const OPERATION: &str = "deliver events again";
-        if events.is_empty() {
-            return Ok(Vec::new());
-        }
-        let tenant = self.tenant().uuid();
-        let again: Vec<Again> = events
-            .iter()
-            .map(|event| Again {
-                id: ids::next(),
-                endpoint: endpoint.uuid(),
-                event: event.id.uuid(),
-                object: event.object_id,
-                sequence: event.sequence,
-            })
-            .collect();
-        execute!(self, DELIVER, [tenant, Json(&again), now]).during(OPERATION)?;
-        execute!(self, QUEUE, [tenant, Json(&again), now]).during(OPERATION)?;
-        self.note_queued(endpoint);
+        let again = events.iter().map(|event| NewDelivery {
+            id: ids::next(),
+            endpoint: endpoint.uuid(),
+            event: event.id.uuid(),
+            object: event.object_id,
+            sequence: event.sequence,
+        });
+        let again: Vec<_> = again.collect();
+        self.insert_deliveries(&again, now).await?;
         let ids = again.iter().map(|again| DeliveryId::from_uuid(again.id));
         Ok(ids.collect())
-    }
-
-    /// Stores an event that is told to nobody by itself.
-    ///
-    /// # Errors
-    /// The database refuses or cannot be reached.
-    pub async fn insert_untold_event(&mut self, event: &NewEvent) -> Result<(), StoreError> {
-        let tenant = self.tenant().uuid();
-        execute!(
-            self,
-            INSERT_EVENT,
-            [
-                event.id.uuid(),
-                tenant,
-                event.environment.as_str(),
-                &event.event_type,
-                event.object_id,
-                event.object_version.cast_signed(),
-                &event.data,
-                event.created_at,
-            ]
-        )
-        .map(drop)
-        .during("insert a test event")
     }
 }
 
