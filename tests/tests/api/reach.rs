@@ -34,7 +34,11 @@ fn lacks(reply: &Reply, scope: &str) {
 
 async fn an_endpoint_hears_of_what_its_key_may_read(ground: Ground) {
     let host = start(&ground).await;
-    let part = key(&host, json!(["webhooks:write", "webhooks:read", "sms:read"])).await;
+    let part = key(
+        &host,
+        json!(["webhooks:write", "webhooks:read", "sms:read"]),
+    )
+    .await;
     for (types, scope) in [
         (json!(["payment.*"]), "payments:read"),
         (json!(["sms.*", "refund.succeeded"]), "refunds:read"),
@@ -49,7 +53,10 @@ async fn an_endpoint_hears_of_what_its_key_may_read(ground: Ground) {
         lacks(&part.post(ENDPOINTS, body).await, scope);
     }
     let own = make(&part, json!({"event_types": ["sms.*", "endpoint.*"]})).await;
-    assert_eq!(part.get(ENDPOINTS).await.json["data"][0]["id"], own.text("id"));
+    assert_eq!(
+        part.get(ENDPOINTS).await.json["data"][0]["id"],
+        own.text("id")
+    );
 
     // Nor does it send elsewhere what another key has asked for.
     let all = make(&host.key("test").await, json!({})).await;
@@ -84,7 +91,12 @@ async fn events_are_shown_to_whoever_may_read_what_they_are_about(ground: Ground
     let host = start(&ground).await;
     let acme = host.key("test").await;
     let mut made = Vec::new();
-    for event_type in ["payment.succeeded", "sms.sent", "payment_link.paid", "sms.failed"] {
+    for event_type in [
+        "payment.succeeded",
+        "sms.sent",
+        "payment_link.paid",
+        "sms.failed",
+    ] {
         let event = acme.post(EVENTS, json!({"type": event_type})).await;
         assert_eq!(event.status, 200, "{event:?}");
         made.push(event.text("id").to_owned());
@@ -109,7 +121,10 @@ async fn events_are_shown_to_whoever_may_read_what_they_are_about(ground: Ground
     assert_eq!(types(&nothing, "").await, [""; 0]);
     assert_eq!(types(&acme, "").await.len(), 4);
     for query in ["type=payment.*", "type=payment.succeeded&order=asc"] {
-        lacks(&texts.get(&format!("{EVENTS}?{query}")).await, "payments:read");
+        lacks(
+            &texts.get(&format!("{EVENTS}?{query}")).await,
+            "payments:read",
+        );
     }
     let [payment, sms, link, _] = made.as_slice() else {
         panic!("{made:?}");
@@ -128,7 +143,9 @@ async fn events_are_shown_to_whoever_may_read_what_they_are_about(ground: Ground
 async fn an_event_goes_again_to_no_endpoint_that_its_key_could_not_have_made(ground: Ground) {
     let host = start(&ground).await;
     let acme = host.key("test").await;
-    let event = acme.post(EVENTS, json!({"type": "payment.succeeded"})).await;
+    let event = acme
+        .post(EVENTS, json!({"type": "payment.succeeded"}))
+        .await;
     let resend = format!("{EVENTS}/{}/resend", event.text("id"));
     let wide = make(&acme, json!({})).await;
     let part = key(&host, json!(["webhooks:write", "events:write", "sms:read"])).await;

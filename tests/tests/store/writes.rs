@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use onerouter::store::{
-    AttemptEnd, AttemptRow, DEFAULT_TENANT, EventFilter, EventOrder, KeyClaim, KeyState, MessageClaim, MessageSettlement,
-    NewAttempt, NewCallLog, NewEvent, NewKeyClaim, NewObject, ObjectUpdate, RequestEnd,
-    SettledRequest, Store, TenantTx, WorkKind,
+    AttemptEnd, AttemptRow, DEFAULT_TENANT, EventFilter, EventOrder, KeyClaim, KeyState,
+    MessageClaim, MessageSettlement, NewAttempt, NewCallLog, NewEvent, NewKeyClaim, NewObject,
+    ObjectUpdate, RequestEnd, SettledRequest, Store, TenantTx, WorkKind,
 };
 use onerouter_domain::environment::Environment;
 use onerouter_domain::id::{AttemptId, EventId, RequestId};

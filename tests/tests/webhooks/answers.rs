@@ -222,7 +222,10 @@ async fn a_pause_ends_after_an_hour_or_when_the_tenant_says_so(ground: Ground) {
     rig.happens(3, 1).await;
     assert_eq!(deliver().await, 3);
     rig.happens(4, 1).await;
-    for (change, heard) in [(json!({"description": "x"}), 3), (json!({"enabled": true}), 4)] {
+    for (change, heard) in [
+        (json!({"description": "x"}), 3),
+        (json!({"enabled": true}), 4),
+    ] {
         let change = change.to_string().into_bytes();
         let changed = rig.acme.send(Method::PATCH, &path, Some(change)).await;
         assert_eq!(changed.status, 200, "{changed:?}");

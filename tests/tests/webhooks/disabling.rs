@@ -1,10 +1,10 @@
 //! When nothing more is sent to an endpoint, and who hears of it.
 
 use chrono::TimeDelta;
+use onerouter_domain::time;
 use onerouter_tests::receiver::Answer;
 use onerouter_tests::scenarios;
 use onerouter_tests::write_path::Ground;
-use onerouter_domain::time;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -162,7 +162,11 @@ async fn what_an_endpoint_has_missed_is_sent_again_and_nothing_else(ground: Grou
     let missed = json!({"since": time::to_text(time::cut(hour)), "only_failed": true});
     let resend = format!("{path}/resend");
     let sent = rig.acme.post(&resend, missed.clone()).await;
-    assert_eq!((sent.status, &sent.json["count"]), (200, &json!(2)), "{sent:?}");
+    assert_eq!(
+        (sent.status, &sent.json["count"]),
+        (200, &json!(2)),
+        "{sent:?}"
+    );
     // Not once more what is being told.
     let again = rig.acme.post(&resend, missed.clone()).await;
     assert_eq!(again.json["count"], 0);

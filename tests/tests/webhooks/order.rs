@@ -169,10 +169,7 @@ async fn one_that_is_told_to_wait_while_the_one_before_ends_is_woken() {
         rig.host.deliver().await;
     };
     let another = async {
-        eventually("the first is under way", async || {
-            rig.receiver.count() == 1
-        })
-        .await;
+        eventually("the first is under way", async || rig.receiver.count() == 1).await;
         rig.happens(1, 2).await;
         let next = endpoint.deliveries().await.pop().unwrap();
         let next: DeliveryId = next["id"].as_str().unwrap().parse().unwrap();

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::secrets::{EndpointSecrets, SigningKind, SigningSecret};
 use super::view::{DeletedEndpointView, DeliveryView, EndpointView};
-use super::{NOUN, Webhooks, place_of, reach, repeats, sealing_failed};
+use super::{Asked, NOUN, Webhooks, finish, place_of, reach, repeats, sealing_failed};
 use crate::ids;
 use crate::service::audit::{self, Actor, Change};
 use crate::service::authentication::unavailable;
@@ -122,13 +122,8 @@ impl Webhooks {
     /// # Errors
     /// `insufficient_scope` where the caller may not read what it is to hear of; `conflict` when there are
     /// too many.
-    pub async fn create(
-        &self,
-        caller: &Caller,
-        actor: &Actor,
-        intent: &Intent,
-        new: NewEndpoint,
-    ) -> Result<Answer, Refusal> {
+    pub async fn create(&self, asked: Asked<'_>, new: NewEndpoint) -> Result<Answer, Refusal> {
+        let caller = asked.caller;
         let during = "cannot make a webhook endpoint";
         let failed = |error| unavailable(during, &error);
         let sealing = |error| sealing_failed(during, &error);
@@ -157,9 +152,9 @@ impl Webhooks {
             updated_at: now,
         };
         row.secrets = self.seal(&row, &secrets, during).await?;
-        let shown = self.with_secret(&row, &secrets, intent, 201).await?;
+        let shown = self.with_secret(&row, &secrets, asked.intent, 201).await?;
         let mut tx = self.store.begin(caller.tenant).await.map_err(failed)?;
-        if let Some(kept) = repeats::claim(&mut tx, caller, intent, row.id.uuid(), now).await? {
+        if let Some(kept) = repeats::claim(&mut tx, asked, row.id.uuid(), now).await? {
             drop(tx);
             return self.opened_answer(caller, kept).await;
         }
@@ -174,11 +169,7 @@ impl Webhooks {
         }
         tx.insert_webhook_endpoint(&row).await.map_err(failed)?;
         let change = change("webhook_endpoint.created", None, Some((&row, &secrets)));
-        audit::record_by(&mut tx, actor, change, now)
-            .await
-            .map_err(failed)?;
-        repeats::keep(&mut tx, caller, intent, (201, &shown.kept), now).await?;
-        tx.commit().await.map_err(failed)?;
+        finish(tx, asked, change, (201, &shown.kept), now).await?;
         Ok(shown.answer)
     }
 
@@ -269,35 +260,30 @@ impl Webhooks {
     ///
     /// # Errors
     /// `not_found`; `conflict` where too many secrets sign already, or others change the endpoint.
-    #[expect(clippy::too_many_arguments, reason = "who, by which request, on what")]
     pub async fn rotate_secret(
         &self,
-        caller: &Caller,
-        actor: &Actor,
-        intent: &Intent,
+        asked: Asked<'_>,
         id: WebhookEndpointId,
         overlap: TimeDelta,
     ) -> Result<Answer, Refusal> {
-        match self.rotate(caller, actor, intent, id, overlap).await {
+        match self.rotate(asked, id, overlap).await {
             Ok(answer) => Ok(answer),
             // Perhaps by this very request, which has made the last secret that there is room for.
             Err(refused) => {
                 let now = self.clock.now();
-                let kept = repeats::or_refused(&self.store, caller, intent, now, refused).await?;
-                self.opened_answer(caller, kept).await
+                let kept = repeats::or_refused(&self.store, asked, now, refused).await?;
+                self.opened_answer(asked.caller, kept).await
             }
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "who, by which request, on what")]
     async fn rotate(
         &self,
-        caller: &Caller,
-        actor: &Actor,
-        intent: &Intent,
+        asked: Asked<'_>,
         id: WebhookEndpointId,
         overlap: TimeDelta,
     ) -> Result<Answer, Refusal> {
+        let caller = asked.caller;
         let during = "cannot rotate the secret of a webhook endpoint";
         let failed = |error| unavailable(during, &error);
         for _ in 0..TRIES {
@@ -309,9 +295,9 @@ impl Webhooks {
                 ..row.clone()
             };
             next.secrets = self.seal(&next, &secrets, during).await?;
-            let shown = self.with_secret(&next, &secrets, intent, 200).await?;
+            let shown = self.with_secret(&next, &secrets, asked.intent, 200).await?;
             let mut tx = self.store.begin(caller.tenant).await.map_err(failed)?;
-            if let Some(kept) = repeats::claim(&mut tx, caller, intent, id.uuid(), now).await? {
+            if let Some(kept) = repeats::claim(&mut tx, asked, id.uuid(), now).await? {
                 drop(tx);
                 return self.opened_answer(caller, kept).await;
             }
@@ -321,11 +307,7 @@ impl Webhooks {
             }
             let (old, new) = (Some((&row, &before)), Some((&next, &secrets)));
             let change = change("webhook_endpoint.secret_rotated", old, new);
-            audit::record_by(&mut tx, actor, change, now)
-                .await
-                .map_err(failed)?;
-            repeats::keep(&mut tx, caller, intent, (200, &shown.kept), now).await?;
-            tx.commit().await.map_err(failed)?;
+            finish(tx, asked, change, (200, &shown.kept), now).await?;
             return Ok(shown.answer);
         }
         Err(restless())

@@ -9,12 +9,12 @@ use uuid::Uuid;
 
 use super::samples;
 use super::view::{DeliveryView, EndpointView, EventView, ResendView};
-use super::{Webhooks, reach, repeats};
+use super::{Asked, Webhooks, finish, reach, repeats};
 use crate::ids;
-use crate::service::audit::{self, Actor, Change};
+use crate::service::audit::Change;
 use crate::service::authentication::unavailable;
 use crate::service::caller::Caller;
-use crate::service::objects::{Answer, Intent};
+use crate::service::objects::Answer;
 use crate::service::refusal::{FieldMistake, Refusal};
 use crate::store::TenantTx;
 use crate::store::{EventFilter, EventOrder, NewEvent, ToldEvent, ToldRange, WebhookEndpointRow};
@@ -154,19 +154,17 @@ impl Webhooks {
     /// # Errors
     /// `not_found`; `invalid_state` for an endpoint that is disabled; `insufficient_scope` for one that does
     /// not want it, where the caller may not read what it is about.
-    #[expect(clippy::too_many_arguments, reason = "who, by which request, on what")]
     pub async fn resend_event(
         &self,
-        caller: &Caller,
-        actor: &Actor,
-        intent: &Intent,
+        asked: Asked<'_>,
         id: EventId,
         endpoint: Option<WebhookEndpointId>,
     ) -> Result<Answer, Refusal> {
+        let caller = asked.caller;
         let failed = |error| unavailable("cannot resend an event", &error);
         let now = self.clock.now();
         let mut tx = self.store.begin(caller.tenant).await.map_err(failed)?;
-        if let Some(kept) = repeats::claim(&mut tx, caller, intent, id.uuid(), now).await? {
+        if let Some(kept) = repeats::claim(&mut tx, asked, id.uuid(), now).await? {
             return Ok(kept.answer());
         }
         let found = tx.find_event(id).await.map_err(failed)?;
@@ -199,11 +197,8 @@ impl Webhooks {
             id,
             serde_json::json!({"deliveries": made.len()}),
         );
-        audit::record_by(&mut tx, actor, change, now)
-            .await
-            .map_err(failed)?;
         let body = serde_json::to_vec(&DeliveriesMade::of(made)).unwrap_or_default();
-        self.finish(tx, caller, intent, body, now).await
+        done(tx, asked, change, body, now).await
     }
 
     /// Tells an endpoint once more what has happened in a time and it wants to hear of. The answer has the
@@ -211,15 +206,13 @@ impl Webhooks {
     ///
     /// # Errors
     /// `not_found`; `invalid_state` for an endpoint that is disabled.
-    #[expect(clippy::too_many_arguments, reason = "who, by which request, on what")]
     pub async fn resend_range(
         &self,
-        caller: &Caller,
-        actor: &Actor,
-        intent: &Intent,
+        asked: Asked<'_>,
         id: WebhookEndpointId,
         again: Again,
     ) -> Result<Answer, Refusal> {
+        let caller = asked.caller;
         let failed = |error| unavailable("cannot resend events", &error);
         let now = self.clock.now();
         let until = again.until.unwrap_or(now);
@@ -228,7 +221,7 @@ impl Webhooks {
             return Err(Refusal::invalid(vec![mistake]));
         }
         let mut tx = self.store.begin(caller.tenant).await.map_err(failed)?;
-        if let Some(kept) = repeats::claim(&mut tx, caller, intent, id.uuid(), now).await? {
+        if let Some(kept) = repeats::claim(&mut tx, asked, id.uuid(), now).await? {
             return Ok(kept.answer());
         }
         let endpoint = enabled(&mut tx, caller, id).await?;
@@ -257,12 +250,9 @@ impl Webhooks {
             "deliveries": made.len(),
         });
         let change = noted("webhook_endpoint.resent", id, told);
-        audit::record_by(&mut tx, actor, change, now)
-            .await
-            .map_err(failed)?;
         let view = ResendView::new(made.len(), next.map(|next| next.to_string()));
         let body = serde_json::to_vec(&view).unwrap_or_default();
-        self.finish(tx, caller, intent, body, now).await
+        done(tx, asked, change, body, now).await
     }
 
     /// Tells one endpoint of something that has not happened. The answer has the delivery.
@@ -270,21 +260,19 @@ impl Webhooks {
     /// # Errors
     /// `not_found`; `invalid_state` for an endpoint that is disabled; `validation_failed` for another type
     /// than that of test events with a live key: nobody is to take it for real.
-    #[expect(clippy::too_many_arguments, reason = "who, by which request, on what")]
     pub async fn test(
         &self,
-        caller: &Caller,
-        actor: &Actor,
-        intent: &Intent,
+        asked: Asked<'_>,
         id: WebhookEndpointId,
         event_type: Option<&str>,
     ) -> Result<Answer, Refusal> {
+        let caller = asked.caller;
         let failed = |error| unavailable("cannot test a webhook endpoint", &error);
         let now = self.clock.now();
         let (row, secrets) = match self.opened(caller, id).await {
             Ok(opened) => opened,
             Err(refused) => {
-                let kept = repeats::or_refused(&self.store, caller, intent, now, refused);
+                let kept = repeats::or_refused(&self.store, asked, now, refused);
                 return Ok(kept.await?.answer());
             }
         };
@@ -307,7 +295,7 @@ impl Webhooks {
             }
         };
         let mut tx = self.store.begin(caller.tenant).await.map_err(failed)?;
-        if let Some(kept) = repeats::claim(&mut tx, caller, intent, id.uuid(), now).await? {
+        if let Some(kept) = repeats::claim(&mut tx, asked, id.uuid(), now).await? {
             return Ok(kept.answer());
         }
         enabled(&mut tx, caller, id).await?;
@@ -322,11 +310,8 @@ impl Webhooks {
         let delivery = deliver(&mut tx, id, &told, now).await?;
         let shown = serde_json::json!({"type": told.event_type, "event_id": told.id});
         let change = noted("webhook_endpoint.tested", id, shown);
-        audit::record_by(&mut tx, actor, change, now)
-            .await
-            .map_err(failed)?;
         let body = serde_json::to_vec(&delivery).unwrap_or_default();
-        self.finish(tx, caller, intent, body, now).await
+        done(tx, asked, change, body, now).await
     }
 
     /// Makes an event of something that has not happened, and tells it to everybody who wants to hear of its
@@ -336,52 +321,42 @@ impl Webhooks {
     /// `validation_failed` with a live key: nobody is to take it for real.
     pub async fn create_sample(
         &self,
-        caller: &Caller,
-        actor: &Actor,
-        intent: &Intent,
+        asked: Asked<'_>,
         event_type: &str,
     ) -> Result<Answer, Refusal> {
+        let caller = asked.caller;
         let failed = |error| unavailable("cannot make a sample event", &error);
         let now = self.clock.now();
         let event = sample(caller.environment, event_type, now)?;
         let mut tx = self.store.begin(caller.tenant).await.map_err(failed)?;
-        if let Some(kept) = repeats::claim(&mut tx, caller, intent, event.id.uuid(), now).await? {
+        if let Some(kept) = repeats::claim(&mut tx, asked, event.id.uuid(), now).await? {
             return Ok(kept.answer());
         }
         tx.insert_event(&event).await.map_err(failed)?;
         let shown = serde_json::json!({"type": event.event_type});
-        audit::record_by(&mut tx, actor, noted("event.sampled", event.id, shown), now)
-            .await
-            .map_err(failed)?;
+        let change = noted("event.sampled", event.id, shown);
         let stored = tx.find_event(event.id).await.map_err(failed)?;
         let row = stored.ok_or_else(|| Refusal::not_found("event"))?;
         let body = serde_json::to_vec(&EventView::from(row)).unwrap_or_default();
-        self.finish(tx, caller, intent, body, now).await
+        done(tx, asked, change, body, now).await
     }
+}
 
-    /// Keeps the answer, and commits.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "who, by which request, and the answer"
-    )]
-    async fn finish(
-        &self,
-        mut tx: TenantTx,
-        caller: &Caller,
-        intent: &Intent,
-        body: Vec<u8>,
-        now: DateTime<Utc>,
-    ) -> Result<Answer, Refusal> {
-        const DONE: u16 = 200;
-        repeats::keep(&mut tx, caller, intent, (DONE, &body), now).await?;
-        let committed = tx.commit().await;
-        committed.map_err(|error| unavailable("cannot commit a webhook request", &error))?;
-        Ok(Answer {
-            status: DONE,
-            body: body.into(),
-            is_replay: false,
-        })
-    }
+/// Ends a request that was done, and answers it.
+async fn done(
+    tx: TenantTx,
+    asked: Asked<'_>,
+    change: Change,
+    body: Vec<u8>,
+    now: DateTime<Utc>,
+) -> Result<Answer, Refusal> {
+    const DONE: u16 = 200;
+    finish(tx, asked, change, (DONE, &body), now).await?;
+    Ok(Answer {
+        status: DONE,
+        body: body.into(),
+        is_replay: false,
+    })
 }
 
 /// The deliveries of one event.

@@ -102,7 +102,9 @@ impl Deliveries {
             } else {
                 Health::Poor
             },
-            pause_until: heard.retry_after.map(|asked| now + asked.min(LEFT_ALONE_MAX)),
+            pause_until: heard
+                .retry_after
+                .map(|asked| now + asked.min(LEFT_ALONE_MAX)),
         }
     }
 

@@ -417,7 +417,10 @@ mod tests {
         }
         lanes.ended(endpoint(100), Health::Unasked);
         lanes.ended(endpoint(100), Health::Unasked);
-        assert_eq!((lanes.places, lanes.of_tenant.len()), (Places::default(), 0));
+        assert_eq!(
+            (lanes.places, lanes.of_tenant.len()),
+            (Places::default(), 0)
+        );
     }
 
     #[test]
