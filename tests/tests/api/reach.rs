@@ -70,19 +70,16 @@ async fn an_endpoint_hears_of_what_its_key_may_read(ground: Ground) {
     ] {
         lacks(&patch(&path_of(&all), change).await, "payments:read");
     }
-    let (url, narrow) = ("https://example.org/mine", json!(["sms.sent"]));
-    let narrowed = patch(&path_of(&all), json!({"url": url, "event_types": narrow}));
-    assert_eq!(narrowed.await.status, 200);
+    let narrow = json!({"url": "https://example.org/mine", "event_types": ["sms.sent"]});
+    assert_eq!(patch(&path_of(&all), narrow).await.status, 200);
     for types in [json!(["sms.sent", "payment.*"]), Value::Null] {
         let wide = patch(&path_of(&own), json!({ "event_types": types })).await;
         lacks(&wide, "payments:read");
     }
     // With every scope by name it may hear of everything.
-    let made = host.operator().post(
-        "/api/api-keys",
-        json!({"name": "all", "environment": "test"}),
-    );
-    let scopes = made.await.json["scopes"].clone();
+    let body = json!({"name": "all", "environment": "test"});
+    let made = host.operator().post("/api/api-keys", body).await;
+    let scopes = made.json["scopes"].clone();
     make(&key(&host, scopes).await, json!({})).await;
     host.stop().await;
 }
