@@ -311,7 +311,7 @@ async fn a_settlement_of_another_version_writes_nothing(store: Store) {
     let attempts = tx.list_attempts(claim.object.id).await.unwrap();
     assert_eq!(attempts[0].outcome, None);
     assert_eq!(key_state(&mut tx, "a").await, Some(KeyState::Running));
-    assert_eq!(events(&mut tx).await, []);
+    assert!(events(&mut tx).await.is_empty());
     // Else its id would be taken.
     tx.insert_call_log(&settling.call_log).await.unwrap();
     drop(tx);
