@@ -90,7 +90,7 @@ pub(super) struct ResendArgs {
     /// Only those before this time
     #[arg(long, value_name = "TIME", requires = "since")]
     until: Option<DateTime<Utc>>,
-    /// Only those whose delivery was given up
+    /// Only those that the endpoint has not taken
     #[arg(long, requires = "since")]
     only_failed: bool,
     #[command(flatten)]

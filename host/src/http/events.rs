@@ -10,15 +10,14 @@ use utoipa::ToSchema;
 use super::answers::{Json, List, json};
 use super::body::JsonBody;
 use super::fields::Fields;
-use super::guard::Write;
-use super::objects::{IdempotencyParam, act_intent};
+use super::guard::Asking;
+use super::objects::IdempotencyParam;
 use super::openapi::ClientProblems;
 use super::paths::{self, Path};
 use super::problem::Problem;
 use super::query::Query;
 use super::state::AppState;
 use super::webhook_endpoints::body::EventType;
-use crate::service::audit::Actor;
 use crate::service::caller::{Access, Caller, Resource};
 use crate::service::webhooks::events::{DeliveriesMade, EventQuery, Reading};
 use crate::service::webhooks::view::{EventView, parse_object_id};
@@ -75,7 +74,8 @@ pub(crate) struct ResendEvent {
 
 /// List events, or follow them
 ///
-/// Newest first, and events are there as soon as what they tell of.
+/// Newest first, and events are there as soon as what they tell of. A key sees those about what it may
+/// read: payments with `payments:read`, and so on.
 ///
 /// With `order=asc` it is a feed: oldest first, and `next_cursor` is always there, also at the end. Whoever
 /// keeps it and goes on from it, for ever, sees every event once. For that to hold, an event appears in
@@ -161,20 +161,18 @@ pub(crate) async fn get(
 )]
 pub(crate) async fn create_sample(
     State(state): State<AppState>,
-    caller: Caller,
-    actor: Actor,
-    write: Write,
+    asking: Asking,
     JsonBody(body): JsonBody,
 ) -> Result<Response, Problem> {
-    caller.may(Resource::Events, Access::Write)?;
+    asking.caller.may(Resource::Events, Access::Write)?;
     let mut fields = Fields::of_body(&body)?;
     let event_type: Option<EventType> = fields.required_parsed("type");
     let event_type = fields.finish(event_type)?;
     let event_type = event_type.as_str();
-    let intent = act_intent(write.key, CREATE, &event_type);
+    let intent = asking.intent(CREATE, &event_type);
     let answer = state
         .webhooks
-        .create_sample(&caller, &actor, &intent, event_type)
+        .create_sample(asking.by(&intent), event_type)
         .await?;
     Ok(answer.into_response())
 }
@@ -187,24 +185,21 @@ pub(crate) async fn create_sample(
     responses((status = 200, description = "The deliveries, which are being made.", body = DeliveriesMade), ClientProblems),
     security(("api_key" = []))
 )]
-#[expect(clippy::too_many_arguments, reason = "what is taken from a request")]
 pub(crate) async fn resend(
     State(state): State<AppState>,
-    caller: Caller,
-    actor: Actor,
-    write: Write,
+    asking: Asking,
     Path(id): Path<String>,
     JsonBody(body): JsonBody,
 ) -> Result<Response, Problem> {
-    caller.may(Resource::Events, Access::Write)?;
+    asking.caller.may(Resource::Events, Access::Write)?;
     let mut fields = Fields::of_body(&body)?;
     let endpoint: Option<WebhookEndpointId> = fields.parsed("endpoint_id");
     let endpoint = fields.finish(Some(endpoint))?;
     let id: EventId = paths::id(&id, "event")?;
-    let intent = act_intent(write.key, RESEND, &(id, endpoint));
+    let intent = asking.intent(RESEND, &(id, endpoint));
     let answer = state
         .webhooks
-        .resend_event(&caller, &actor, &intent, id, endpoint)
+        .resend_event(asking.by(&intent), id, endpoint)
         .await?;
     Ok(answer.into_response())
 }

@@ -10,17 +10,20 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use onerouter_domain::code::ErrorCode;
 use onerouter_domain::idempotency::IdempotencyKey;
 use onerouter_stages::Stage;
+use serde::Serialize;
 use tokio::time::Instant;
 
 use super::client_address::{self, Peer};
 use super::envelope::RequestIdentity;
+use super::objects::act_intent;
 use super::problem::Problem;
 use super::state::AppState;
 use crate::service::audit::{Actor, Proof};
 use crate::service::caller::{Caller, Operator, Origin};
 use crate::service::limits::Allowance;
-use crate::service::objects::REQUEST_DEADLINE;
+use crate::service::objects::{Intent, REQUEST_DEADLINE};
 use crate::service::refusal::{FieldMistake, Refusal};
+use crate::service::webhooks::Asked;
 
 const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -226,6 +229,43 @@ impl<S: Send + Sync> FromRequestParts<S> for Write {
                 shown: identity.shown.as_str().into(),
             },
             key,
+        })
+    }
+}
+
+/// Who asks for something that is noted in the audit log and done once, and by which request.
+#[derive(Debug, Clone)]
+pub(crate) struct Asking {
+    /// For whom.
+    pub(crate) caller: Caller,
+    actor: Actor,
+    key: Option<IdempotencyKey>,
+}
+
+impl Asking {
+    /// By what the request is known again: its route, and what is asked for.
+    pub(crate) fn intent(&self, route: &'static str, asked: &impl Serialize) -> Intent {
+        act_intent(self.key.clone(), route, asked)
+    }
+
+    /// With what the request is known again by.
+    pub(crate) const fn by<'a>(&'a self, intent: &'a Intent) -> Asked<'a> {
+        Asked {
+            caller: &self.caller,
+            actor: &self.actor,
+            intent,
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Asking {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        Ok(Self {
+            caller: Caller::from_request_parts(parts, state).await?,
+            actor: Actor::from_request_parts(parts, state).await?,
+            key: Write::from_request_parts(parts, state).await?.key,
         })
     }
 }

@@ -15,8 +15,8 @@ use self::body::{
 use super::answers::{Json, List, json, next_cursor};
 use super::body::JsonBody;
 use super::fields::Fields;
-use super::guard::Write;
-use super::objects::{IdempotencyParam, act_intent};
+use super::guard::Asking;
+use super::objects::IdempotencyParam;
 use super::openapi::{ClientProblems, PageParams};
 use super::paths::{self, Path};
 use super::problem::Problem;
@@ -40,7 +40,8 @@ pub(crate) const DELIVERY_STATES: [&str; 4] = ["pending", "succeeded", "failed",
 /// Create a webhook endpoint
 ///
 /// The answer shows the secret that deliveries are signed with, this one time. At most 50 in each
-/// environment.
+/// environment. The key needs the scopes to read what the endpoint is to hear of: for `payment.*`
+/// `payments:read`, and all of them where `event_types` is left out.
 #[utoipa::path(
     post, path = "/v1/webhook-endpoints", tag = "webhooks", operation_id = "webhook_endpoints.create",
     params(IdempotencyParam),
@@ -50,15 +51,13 @@ pub(crate) const DELIVERY_STATES: [&str; 4] = ["pending", "succeeded", "failed",
 )]
 pub(crate) async fn create(
     State(state): State<AppState>,
-    caller: Caller,
-    actor: Actor,
-    write: Write,
+    asking: Asking,
     JsonBody(body): JsonBody,
 ) -> Result<Response, Problem> {
-    caller.may(Resource::Webhooks, Access::Write)?;
+    asking.caller.may(Resource::Webhooks, Access::Write)?;
     let new = body::create(Fields::of_body(&body)?, state.webhooks.targets())?;
-    let intent = act_intent(write.key, CREATE, &new);
-    let answer = state.webhooks.create(&caller, &actor, &intent, new).await?;
+    let intent = asking.intent(CREATE, &new);
+    let answer = state.webhooks.create(asking.by(&intent), new).await?;
     Ok(answer.into_response())
 }
 
@@ -107,7 +106,7 @@ pub(crate) async fn get(
 /// Change a webhook endpoint
 ///
 /// What is left out stays; `null` takes away what may be absent. `"enabled": true` enables an endpoint
-/// again, whatever had disabled it.
+/// again, whatever had disabled it. The key needs the scopes to read what the endpoint hears of then.
 #[utoipa::path(
     patch, path = "/v1/webhook-endpoints/{id}", tag = "webhooks", operation_id = "webhook_endpoints.update",
     params(("id" = String, Path, description = "`we_…`")),
@@ -164,27 +163,24 @@ pub(crate) async fn delete(
     responses((status = 200, description = "The endpoint, with its new secret.", body = EndpointView), ClientProblems),
     security(("api_key" = []))
 )]
-#[expect(clippy::too_many_arguments, reason = "what is taken from a request")]
 pub(crate) async fn rotate_secret(
     State(state): State<AppState>,
-    caller: Caller,
-    actor: Actor,
-    write: Write,
+    asking: Asking,
     Path(id): Path<String>,
     JsonBody(body): JsonBody,
 ) -> Result<Response, Problem> {
-    caller.may(Resource::Webhooks, Access::Write)?;
+    asking.caller.may(Resource::Webhooks, Access::Write)?;
     let mut fields = Fields::of_body(&body)?;
     let overlap = fields.integer("overlap_seconds", 0, OVERLAP_MAX.num_seconds());
     let overlap = fields.finish(Some(overlap))?;
     let id: WebhookEndpointId = paths::id(&id, NOUN)?;
-    let intent = act_intent(write.key, ROTATE, &(id, overlap));
+    let intent = asking.intent(ROTATE, &(id, overlap));
     let overlap = overlap
         .and_then(TimeDelta::try_seconds)
         .unwrap_or(TimeDelta::days(1));
     let answer = state
         .webhooks
-        .rotate_secret(&caller, &actor, &intent, id, overlap)
+        .rotate_secret(asking.by(&intent), id, overlap)
         .await?;
     Ok(answer.into_response())
 }
@@ -279,25 +275,22 @@ pub(crate) async fn get_delivery(
     responses((status = 200, description = "The delivery, which is being made.", body = DeliveryView), ClientProblems),
     security(("api_key" = []))
 )]
-#[expect(clippy::too_many_arguments, reason = "what is taken from a request")]
 pub(crate) async fn test(
     State(state): State<AppState>,
-    caller: Caller,
-    actor: Actor,
-    write: Write,
+    asking: Asking,
     Path(id): Path<String>,
     JsonBody(body): JsonBody,
 ) -> Result<Response, Problem> {
-    caller.may(Resource::Webhooks, Access::Write)?;
+    asking.caller.may(Resource::Webhooks, Access::Write)?;
     let mut fields = Fields::of_body(&body)?;
     let event_type: Option<body::EventType> = fields.parsed("type");
     let event_type = fields.finish(Some(event_type))?;
     let event_type = event_type.as_ref().map(body::EventType::as_str);
     let id: WebhookEndpointId = paths::id(&id, NOUN)?;
-    let intent = act_intent(write.key, TEST, &(id, event_type));
+    let intent = asking.intent(TEST, &(id, event_type));
     let answer = state
         .webhooks
-        .test(&caller, &actor, &intent, id, event_type)
+        .test(asking.by(&intent), id, event_type)
         .await?;
     Ok(answer.into_response())
 }
@@ -313,16 +306,13 @@ pub(crate) async fn test(
     responses((status = 200, description = "How many deliveries were made.", body = ResendView), ClientProblems),
     security(("api_key" = []))
 )]
-#[expect(clippy::too_many_arguments, reason = "what is taken from a request")]
 pub(crate) async fn resend(
     State(state): State<AppState>,
-    caller: Caller,
-    actor: Actor,
-    write: Write,
+    asking: Asking,
     Path(id): Path<String>,
     JsonBody(body): JsonBody,
 ) -> Result<Response, Problem> {
-    caller.may(Resource::Webhooks, Access::Write)?;
+    asking.caller.may(Resource::Webhooks, Access::Write)?;
     let mut fields = Fields::of_body(&body)?;
     let since = fields.required_time("since");
     let until = fields.time("until");
@@ -341,10 +331,10 @@ pub(crate) async fn resend(
     }
     let again = fields.finish(again)?;
     let id: WebhookEndpointId = paths::id(&id, NOUN)?;
-    let intent = act_intent(write.key, RESEND, &(id, again));
+    let intent = asking.intent(RESEND, &(id, again));
     let answer = state
         .webhooks
-        .resend_range(&caller, &actor, &intent, id, again)
+        .resend_range(asking.by(&intent), id, again)
         .await?;
     Ok(answer.into_response())
 }

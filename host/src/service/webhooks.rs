@@ -7,11 +7,13 @@
 //! - [`target`]: which URLs an endpoint may have
 //! - [`samples`]: events that have not happened, to try things with
 //! - [`view`]: what of all that is shown
+//! - `reach`: of which events a key may hear
 //! - `repeats`: a request that is sent twice is answered twice and done once
 
 pub mod delivery;
 pub mod endpoints;
 pub mod events;
+mod reach;
 mod repeats;
 pub mod samples;
 pub mod schedule;
@@ -20,20 +22,33 @@ pub mod signing;
 pub mod target;
 pub mod view;
 
+use chrono::{DateTime, Utc};
 use onerouter_domain::id::WebhookEndpointId;
 
+use super::audit::{self, Actor, Change};
 use super::authentication::unavailable;
 use super::caller::Caller;
+use super::objects::Intent;
 use super::refusal::Refusal;
 use crate::clock::Clock;
 use crate::config::WebhookTargets;
-use crate::store::Store;
-use crate::store::WebhookEndpointRow;
+use crate::store::{Store, TenantTx, WebhookEndpointRow};
 use crate::vault::{Vault, VaultError};
 use secrets::{EndpointPlace, EndpointSecrets, SecretsError};
 
 /// What a person calls an endpoint.
 const NOUN: &str = "webhook endpoint";
+
+/// Who asks for something, and by which request: the same one again is answered as the first was.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// For whom.
+    pub caller: &'a Caller,
+    /// Who it is, for the audit log.
+    pub actor: &'a Actor,
+    /// By what the request is known again.
+    pub intent: &'a Intent,
+}
 
 /// Endpoints and events of tenants.
 #[derive(Debug, Clone)]
@@ -92,6 +107,22 @@ impl Webhooks {
             .await
             .map_err(|error| sealing_failed("cannot open a webhook endpoint", &error))
     }
+}
+
+/// Notes what was done, keeps the answer, and commits.
+async fn finish(
+    mut tx: TenantTx,
+    asked: Asked<'_>,
+    change: Change,
+    answer: (u16, &[u8]),
+    now: DateTime<Utc>,
+) -> Result<(), Refusal> {
+    let failed = |error| unavailable("cannot finish a request about webhooks", &error);
+    audit::record_by(&mut tx, asked.actor, change, now)
+        .await
+        .map_err(failed)?;
+    repeats::keep(&mut tx, asked, answer, now).await?;
+    tx.commit().await.map_err(failed)
 }
 
 const fn place_of(row: &WebhookEndpointRow) -> EndpointPlace {

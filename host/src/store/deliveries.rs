@@ -3,6 +3,8 @@
 
 use chrono::{DateTime, Utc};
 use onerouter_domain::id::{DeliveryId, EventId, WebhookEndpointId};
+use serde::Serialize;
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::backend::{
@@ -38,6 +40,16 @@ pub struct DeliveryRow {
     pub data: String,
     /// When it happened.
     pub event_at: DateTime<Utc>,
+}
+
+/// A delivery to be made.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(super) struct NewDelivery {
+    pub(super) id: Uuid,
+    pub(super) endpoint: Uuid,
+    pub(super) event: Uuid,
+    pub(super) object: Uuid,
+    pub(super) sequence: u64,
 }
 
 /// Both databases' way to say that an endpoint wants an event: `$1` is the tenant.
@@ -106,11 +118,19 @@ statements! {
             )
         ),
     };
-    DELIVER = Statement::same(
-        "insert into webhook_deliveries (tenant_id, id, endpoint_id, event_id, object_id, sequence,
-             state, attempts, next_at, created_at)
-         values ($1, $2, $3, $4, $5, $6, 'pending', 0, $7, $7)",
-    );
+    DELIVER = Statement {
+        postgres: "insert into webhook_deliveries (tenant_id, id, endpoint_id, event_id, object_id,
+                 sequence, state, attempts, next_at, created_at)
+             select $1, (made->>'id')::uuid, (made->>'endpoint')::uuid, (made->>'event')::uuid,
+                 (made->>'object')::uuid, (made->>'sequence')::bigint, 'pending', 0, $3, $3
+             from jsonb_array_elements($2) as made",
+        sqlite: "insert into webhook_deliveries (tenant_id, id, endpoint_id, event_id, object_id,
+                 sequence, state, attempts, next_at, created_at)
+             select $1, unhex(made.value->>'id', '-'), unhex(made.value->>'endpoint', '-'),
+                 unhex(made.value->>'event', '-'), unhex(made.value->>'object', '-'),
+                 made.value->>'sequence', 'pending', 0, $3, $3
+             from json_each($2) as made",
+    };
     FIND_DUE = Statement::same(
         "select delivery.id, delivery.endpoint_id, delivery.event_id, delivery.object_id,
              delivery.sequence, delivery.attempts, delivery.next_at, event.type as event_type,
@@ -180,7 +200,6 @@ impl TenantTx {
         &mut self,
         event: &NewEvent,
     ) -> Result<(), StoreError> {
-        const OPERATION: &str = "queue an event";
         let tenant = self.tenant().uuid();
         let family = event.event_type.split('.').next().unwrap_or_default();
         let wanting: Vec<Uuid> = fetch_all!(
@@ -193,25 +212,33 @@ impl TenantTx {
                 format!("{family}.*"),
             ]
         )
-        .during(OPERATION)?;
-        for endpoint in wanting {
-            let id = ids::at_time_of(event.id.uuid());
-            execute!(
-                self,
-                DELIVER,
-                [
-                    tenant,
-                    id,
-                    endpoint,
-                    event.id.uuid(),
-                    event.object_id,
-                    event.object_version.cast_signed(),
-                    event.created_at,
-                ]
-            )
-            .during(OPERATION)?;
-            execute!(self, QUEUE, [id, endpoint, tenant, event.created_at]).during(OPERATION)?;
-            self.note_queued(WebhookEndpointId::from_uuid(endpoint));
+        .during("look for whom an event is to be told to")?;
+        let new = wanting.into_iter().map(|endpoint| NewDelivery {
+            id: ids::at_time_of(event.id.uuid()),
+            endpoint,
+            event: event.id.uuid(),
+            object: event.object_id,
+            sequence: event.object_version,
+        });
+        let new: Vec<_> = new.collect();
+        self.insert_deliveries(&new, event.created_at).await
+    }
+
+    /// Puts deliveries into the queue, due at a time.
+    pub(super) async fn insert_deliveries(
+        &mut self,
+        new: &[NewDelivery],
+        at: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        const OPERATION: &str = "insert deliveries";
+        if new.is_empty() {
+            return Ok(());
+        }
+        let tenant = self.tenant().uuid();
+        execute!(self, DELIVER, [tenant, Json(new), at]).during(OPERATION)?;
+        execute!(self, QUEUE, [tenant, Json(new), at]).during(OPERATION)?;
+        for one in new {
+            self.note_queued(WebhookEndpointId::from_uuid(one.endpoint));
         }
         Ok(())
     }

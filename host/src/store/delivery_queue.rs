@@ -2,7 +2,7 @@
 //!
 //! To take a delivery is to move it to when somebody else may have it: that is its lease.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
@@ -37,6 +37,8 @@ pub struct TakenDelivery {
 pub struct DueEndpoint {
     /// Which.
     pub id: WebhookEndpointId,
+    /// Whose.
+    pub tenant_id: TenantId,
     /// Since when.
     pub at: DateTime<Utc>,
 }
@@ -57,15 +59,22 @@ macro_rules! due_endpoints {
                      where endpoint_id = lanes.id order by at limit 1) as at
              from lanes where lanes.id is not null
          )
-         select id, at from firsts where at <= $2 limit $3"
+         select id, at,
+             (select tenant_id from delivery_queue
+                 where endpoint_id = firsts.id order by at limit 1) as tenant_id
+         from firsts where at <= $2 limit $3"
     };
 }
 
 statements! {
-    QUEUE = Statement::same(
-        "insert into delivery_queue (delivery_id, endpoint_id, tenant_id, at)
-         values ($1, $2, $3, $4)",
-    );
+    QUEUE = Statement {
+        postgres: "insert into delivery_queue (delivery_id, endpoint_id, tenant_id, at)
+             select (made->>'id')::uuid, (made->>'endpoint')::uuid, $1, $3
+             from jsonb_array_elements($2) as made",
+        sqlite: "insert into delivery_queue (delivery_id, endpoint_id, tenant_id, at)
+             select unhex(made.value->>'id', '-'), unhex(made.value->>'endpoint', '-'), $1, $3
+             from json_each($2) as made",
+    };
     DUE_ENDPOINTS = Statement::same(due_endpoints!());
     QUEUED = Statement::same(
         "select count(*) as count from (select 1 as one from delivery_queue limit $1) as counted",
@@ -126,13 +135,17 @@ joined_statements! {
 /// Tells whoever delivers that something was put into the queue, by this process and for good.
 #[derive(Debug, Default)]
 pub struct DeliveryNotice {
-    endpoints: Mutex<HashSet<WebhookEndpointId>>,
+    endpoints: Mutex<HashMap<WebhookEndpointId, TenantId>>,
     given: Notify,
 }
 
 impl DeliveryNotice {
-    /// Something was put into the queue for these, and is committed.
-    pub(super) fn give(&self, endpoints: impl IntoIterator<Item = WebhookEndpointId>) {
+    /// Something was put into the queue for these of a tenant's, and is committed.
+    pub(super) fn give(
+        &self,
+        tenant: TenantId,
+        endpoints: impl IntoIterator<Item = WebhookEndpointId>,
+    ) {
         let mut noticed = self
             .endpoints
             .lock()
@@ -141,7 +154,7 @@ impl DeliveryNotice {
             if noticed.len() >= NOTICED_MAX {
                 break;
             }
-            noticed.insert(endpoint);
+            noticed.insert(endpoint, tenant);
         }
         drop(noticed);
         self.given.notify_one();
@@ -150,7 +163,7 @@ impl DeliveryNotice {
     /// Waits for a notice: all that were given since the last one.
     ///
     /// Dropped while it waits, it has taken nothing.
-    pub async fn taken(&self) -> HashSet<WebhookEndpointId> {
+    pub async fn taken(&self) -> HashMap<WebhookEndpointId, TenantId> {
         self.given.notified().await;
         std::mem::take(
             &mut *self
@@ -315,6 +328,7 @@ impl FromColumns for DueEndpoint {
     fn from_columns(row: &impl Columns) -> Result<Self, sqlx::Error> {
         Ok(Self {
             id: WebhookEndpointId::from_uuid(row.uuid("id")?),
+            tenant_id: TenantId::from_uuid(row.uuid("tenant_id")?),
             at: row.time("at")?,
         })
     }

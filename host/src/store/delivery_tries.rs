@@ -11,7 +11,7 @@ use super::delivery_queue::{PUT_OFF, UNQUEUE};
 use super::error::During as _;
 use super::groups::{GroupError, Shared};
 use super::statement::{Joined, Statement, joined_statements, statements};
-use super::webhook_endpoints::{NOTE_FAILING, NOTE_TAKEN};
+use super::webhook_endpoints::{NOTE_FAILING, NOTE_PAUSED, NOTE_TAKEN};
 use super::{Store, StoreError, TenantTx};
 
 /// What a try leaves a delivery as.
@@ -80,6 +80,8 @@ pub struct DeliveryTry {
     pub ended_at: DateTime<Utc>,
     /// What becomes of the delivery.
     pub end: DeliveryEnd,
+    /// Until when the endpoint asks to be left alone.
+    pub pause_until: Option<DateTime<Utc>>,
 }
 
 statements! {
@@ -112,9 +114,9 @@ joined_statements! {
                  select * from unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::boolean[],
                      $6::bigint[], $7::bigint[], $8::text[], $9::bigint[], $10::text[],
                      $11::timestamptz[], $12::text[], $13::timestamptz[], $14::timestamptz[],
-                     $15::timestamptz[])
+                     $15::timestamptz[], $16::timestamptz[])
                  as given (id, delivery_id, endpoint_id, is_ordered, number, status, error,
-                     duration_us, response, at, state, next_at, ended_at, over_at)
+                     duration_us, response, at, state, next_at, ended_at, over_at, pause_until)
              ), moved as (
                  update webhook_deliveries as delivery
                  set attempts = given.number, state = given.state, next_at = given.next_at,
@@ -151,22 +153,24 @@ joined_statements! {
                  from next
                  where delivery_queue.delivery_id = next.id
                      and not exists (select 1 from given where given.delivery_id = next.id)
-             ), well as (
-                 update webhook_endpoints set failing_since = null
-                 where tenant_id = $1 and failing_since is not null and id in (
-                     select endpoint_id from moved where state = 'succeeded')
-             ), failing as (
-                 update webhook_endpoints set failing_since = failed.at
-                 from (
-                     select endpoint_id, min(at) as at from moved
-                     group by endpoint_id having not bool_or(state = 'succeeded')
-                 ) as failed
-                 where tenant_id = $1 and webhook_endpoints.id = failed.endpoint_id
-                     and failing_since is null and disabled_at is null
+             ), heard as (
+                 select endpoint_id, bool_or(state = 'succeeded') as is_taken, min(at) as at,
+                     max(pause_until) as pause_until
+                 from moved group by endpoint_id
+             ), noted as (
+                 update webhook_endpoints as endpoint
+                 set failing_since = case when not heard.is_taken
+                         then coalesce(endpoint.failing_since, heard.at) end,
+                     paused_until = greatest(endpoint.paused_until, heard.pause_until)
+                 from heard
+                 where endpoint.tenant_id = $1 and endpoint.id = heard.endpoint_id
+                     and endpoint.disabled_at is null
+                     and ((endpoint.failing_since is null) <> heard.is_taken
+                         or heard.pause_until > coalesce(endpoint.paused_until, '-infinity'))
              )
              select delivery_id as id from moved",
         sqlite: &[
-            MOVE_ON, INSERT_TRY, UNQUEUE, PUT_OFF, WAKE_NEXT, NOTE_TAKEN, NOTE_FAILING,
+            MOVE_ON, INSERT_TRY, UNQUEUE, PUT_OFF, WAKE_NEXT, NOTE_TAKEN, NOTE_FAILING, NOTE_PAUSED,
         ],
     };
 }
@@ -239,6 +243,7 @@ impl TenantTx {
                 of.each(|one| one.end.next_at()),
                 of.each(DeliveryTry::delivery_ended_at),
                 of.each(|one| one.ended_at),
+                of.each(|one| one.pause_until),
             ]
         )
         .during("write down tries to deliver")?;
@@ -311,6 +316,10 @@ impl TenantTx {
                     .await?
             }
         };
+        if let Some(until) = one.pause_until {
+            self.note_webhook_endpoint_paused(one.endpoint_id, until)
+                .await?;
+        }
         Ok(true)
     }
 }

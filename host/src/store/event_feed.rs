@@ -18,8 +18,9 @@ use crate::ids;
 
 /// Events that one page looks at.
 const SCANNED_MAX: i64 = 10_000;
-/// Between the id of an event and the beginning of its transaction: waiting for company and for a free
-/// connection, five seconds each, and clocks that differ by as much again.
+/// How much older than its transaction an event may be, by its id: ids are made in their transaction, or
+/// before the wait for a connection, five seconds; and whoever makes them may be behind the database's clock,
+/// by ten seconds with five to spare.
 const ID_BEFORE_TRANSACTION_MAX: TimeDelta = TimeDelta::seconds(20);
 
 /// An event, as it is stored.
@@ -63,6 +64,8 @@ pub struct EventFilter {
     pub cursor: Option<EventId>,
     /// Only these.
     pub types: Option<EventPattern>,
+    /// Only of these families.
+    pub families: Option<Vec<&'static str>>,
     /// Only about this object.
     pub object_id: Option<Uuid>,
     /// Only of this time or later.
@@ -73,7 +76,7 @@ pub struct EventFilter {
 
 impl EventFilter {
     const fn is_narrow(&self) -> bool {
-        self.types.is_some() || self.object_id.is_some()
+        self.types.is_some() || self.families.is_some() || self.object_id.is_some()
     }
 }
 
@@ -93,7 +96,7 @@ macro_rules! columns {
 }
 
 macro_rules! list {
-    ($object:literal, $between:literal, $order:literal) => {
+    ($object:literal, $family:literal, $between:literal, $order:literal) => {
         concat!(
             "select ",
             columns!(),
@@ -103,6 +106,9 @@ macro_rules! list {
             "
                  and (cast($5 as text) is null or type = $5)
                  and (cast($6 as text) is null or substr(type, 1, length($6)) = $6)
+                 and (cast($11 as text) is null or ",
+            $family,
+            ")
                  and (",
             $object,
             " is null or object_id = $7)
@@ -114,17 +120,40 @@ macro_rules! list {
     };
 }
 
+/// Families stand between commas, also before the first and behind the last.
+macro_rules! list_postgres {
+    ($between:literal, $order:literal) => {
+        list!(
+            "$7::uuid",
+            "strpos($11, ',' || split_part(type, '.', 1) || ',') > 0",
+            $between,
+            $order
+        )
+    };
+}
+
+macro_rules! list_sqlite {
+    ($between:literal, $order:literal) => {
+        list!(
+            "$7",
+            "instr($11, ',' || substr(type, 1, instr(type, '.') - 1) || ',') > 0",
+            $between,
+            $order
+        )
+    };
+}
+
 statements! {
     FIND = Statement::same(concat!(
         "select ", columns!(), " from events where tenant_id = $1 and id = $2"
     ));
     LIST_NEWEST = Statement {
-        postgres: list!("$7::uuid", "id >= $3 and id < $4", "desc"),
-        sqlite: list!("$7", "id >= $3 and id < $4", "desc"),
+        postgres: list_postgres!("id >= $3 and id < $4", "desc"),
+        sqlite: list_sqlite!("id >= $3 and id < $4", "desc"),
     };
     LIST_OLDEST = Statement {
-        postgres: list!("$7::uuid", "id > $3 and id < $4", "asc"),
-        sqlite: list!("$7", "id > $3 and id < $4", "asc"),
+        postgres: list_postgres!("id > $3 and id < $4", "asc"),
+        sqlite: list_sqlite!("id > $3 and id < $4", "asc"),
     };
     /// The last of the next so many.
     REACH_NEWEST = Statement::same(
@@ -215,6 +244,9 @@ impl TenantTx {
         let exact = exact.map(EventPattern::as_str);
         let family = filter.types.as_ref().and_then(EventPattern::family);
         let family = family.map(|family| format!("{family}."));
+        let families = filter.families.as_ref();
+        let families = families.map(|families| format!(",{},", families.join(",")));
+        let families = families.as_deref();
         let limit = i64::from(filter.limit).saturating_add(1);
         let object = filter.object_id;
         let rows = match filter.order {
@@ -231,7 +263,8 @@ impl TenantTx {
                     object,
                     after,
                     before,
-                    limit
+                    limit,
+                    families
                 ]
             ),
             EventOrder::OldestUntil(_) => fetch_all!(
@@ -247,7 +280,8 @@ impl TenantTx {
                     object,
                     after,
                     before,
-                    limit
+                    limit,
+                    families
                 ]
             ),
         };

@@ -73,7 +73,7 @@ impl TenantTx {
         let connection = match self.executors() {
             Backend::Postgres(connection) => connection,
             Backend::Sqlite(_) => {
-                self.insert_event_alone(event).await?;
+                self.insert_untold_event(event).await?;
                 return self.queue_event_in_steps(event).await;
             }
         };
@@ -99,7 +99,11 @@ impl TenantTx {
         Ok(())
     }
 
-    async fn insert_event_alone(&mut self, event: &NewEvent) -> Result<(), StoreError> {
+    /// Stores an event that is told to nobody by itself.
+    ///
+    /// # Errors
+    /// The database refuses or cannot be reached.
+    pub async fn insert_untold_event(&mut self, event: &NewEvent) -> Result<(), StoreError> {
         let tenant = self.tenant().uuid();
         execute!(
             self,

@@ -4,13 +4,11 @@
 use chrono::{DateTime, Utc};
 use onerouter_domain::environment::Environment;
 use onerouter_domain::id::{AttemptId, DeliveryId, EventId, WebhookEndpointId};
-use serde::Serialize;
-use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::backend::{Columns, FromColumns, execute, fetch_all, fetch_optional};
+use super::backend::{Columns, FromColumns, fetch_all, fetch_optional};
+use super::deliveries::NewDelivery;
 use super::error::During as _;
-use super::events::NewEvent;
 use super::objects::ID_MARGIN;
 use super::statement::{Statement, statements};
 use super::{StoreError, TenantTx};
@@ -104,20 +102,11 @@ pub struct ToldRange {
     pub until: DateTime<Utc>,
     /// Only behind this one.
     pub after: Option<EventId>,
-    /// Only those that the endpoint has not taken, after all that was tried.
-    pub only_failed: bool,
+    /// Only those that the endpoint has not taken and is not being told; those of before this time, when it
+    /// was not there yet, only where a delivery was given up.
+    pub untaken_since: Option<DateTime<Utc>>,
     /// How many at most.
     pub limit: u32,
-}
-
-/// A delivery to be made of an event that there is.
-#[derive(Debug, Clone, Copy, Serialize)]
-struct Again {
-    id: Uuid,
-    endpoint: Uuid,
-    event: Uuid,
-    object: Uuid,
-    sequence: u64,
 }
 
 macro_rules! listed {
@@ -157,11 +146,11 @@ macro_rules! events_failed {
     ($deliveries:literal) => {
         concat!(
             "select id, type, object_id, object_version,
-                 exists (
+                 (created_at >= $9 or exists (
                      select 1 from ",
             $deliveries,
             " where delivery.tenant_id = $1 and delivery.event_id = events.id
-                         and delivery.endpoint_id = $8 and delivery.state in ('failed', 'canceled'))
+                         and delivery.endpoint_id = $8 and delivery.state in ('failed', 'canceled')))
                  and not exists (
                      select 1 from ",
             $deliveries,
@@ -199,7 +188,8 @@ statements! {
              and created_at >= $5 and created_at < $6
          order by id limit $7",
     );
-    /// Wanted are those of which a delivery was given up, and none was taken or is still being made. As many
+    /// Wanted are those of which no delivery was taken or is still being made: one was given up, or there was
+    /// none, as the endpoint was disabled; those of before the endpoint only where one was given up. As many
     /// are looked at as without that, however few are wanted.
     EVENTS_FAILED = Statement {
         postgres: events_failed!("webhook_deliveries as delivery"),
@@ -207,32 +197,6 @@ statements! {
             "webhook_deliveries as delivery indexed by webhook_deliveries_event_idx"
         ),
     };
-    DELIVER = Statement {
-        postgres: "insert into webhook_deliveries (tenant_id, id, endpoint_id, event_id, object_id,
-                 sequence, state, attempts, next_at, created_at)
-             select $1, (again->>'id')::uuid, (again->>'endpoint')::uuid, (again->>'event')::uuid,
-                 (again->>'object')::uuid, (again->>'sequence')::bigint, 'pending', 0, $3, $3
-             from jsonb_array_elements($2) as again",
-        sqlite: "insert into webhook_deliveries (tenant_id, id, endpoint_id, event_id, object_id,
-                 sequence, state, attempts, next_at, created_at)
-             select $1, unhex(again.value->>'id', '-'), unhex(again.value->>'endpoint', '-'),
-                 unhex(again.value->>'event', '-'), unhex(again.value->>'object', '-'),
-                 again.value->>'sequence', 'pending', 0, $3, $3
-             from json_each($2) as again",
-    };
-    QUEUE = Statement {
-        postgres: "insert into delivery_queue (delivery_id, endpoint_id, tenant_id, at)
-             select (again->>'id')::uuid, (again->>'endpoint')::uuid, $1, $3
-             from jsonb_array_elements($2) as again",
-        sqlite: "insert into delivery_queue (delivery_id, endpoint_id, tenant_id, at)
-             select unhex(again.value->>'id', '-'), unhex(again.value->>'endpoint', '-'), $1, $3
-             from json_each($2) as again",
-    };
-    INSERT_EVENT = Statement::same(
-        "insert into events (id, tenant_id, environment, type, object_id, object_version, data,
-             created_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8)",
-    );
 }
 
 impl TenantTx {
@@ -302,7 +266,7 @@ impl TenantTx {
         let end = ids::first_of(range.until + ID_MARGIN);
         let (since, until) = (range.since, range.until);
         let limit = i64::from(range.limit);
-        if range.only_failed {
+        if let Some(made_at) = range.untaken_since {
             let endpoint = range.endpoint.uuid();
             fetch_all!(
                 self,
@@ -315,7 +279,8 @@ impl TenantTx {
                     since,
                     until,
                     limit,
-                    endpoint
+                    endpoint,
+                    made_at
                 ]
             )
         } else {
@@ -338,50 +303,17 @@ impl TenantTx {
         events: &[ToldEvent],
         now: DateTime<Utc>,
     ) -> Result<Vec<DeliveryId>, StoreError> {
-        const OPERATION: &str = "deliver events again";
-        if events.is_empty() {
-            return Ok(Vec::new());
-        }
-        let tenant = self.tenant().uuid();
-        let again: Vec<Again> = events
-            .iter()
-            .map(|event| Again {
-                id: ids::next(),
-                endpoint: endpoint.uuid(),
-                event: event.id.uuid(),
-                object: event.object_id,
-                sequence: event.sequence,
-            })
-            .collect();
-        execute!(self, DELIVER, [tenant, Json(&again), now]).during(OPERATION)?;
-        execute!(self, QUEUE, [tenant, Json(&again), now]).during(OPERATION)?;
-        self.note_queued(endpoint);
+        let again = events.iter().map(|event| NewDelivery {
+            id: ids::next(),
+            endpoint: endpoint.uuid(),
+            event: event.id.uuid(),
+            object: event.object_id,
+            sequence: event.sequence,
+        });
+        let again: Vec<_> = again.collect();
+        self.insert_deliveries(&again, now).await?;
         let ids = again.iter().map(|again| DeliveryId::from_uuid(again.id));
         Ok(ids.collect())
-    }
-
-    /// Stores an event that is told to nobody by itself.
-    ///
-    /// # Errors
-    /// The database refuses or cannot be reached.
-    pub async fn insert_untold_event(&mut self, event: &NewEvent) -> Result<(), StoreError> {
-        let tenant = self.tenant().uuid();
-        execute!(
-            self,
-            INSERT_EVENT,
-            [
-                event.id.uuid(),
-                tenant,
-                event.environment.as_str(),
-                &event.event_type,
-                event.object_id,
-                event.object_version.cast_signed(),
-                &event.data,
-                event.created_at,
-            ]
-        )
-        .map(drop)
-        .during("insert a test event")
     }
 }
 

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use onerouter_domain::environment::Environment;
-use onerouter_domain::id::TenantId;
+use onerouter_domain::id::{EventId, TenantId};
 use uuid::Uuid;
 
 use super::attempts::{self, AttemptEnd};
@@ -22,6 +22,7 @@ use super::idempotency_keys;
 use super::objects::{self, ObjectUpdate};
 use super::statement::{Joined, joined_statements};
 use super::{Store, StoreError, TenantTx, constraint};
+use crate::ids;
 
 /// A message that is settled.
 #[derive(Debug, Clone)]
@@ -282,7 +283,7 @@ impl TenantTx {
                 of.attempt(|attempt| Some(attempt.outcome.as_str())),
                 of.attempt(|attempt| attempt.detail.as_deref()),
                 of.attempt(|attempt| Some(attempt.ended_at)),
-                of.event(|event| event.id.uuid()),
+                of.event(|_| id_of_event().uuid()),
                 of.event(|event| event.environment.as_str()),
                 of.event(|event| event.event_type.as_str()),
                 of.event(|event| event.object_version.cast_signed()),
@@ -328,7 +329,11 @@ impl TenantTx {
         if let Some(end) = &settlement.attempt {
             self.finish_attempt(end).await?;
         }
-        self.insert_event(&settlement.event).await?;
+        let event = NewEvent {
+            id: id_of_event(),
+            ..settlement.event.clone()
+        };
+        self.insert_event(&event).await?;
         self.end_request(&settlement.request).await?;
         let (kind, object) = (WorkKind::Settle, settlement.object.id);
         match settlement.request.end {
@@ -392,6 +397,12 @@ impl<'s> Arrays<'s> {
     fn request<T>(&self, pick: impl Fn(&'s SettledRequest) -> T) -> Vec<T> {
         self.of(|one| pick(&one.request))
     }
+}
+
+/// Readers of the feed go by ids. A settlement may have waited for others, and for theirs that were refused;
+/// the id of its event is of the moment in which it is written.
+fn id_of_event() -> EventId {
+    EventId::from_uuid(ids::next())
 }
 
 /// What the statement tells.

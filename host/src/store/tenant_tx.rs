@@ -127,7 +127,7 @@ impl TenantTx {
         let committed = commit(self.transaction).await;
         // Also where the answer was lost: to look for nothing does no harm.
         if !self.queued.is_empty() {
-            self.notice.give(self.queued);
+            self.notice.give(self.tenant, self.queued);
         }
         committed
     }

@@ -41,6 +41,8 @@ pub struct WebhookEndpointRow {
     pub disabled_at: Option<DateTime<Utc>>,
     /// Since when nothing has been taken.
     pub failing_since: Option<DateTime<Utc>>,
+    /// Until when it asks to be left alone.
+    pub paused_until: Option<DateTime<Utc>>,
     /// When it was made.
     pub created_at: DateTime<Utc>,
     /// When its settings, its secrets or its state were written last.
@@ -52,6 +54,12 @@ impl WebhookEndpointRow {
     #[must_use]
     pub fn wants(&self, event_type: &str) -> bool {
         event::is_wanted(self.event_types.as_deref(), event_type)
+    }
+
+    /// Until when it is to be left alone, where it is at this time.
+    #[must_use]
+    pub fn paused_at(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.paused_until.filter(|until| *until > now)
     }
 }
 
@@ -70,7 +78,8 @@ impl fmt::Debug for WebhookEndpointRow {
 macro_rules! columns {
     () => {
         "id, tenant_id, environment, url, description, event_types, secrets, is_ordered,
-         rate_per_second, disabled_reason, disabled_at, failing_since, created_at, updated_at"
+         rate_per_second, disabled_reason, disabled_at, failing_since, paused_until, created_at,
+         updated_at"
     };
 }
 
@@ -97,7 +106,8 @@ statements! {
         "update webhook_endpoints
          set url = $4, description = $5, event_types = $6, secrets = $7, is_ordered = $8,
              rate_per_second = $9, disabled_reason = $10, disabled_at = $11,
-             failing_since = case when $12 then null else failing_since end, updated_at = $13
+             failing_since = case when $12 then null else failing_since end,
+             paused_until = case when $13 then null else paused_until end, updated_at = $14
          where tenant_id = $1 and id = $2 and updated_at = $3",
     );
     /// Only as it was when it was judged.
@@ -113,6 +123,11 @@ statements! {
     NOTE_TAKEN = Statement::same(
         "update webhook_endpoints set failing_since = null
          where tenant_id = $1 and id = $2 and failing_since is not null and disabled_at is null",
+    );
+    NOTE_PAUSED = Statement::same(
+        "update webhook_endpoints set paused_until = $3
+         where tenant_id = $1 and id = $2 and disabled_at is null
+             and (paused_until is null or paused_until < $3)",
     );
     DELETE = Statement::same("delete from webhook_endpoints where tenant_id = $1 and id = $2");
     /// Those who add one wait for each other; whoever refers to the tenant does not wait for them.
@@ -206,7 +221,7 @@ impl TenantTx {
 
     /// Writes an endpoint that was read with `read_at` as its `updated_at`; `false` when it was changed
     /// meanwhile or is gone. Without a `failing_since` that is forgotten; with one, what others have noted
-    /// meanwhile stays.
+    /// meanwhile stays. So it is with `paused_until`.
     ///
     /// # Errors
     /// The database refuses or cannot be reached.
@@ -232,6 +247,7 @@ impl TenantTx {
                 endpoint.disabled_reason.as_deref(),
                 endpoint.disabled_at,
                 endpoint.failing_since.is_none(),
+                endpoint.paused_until.is_none(),
                 endpoint.updated_at,
             ]
         )
@@ -290,6 +306,21 @@ impl TenantTx {
             .during("note that a webhook endpoint works")
     }
 
+    /// Notes until when an endpoint asks to be left alone; `false` where it has asked for as much.
+    ///
+    /// # Errors
+    /// The database refuses or cannot be reached.
+    pub async fn note_webhook_endpoint_paused(
+        &mut self,
+        id: WebhookEndpointId,
+        until: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
+        let tenant = self.tenant().uuid();
+        execute!(self, NOTE_PAUSED, [tenant, id.uuid(), until])
+            .map(|rows| rows == 1)
+            .during("note that a webhook endpoint is to be left alone")
+    }
+
     /// Deletes an endpoint; `false` when there is none.
     ///
     /// # Errors
@@ -340,6 +371,7 @@ impl FromColumns for WebhookEndpointRow {
             disabled_reason: row.get("disabled_reason")?,
             disabled_at: row.optional_time("disabled_at")?,
             failing_since: row.optional_time("failing_since")?,
+            paused_until: row.optional_time("paused_until")?,
             created_at: row.time("created_at")?,
             updated_at: row.time("updated_at")?,
         })

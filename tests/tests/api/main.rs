@@ -6,5 +6,6 @@ mod lists;
 mod objects;
 mod problems;
 mod rates;
+mod reach;
 mod requests;
 mod webhooks;

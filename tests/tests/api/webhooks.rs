@@ -15,6 +15,7 @@ scenarios!(
     an_environment_has_fifty_endpoints_at_most,
     an_endpoint_belongs_to_its_environment,
     a_repeated_request_acts_once_and_answers_the_same,
+    a_repetition_is_answered_whatever_the_first_has_led_to,
     a_test_event_goes_to_one_endpoint_only,
     whatever_is_done_is_noted_without_secrets,
 );
@@ -325,6 +326,41 @@ async fn a_repeated_request_acts_once_and_answers_the_same(ground: Ground) {
     assert_eq!((refused.status, refused.code()), (409, "invalid_state"));
     patch(&acme, &path, json!({"enabled": true})).await;
     assert_eq!(keyed.post(&test, json!({})).await.status, 200);
+    host.stop().await;
+}
+
+async fn a_repetition_is_answered_whatever_the_first_has_led_to(ground: Ground) {
+    let host = start(&ground).await;
+    let acme = host.key("test").await;
+    let path = path_of(&make(&acme, json!({})).await);
+    let rotate = format!("{path}/rotate-secret");
+    for _ in 0..3 {
+        assert_eq!(acme.post(&rotate, json!({})).await.status, 200);
+    }
+    // The last one that there is room for.
+    let keyed = acme.with("Idempotency-Key", "last");
+    let last = keyed.post(&rotate, json!({})).await;
+    assert_eq!(last.status, 200, "{last:?}");
+    let tested = acme.with("Idempotency-Key", "test");
+    let test = format!("{path}/test");
+    let sent = tested.post(&test, json!({})).await;
+    let repeated = async || {
+        let again = keyed.post(&rotate, json!({})).await;
+        assert_eq!((again.status, &again.bytes), (200, &last.bytes));
+        assert_eq!(again.header("idempotent-replayed"), Some("true"));
+        let again = tested.post(&test, json!({})).await;
+        assert_eq!((again.status, &again.bytes), (200, &sent.bytes));
+        let other = keyed.post(&rotate, json!({"overlap_seconds": 5})).await;
+        let reused = (422, "idempotency_key_reused");
+        assert_eq!((other.status, other.code()), reused);
+    };
+    repeated().await;
+    let new = acme.with("Idempotency-Key", "new");
+    let refused = new.post(&rotate, json!({})).await;
+    assert_eq!((refused.status, refused.code()), (409, "conflict"));
+    assert_eq!(acme.delete(&path).await.status, 200);
+    repeated().await;
+    assert_eq!(new.post(&rotate, json!({})).await.status, 404);
     host.stop().await;
 }
 

@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use onerouter::store::{
-    AttemptEnd, AttemptRow, DEFAULT_TENANT, KeyClaim, KeyState, MessageClaim, MessageSettlement,
-    NewAttempt, NewCallLog, NewEvent, NewKeyClaim, NewObject, ObjectUpdate, RequestEnd,
-    SettledRequest, Store, TenantTx, WorkKind,
+    AttemptEnd, AttemptRow, DEFAULT_TENANT, EventFilter, EventOrder, KeyClaim, KeyState,
+    MessageClaim, MessageSettlement, NewAttempt, NewCallLog, NewEvent, NewKeyClaim, NewObject,
+    ObjectUpdate, RequestEnd, SettledRequest, Store, TenantTx, WorkKind,
 };
 use onerouter_domain::environment::Environment;
 use onerouter_domain::id::{AttemptId, EventId, RequestId};
@@ -20,6 +20,7 @@ on_both_databases!(
     a_message_whose_key_is_taken_is_not_written,
     a_message_takes_over_an_expired_key,
     a_settlement_of_another_version_writes_nothing,
+    a_settlement_that_has_waited_makes_no_late_event,
     a_request_ends_as_its_message_is_settled,
     everybody_of_a_crowd_gets_a_connection,
     a_shared_attempt_is_listed_for_each_object,
@@ -310,11 +311,42 @@ async fn a_settlement_of_another_version_writes_nothing(store: Store) {
     let attempts = tx.list_attempts(claim.object.id).await.unwrap();
     assert_eq!(attempts[0].outcome, None);
     assert_eq!(key_state(&mut tx, "a").await, Some(KeyState::Running));
-    // Else their ids would be taken.
-    tx.insert_event(&settling.event).await.unwrap();
+    assert!(events(&mut tx).await.is_empty());
+    // Else its id would be taken.
     tx.insert_call_log(&settling.call_log).await.unwrap();
     drop(tx);
     assert_eq!(due(&store).await, [(claim.object.id, claim.due_at)]);
+}
+
+/// Ids of all events.
+async fn events(tx: &mut TenantTx) -> Vec<Uuid> {
+    let filter = EventFilter {
+        environment: Environment::Test,
+        order: EventOrder::Newest,
+        limit: 9,
+        cursor: None,
+        types: None,
+        families: None,
+        object_id: None,
+        created_after: None,
+        created_before: None,
+    };
+    let page = tx.list_events(&filter).await.unwrap();
+    page.rows.into_iter().map(|row| row.id.uuid()).collect()
+}
+
+/// Whoever reads the feed goes by ids, and has passed those of a minute ago.
+async fn a_settlement_that_has_waited_makes_no_late_event(store: Store) {
+    let claim = claim(None);
+    claimed(&store, &claim).await;
+    let mut settling = Settling::of(&claim);
+    let minute = 60_000_u128 << 80;
+    settling.event.id = EventId::from_uuid(Uuid::from_u128(Uuid::now_v7().as_u128() - minute));
+    let passed = Uuid::now_v7();
+    let mut tx = store.begin(DEFAULT_TENANT).await.unwrap();
+    assert!(settling.write(&mut tx, None, answered()).await);
+    let events = events(&mut tx).await;
+    assert!(events.len() == 1 && events[0] > passed, "{events:?}");
 }
 
 async fn a_request_ends_as_its_message_is_settled(store: Store) {

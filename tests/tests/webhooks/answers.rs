@@ -1,9 +1,11 @@
 //! What an answer means, and what is kept of it.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use onerouter_tests::harness::Setup;
 use onerouter_tests::receiver::Answer;
 use onerouter_tests::scenarios;
 use onerouter_tests::write_path::Ground;
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::rig::Rig;
@@ -13,6 +15,8 @@ scenarios!(
     a_delivery_is_tried_ten_times_by_the_schedule_and_then_given_up,
     a_success_after_failures_ends_them,
     retry_after_is_honoured,
+    retry_after_holds_back_all_of_an_endpoints_on_every_node,
+    a_pause_ends_after_an_hour_or_when_the_tenant_says_so,
     nothing_is_followed_wherever_it_leads,
     an_answer_of_any_size_and_kind_is_kept_as_a_short_text,
     nobody_who_answers_is_a_failure,
@@ -131,7 +135,6 @@ async fn a_success_after_failures_ends_them(ground: Ground) {
 
 async fn retry_after_is_honoured(ground: Ground) {
     let rig = Rig::new(&ground).await;
-    let endpoint = rig.endpoint("/hooks", json!({})).await;
     let date = rig.host.clock.now() + TimeDelta::hours(3);
     let date = date.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
     for (status, asked, seconds) in [
@@ -143,6 +146,7 @@ async fn retry_after_is_honoured(ground: Ground) {
         (500, "3600".to_owned(), 5),
         (429, "soon".to_owned(), 5),
     ] {
+        let endpoint = rig.endpoint("/hooks", json!({})).await;
         let answer = Answer::status(status).with("retry-after", &asked);
         rig.receiver.answer_next("/hooks", answer);
         let now = rig.host.clock.now();
@@ -152,6 +156,80 @@ async fn retry_after_is_honoured(ground: Ground) {
         let pause = time(&last["next_attempt_at"]).signed_duration_since(now);
         let off = (pause - TimeDelta::seconds(seconds)).abs();
         assert!(off <= TimeDelta::seconds(10), "{status} {asked}: {pause}");
+        let path = format!("/v1/webhook-endpoints/{}", endpoint.id);
+        assert_eq!(rig.acme.delete(&path).await.status, 200);
+    }
+}
+
+async fn retry_after_holds_back_all_of_an_endpoints_on_every_node(ground: Ground) {
+    let rig = Rig::new(&ground).await;
+    let data_dir = rig.host.folder.path().join("data");
+    let other = ground
+        .host_with(Setup {
+            unconnected: true,
+            data_dir: Some(data_dir),
+            ..Setup::default()
+        })
+        .await;
+    let endpoint = rig.endpoint("/hooks", json!({})).await;
+    rig.endpoint("/free", json!({})).await;
+    let nodes = [&rig.host, &other];
+    let deliver = async |time: TimeDelta| {
+        for node in nodes {
+            node.clock.advance(time);
+        }
+        for node in nodes {
+            node.deliver().await;
+        }
+        rig.receiver.received("/hooks").len()
+    };
+    let answer = Answer::status(429).with("retry-after", "600");
+    rig.receiver.answer_next("/hooks", answer);
+    let began = rig.host.clock.now();
+    rig.happens(1, 1).await;
+    assert_eq!(deliver(TimeDelta::zero()).await, 1);
+    let paused = time(&endpoint.shown().await["paused_until"]).signed_duration_since(began);
+    assert!((600..=610).contains(&paused.num_seconds()), "{paused}");
+    rig.happens(2, 1).await;
+    assert_eq!(deliver(TimeDelta::zero()).await, 1);
+    assert_eq!(deliver(TimeDelta::seconds(590)).await, 1);
+    // To wait is no try, and concerns nobody else.
+    assert_eq!(endpoint.deliveries().await[1]["attempt_count"], 0);
+    assert_eq!(rig.receiver.received("/free").len(), 2);
+    assert_eq!(deliver(TimeDelta::seconds(20)).await, 3);
+    assert_eq!(endpoint.states().await, ["succeeded"; 2]);
+    assert_eq!(endpoint.shown().await["paused_until"], Value::Null);
+}
+
+async fn a_pause_ends_after_an_hour_or_when_the_tenant_says_so(ground: Ground) {
+    let rig = Rig::new(&ground).await;
+    let endpoint = rig.endpoint("/hooks", json!({})).await;
+    let path = format!("/v1/webhook-endpoints/{}", endpoint.id);
+    let answer = Answer::status(503).with("retry-after", "86400");
+    let deliver = async || {
+        rig.host.deliver().await;
+        rig.receiver.count()
+    };
+    rig.receiver.answer_next("/hooks", answer.clone());
+    rig.happens(1, 1).await;
+    assert_eq!(deliver().await, 1);
+    rig.happens(2, 1).await;
+    assert_eq!(deliver().await, 1);
+    rig.host.clock.advance(TimeDelta::minutes(61));
+    assert_eq!(deliver().await, 2);
+    // Whatever else is changed, it stays.
+    rig.receiver.answer_next("/hooks", answer);
+    rig.happens(3, 1).await;
+    assert_eq!(deliver().await, 3);
+    rig.happens(4, 1).await;
+    for (change, heard) in [
+        (json!({"description": "x"}), 3),
+        (json!({"enabled": true}), 4),
+    ] {
+        let change = change.to_string().into_bytes();
+        let changed = rig.acme.send(Method::PATCH, &path, Some(change)).await;
+        assert_eq!(changed.status, 200, "{changed:?}");
+        assert_eq!(deliver().await, heard);
     }
 }
 

@@ -1,9 +1,11 @@
 //! When nothing more is sent to an endpoint, and who hears of it.
 
 use chrono::TimeDelta;
+use onerouter_domain::time;
 use onerouter_tests::receiver::Answer;
 use onerouter_tests::scenarios;
 use onerouter_tests::write_path::Ground;
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::rig::Rig;
@@ -13,6 +15,7 @@ scenarios!(
     an_endpoint_that_takes_nothing_for_days_is_disabled,
     an_endpoint_that_takes_something_now_and_then_is_not,
     nothing_is_sent_to_an_endpoint_that_was_disabled_or_deleted_meanwhile,
+    what_an_endpoint_has_missed_is_sent_again_and_nothing_else,
 );
 
 async fn an_endpoint_that_is_gone_is_disabled_and_the_others_hear_of_it(ground: Ground) {
@@ -124,4 +127,53 @@ async fn nothing_is_sent_to_an_endpoint_that_was_disabled_or_deleted_meanwhile(g
     assert_eq!(ground.count("delivery_queue").await, 0);
     let pending = "(select tenant_id from webhook_deliveries where state = 'pending') as pending";
     assert_eq!(ground.count(pending).await, 0);
+}
+
+async fn what_an_endpoint_has_missed_is_sent_again_and_nothing_else(ground: Ground) {
+    let rig = Rig::new(&ground).await;
+    rig.happens(1, 1).await;
+    rig.host.clock.advance(TimeDelta::seconds(1));
+    let types = json!({"event_types": ["sms.*", "endpoint.test"]});
+    let endpoint = rig.endpoint("/hooks", types).await;
+    let path = format!("/v1/webhook-endpoints/{}", endpoint.id);
+    let heard = || -> Vec<_> {
+        let received = rig.receiver.received("/hooks");
+        received.iter().map(|one| one.sequence()).collect()
+    };
+    rig.happens(1, 2).await;
+    rig.host.deliver().await;
+    rig.receiver.answer_next("/hooks", Answer::status(410));
+    rig.happens(1, 3).await;
+    rig.host.deliver().await;
+    // Disabled now: there is not even a delivery.
+    rig.happens(1, 4).await;
+    rig.happens_of("payment.succeeded", 2, 1).await;
+    let other = rig.endpoint("/other", json!({})).await;
+    let test = format!("/v1/webhook-endpoints/{}/test", other.id);
+    assert_eq!(rig.acme.post(&test, json!({})).await.status, 200);
+    let enable = json!({"enabled": true}).to_string().into_bytes();
+    let enabled = rig.acme.send(Method::PATCH, &path, Some(enable)).await;
+    assert_eq!(enabled.status, 200, "{enabled:?}");
+    rig.happens(1, 5).await;
+    rig.host.deliver().await;
+    assert_eq!(heard(), [2, 3, 5]);
+
+    let hour = rig.host.clock.now() - TimeDelta::hours(1);
+    let missed = json!({"since": time::to_text(time::cut(hour)), "only_failed": true});
+    let resend = format!("{path}/resend");
+    let sent = rig.acme.post(&resend, missed.clone()).await;
+    assert_eq!(
+        (sent.status, &sent.json["count"]),
+        (200, &json!(2)),
+        "{sent:?}"
+    );
+    // Not once more what is being told.
+    let again = rig.acme.post(&resend, missed.clone()).await;
+    assert_eq!(again.json["count"], 0);
+    rig.host.deliver().await;
+    let mut all = heard();
+    all[3..].sort_unstable();
+    assert_eq!(all, [2, 3, 5, 3, 4]);
+    let again = rig.acme.post(&resend, missed).await;
+    assert_eq!(again.json["count"], 0);
 }

@@ -3,17 +3,19 @@
 use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
+use onerouter_domain::environment::Environment;
 use onerouter_tests::scenarios;
 use onerouter_tests::write_path::{Ground, eventually};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::rig::Rig;
+use crate::rig::{Rig, endpoint};
 
 scenarios!(
     an_endpoint_gets_no_more_in_a_second_than_it_wants,
     what_waits_for_a_limit_is_no_try_and_keeps_its_place,
     an_endpoint_that_hangs_does_not_delay_another,
+    a_tenant_whose_endpoints_hang_does_not_delay_another,
 );
 
 async fn an_endpoint_gets_no_more_in_a_second_than_it_wants(ground: Ground) {
@@ -120,4 +122,41 @@ async fn an_endpoint_that_hangs_does_not_delay_another(ground: Ground) {
     stop.cancel();
     running.await.unwrap();
     assert_eq!(quick.states().await, vec!["succeeded"; COUNT]);
+}
+
+async fn a_tenant_whose_endpoints_hang_does_not_delay_another(ground: Ground) {
+    let rig = Rig::new(&ground).await;
+    // As many endpoints as a tenant may have.
+    let live = rig.host.key("live").await;
+    for client in [&rig.acme, &live] {
+        for _ in 0..50 {
+            endpoint(client, &rig.receiver.url("/hanging"), json!({})).await;
+        }
+    }
+    rig.receiver.hold("/hanging");
+    for environment in [Environment::Test, Environment::Live] {
+        for version in 1..=2 {
+            rig.happens_in(environment, "sms.sent", 1, version).await;
+        }
+    }
+    let bob = rig.host.tenant("Bob").await;
+    let bob = rig.host.key_of(&bob, "test").await;
+    endpoint(&bob, &rig.receiver.url("/bob"), json!({})).await;
+    let stop = CancellationToken::new();
+    let deliveries = rig.host.gateway.parts().deliveries.clone();
+    let running = tokio::spawn(deliveries.run(stop.clone()));
+    // Half of what endpoints may have that are not known to be quick.
+    eventually("as many hang as may", async || rig.receiver.count() >= 64).await;
+    let sample = json!({"type": "payment.succeeded"});
+    assert_eq!(bob.post("/v1/events", sample).await.status, 200);
+    eventually("the other tenant has heard", async || {
+        !rig.receiver.received("/bob").is_empty()
+    })
+    .await;
+    // While all of them hang.
+    let ended = "(select tenant_id from webhook_attempts where status is null) as ended";
+    assert_eq!(ground.count(ended).await, 0);
+    rig.receiver.release("/hanging");
+    stop.cancel();
+    running.await.unwrap();
 }

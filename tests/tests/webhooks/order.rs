@@ -3,11 +3,14 @@
 use std::collections::HashMap;
 
 use chrono::TimeDelta;
+use onerouter::store::DEFAULT_TENANT;
+use onerouter_domain::id::DeliveryId;
 use onerouter_tests::harness::Setup;
 use onerouter_tests::receiver::Answer;
 use onerouter_tests::scenarios;
 use onerouter_tests::write_path::{Ground, eventually};
 use serde_json::json;
+use sqlx::{Connection as _, PgConnection};
 use tokio_util::sync::CancellationToken;
 
 use crate::rig::Rig;
@@ -149,4 +152,57 @@ async fn without_order_nothing_waits(ground: Ground) {
     let mut states = endpoint.states().await;
     states.sort_unstable();
     assert_eq!(states, ["pending", "succeeded", "succeeded"]);
+}
+
+/// The next one is told to wait by another node, at the very moment at which the one before ends: the
+/// statement that ends it has begun, and waits for that node.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_is_told_to_wait_while_the_one_before_ends_is_woken() {
+    let Some(ground) = Ground::postgres().await else {
+        return;
+    };
+    let rig = Rig::new(&ground).await;
+    let endpoint = rig.endpoint("/hooks", json!({"ordered": true})).await;
+    rig.receiver.hold("/hooks");
+    rig.happens(1, 1).await;
+    let one_node = async {
+        rig.host.deliver().await;
+    };
+    let another = async {
+        eventually("the first is under way", async || rig.receiver.count() == 1).await;
+        rig.happens(1, 2).await;
+        let next = endpoint.deliveries().await.pop().unwrap();
+        let next: DeliveryId = next["id"].as_str().unwrap().parse().unwrap();
+        let store = &rig.host.gateway.parts().store;
+        let mut tx = store.begin(DEFAULT_TENANT).await.unwrap();
+        let next = tx.find_due_deliveries(&[next]).await.unwrap();
+        let until = rig.host.clock.now() + TimeDelta::hours(1);
+        assert!(tx.hold_back_delivery(&next[0], until).await.unwrap());
+        rig.receiver.release("/hooks");
+        let database = PgConnection::connect(ground.owner_url()).await.unwrap();
+        let database = tokio::sync::Mutex::new(database);
+        eventually("the statement waits", async || {
+            let waits: bool = sqlx::query_scalar(
+                "select exists (select from pg_stat_activity
+                     where datname = current_database() and wait_event_type = 'Lock'
+                         and query like '%update webhook_deliveries%')",
+            )
+            .fetch_one(&mut *database.lock().await)
+            .await
+            .unwrap();
+            waits
+        })
+        .await;
+        tx.commit().await.unwrap();
+    };
+    tokio::join!(one_node, another);
+    // At once, and not after an hour.
+    let sequences: Vec<_> = rig
+        .receiver
+        .received("/hooks")
+        .iter()
+        .map(|one| one.sequence())
+        .collect();
+    assert_eq!(sequences, [1, 2]);
+    assert_eq!(endpoint.states().await, ["succeeded"; 2]);
 }

@@ -53,12 +53,23 @@ impl Rig {
     }
 
     pub async fn happens_of(&self, event_type: &str, object: u128, version: u64) -> EventId {
+        self.happens_in(Environment::Test, event_type, object, version)
+            .await
+    }
+
+    pub async fn happens_in(
+        &self,
+        environment: Environment,
+        event_type: &str,
+        object: u128,
+        version: u64,
+    ) -> EventId {
         let id = EventId::from_uuid(Uuid::now_v7());
         let store = &self.host.gateway.parts().store;
         let mut tx = store.begin(DEFAULT_TENANT).await.unwrap();
         tx.insert_event(&NewEvent {
             id,
-            environment: Environment::Test,
+            environment,
             event_type: event_type.to_owned(),
             object_id: Uuid::from_u128(object),
             object_version: version,

@@ -137,7 +137,8 @@ pub(crate) struct ResendWebhookEvents {
     /// Those before this time; until now when left out.
     #[schema(nullable, format = DateTime)]
     until: Option<String>,
-    /// Only those whose delivery to this endpoint was given up. `false` when left out.
+    /// Only those that this endpoint has not taken: their delivery was given up, or there was none, as the
+    /// endpoint was disabled then. `false` when left out.
     #[schema(nullable)]
     only_failed: Option<bool>,
     /// `next_cursor` of the answer before.

@@ -111,8 +111,8 @@ impl Deliveries {
         work.finish().await;
     }
 
-    /// Delivers everything that is due now, and waits for it. Tells how much that was. What has to wait
-    /// for its endpoint's limit stays.
+    /// Delivers everything that is due now, and waits for it. Tells how much that was. What is for an
+    /// endpoint that is to be left alone stays.
     ///
     /// # Errors
     /// The database cannot be reached.
@@ -166,10 +166,10 @@ impl Work {
         self.deliveries.parts.clock.now()
     }
 
-    fn note_all(&mut self, endpoints: impl IntoIterator<Item = WebhookEndpointId>) {
+    fn note_all(&mut self, endpoints: impl IntoIterator<Item = (WebhookEndpointId, TenantId)>) {
         let now = self.now();
-        for endpoint in endpoints {
-            self.lanes.note(endpoint, now);
+        for (endpoint, tenant) in endpoints {
+            self.lanes.note((tenant, endpoint), now);
         }
     }
 
@@ -187,7 +187,7 @@ impl Work {
         };
         for endpoint in due {
             self.oldest = Some(self.oldest.map_or(endpoint.at, |at| at.min(endpoint.at)));
-            self.lanes.note(endpoint.id, now);
+            self.lanes.note((endpoint.tenant_id, endpoint.id), now);
         }
         if is_last {
             let waited = self.oldest.take().map(|at| now.signed_duration_since(at));
@@ -217,8 +217,7 @@ impl Work {
         let taken = store.take_deliveries(&wanted, now, now + LEASE).await;
         let taken = taken.inspect_err(|_| {
             for one in &wanted {
-                self.lanes.took(*one, 0, now);
-                self.lanes.note(one.0, now);
+                self.lanes.took_in_vain(*one);
             }
         })?;
         let count = taken.len();
@@ -230,7 +229,7 @@ impl Work {
         }
         for one in wanted {
             let taken = of_endpoint.get(&one.0).copied().unwrap_or_default();
-            self.lanes.took(one, taken, now);
+            self.lanes.took(one, taken);
         }
         for (tenant, taken) in of_tenant {
             let places = taken.iter().map(|one| one.endpoint_id).collect();
@@ -268,7 +267,7 @@ impl Work {
 
     fn go_on(&mut self, step: Step, mut places: Vec<WebhookEndpointId>) {
         match step {
-            Step::Prepared(Batch { ready, over_limit }) => {
+            Step::Prepared(Batch { ready, left_alone }) => {
                 for one in ready {
                     let endpoint = one.endpoint();
                     if let Some(place) = places.iter().position(|place| *place == endpoint) {
@@ -283,9 +282,8 @@ impl Work {
                 for endpoint in places {
                     self.lanes.ended(endpoint, Health::Unasked);
                 }
-                let now = self.now();
-                for (endpoint, until) in over_limit {
-                    self.lanes.pause(endpoint, until, now);
+                for (endpoint, until) in left_alone {
+                    self.lanes.pause(endpoint, until);
                 }
             }
             Step::Ended(Ended {
@@ -295,8 +293,7 @@ impl Work {
             }) => {
                 self.lanes.ended(endpoint, health);
                 if let Some(until) = pause_until {
-                    let now = self.now();
-                    self.lanes.pause(endpoint, until, now);
+                    self.lanes.pause(endpoint, until);
                 }
             }
         }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::secrets::{EndpointSecrets, SigningKind, SigningSecret};
 use super::view::{DeletedEndpointView, DeliveryView, EndpointView};
-use super::{NOUN, Webhooks, place_of, repeats, sealing_failed};
+use super::{Asked, NOUN, Webhooks, finish, place_of, reach, repeats, sealing_failed};
 use crate::ids;
 use crate::service::audit::{self, Actor, Change};
 use crate::service::authentication::unavailable;
@@ -77,6 +77,7 @@ impl EndpointChange {
             if row.url != *url {
                 // How the other one did says nothing about this one.
                 next.failing_since = None;
+                next.paused_until = None;
             }
         }
         if let Some(description) = &self.description {
@@ -97,6 +98,7 @@ impl EndpointChange {
                 next.disabled_reason = None;
                 next.disabled_at = None;
                 next.failing_since = None;
+                next.paused_until = None;
             }
             Some(false) if row.disabled_at.is_none() => {
                 next.disabled_reason = Some(REQUESTED.to_owned());
@@ -118,17 +120,14 @@ impl Webhooks {
     /// Makes an endpoint. The answer shows its secret.
     ///
     /// # Errors
-    /// `conflict` when there are too many.
-    pub async fn create(
-        &self,
-        caller: &Caller,
-        actor: &Actor,
-        intent: &Intent,
-        new: NewEndpoint,
-    ) -> Result<Answer, Refusal> {
+    /// `insufficient_scope` where the caller may not read what it is to hear of; `conflict` when there are
+    /// too many.
+    pub async fn create(&self, asked: Asked<'_>, new: NewEndpoint) -> Result<Answer, Refusal> {
+        let caller = asked.caller;
         let during = "cannot make a webhook endpoint";
         let failed = |error| unavailable(during, &error);
         let sealing = |error| sealing_failed(during, &error);
+        reach::may_hear(caller, new.event_types.as_deref())?;
         let now = self.clock.now();
         let secret = SigningSecret::generate(new.signing).map_err(sealing)?;
         let secrets = EndpointSecrets {
@@ -148,13 +147,14 @@ impl Webhooks {
             disabled_reason: None,
             disabled_at: None,
             failing_since: None,
+            paused_until: None,
             created_at: now,
             updated_at: now,
         };
         row.secrets = self.seal(&row, &secrets, during).await?;
-        let shown = self.with_secret(&row, &secrets, intent, 201).await?;
+        let shown = self.with_secret(&row, &secrets, asked.intent, 201).await?;
         let mut tx = self.store.begin(caller.tenant).await.map_err(failed)?;
-        if let Some(kept) = repeats::claim(&mut tx, caller, intent, row.id.uuid(), now).await? {
+        if let Some(kept) = repeats::claim(&mut tx, asked, row.id.uuid(), now).await? {
             drop(tx);
             return self.opened_answer(caller, kept).await;
         }
@@ -169,11 +169,7 @@ impl Webhooks {
         }
         tx.insert_webhook_endpoint(&row).await.map_err(failed)?;
         let change = change("webhook_endpoint.created", None, Some((&row, &secrets)));
-        audit::record_by(&mut tx, actor, change, now)
-            .await
-            .map_err(failed)?;
-        repeats::keep(&mut tx, caller, intent, (201, &shown.kept), now).await?;
-        tx.commit().await.map_err(failed)?;
+        finish(tx, asked, change, (201, &shown.kept), now).await?;
         Ok(shown.answer)
     }
 
@@ -218,7 +214,8 @@ impl Webhooks {
     /// Changes an endpoint.
     ///
     /// # Errors
-    /// `not_found`; `conflict` when others change it at the same moment.
+    /// `not_found`; `insufficient_scope` where the caller may not read what it hears of then, whatever is
+    /// changed: it may be where that is sent; `conflict` when others change it at the same moment.
     pub async fn update(
         &self,
         caller: &Caller,
@@ -232,6 +229,7 @@ impl Webhooks {
             let (row, before) = self.opened(caller, id).await?;
             let now = self.clock.now();
             let mut next = asked.of(&row, now);
+            reach::may_hear(caller, next.event_types.as_deref())?;
             let mut secrets = self.open(&row).await?;
             if let Some(headers) = &asked.headers {
                 secrets.headers.clone_from(headers);
@@ -262,15 +260,30 @@ impl Webhooks {
     ///
     /// # Errors
     /// `not_found`; `conflict` where too many secrets sign already, or others change the endpoint.
-    #[expect(clippy::too_many_arguments, reason = "who, by which request, on what")]
     pub async fn rotate_secret(
         &self,
-        caller: &Caller,
-        actor: &Actor,
-        intent: &Intent,
+        asked: Asked<'_>,
         id: WebhookEndpointId,
         overlap: TimeDelta,
     ) -> Result<Answer, Refusal> {
+        match self.rotate(asked, id, overlap).await {
+            Ok(answer) => Ok(answer),
+            // Perhaps by this very request, which has made the last secret that there is room for.
+            Err(refused) => {
+                let now = self.clock.now();
+                let kept = repeats::or_refused(&self.store, asked, now, refused).await?;
+                self.opened_answer(asked.caller, kept).await
+            }
+        }
+    }
+
+    async fn rotate(
+        &self,
+        asked: Asked<'_>,
+        id: WebhookEndpointId,
+        overlap: TimeDelta,
+    ) -> Result<Answer, Refusal> {
+        let caller = asked.caller;
         let during = "cannot rotate the secret of a webhook endpoint";
         let failed = |error| unavailable(during, &error);
         for _ in 0..TRIES {
@@ -282,9 +295,9 @@ impl Webhooks {
                 ..row.clone()
             };
             next.secrets = self.seal(&next, &secrets, during).await?;
-            let shown = self.with_secret(&next, &secrets, intent, 200).await?;
+            let shown = self.with_secret(&next, &secrets, asked.intent, 200).await?;
             let mut tx = self.store.begin(caller.tenant).await.map_err(failed)?;
-            if let Some(kept) = repeats::claim(&mut tx, caller, intent, id.uuid(), now).await? {
+            if let Some(kept) = repeats::claim(&mut tx, asked, id.uuid(), now).await? {
                 drop(tx);
                 return self.opened_answer(caller, kept).await;
             }
@@ -294,11 +307,7 @@ impl Webhooks {
             }
             let (old, new) = (Some((&row, &before)), Some((&next, &secrets)));
             let change = change("webhook_endpoint.secret_rotated", old, new);
-            audit::record_by(&mut tx, actor, change, now)
-                .await
-                .map_err(failed)?;
-            repeats::keep(&mut tx, caller, intent, (200, &shown.kept), now).await?;
-            tx.commit().await.map_err(failed)?;
+            finish(tx, asked, change, (200, &shown.kept), now).await?;
             return Ok(shown.answer);
         }
         Err(restless())

@@ -9,19 +9,19 @@ use uuid::Uuid;
 
 use super::samples;
 use super::view::{DeliveryView, EndpointView, EventView, ResendView};
-use super::{Webhooks, repeats};
+use super::{Asked, Webhooks, finish, reach, repeats};
 use crate::ids;
-use crate::service::audit::{self, Actor, Change};
+use crate::service::audit::Change;
 use crate::service::authentication::unavailable;
 use crate::service::caller::Caller;
-use crate::service::objects::{Answer, Intent};
+use crate::service::objects::Answer;
 use crate::service::refusal::{FieldMistake, Refusal};
 use crate::store::TenantTx;
 use crate::store::{EventFilter, EventOrder, NewEvent, ToldEvent, ToldRange, WebhookEndpointRow};
 
-/// Events appear in the feed when they are this old: the id of an event is made before its transaction
-/// begins, by one of several clocks, and a reader who has passed an id never comes back to it. On
-/// PostgreSQL a transaction that lasts longer holds the feed back until it has ended.
+/// Events appear in the feed when they are this old: the id of an event is made before its transaction is
+/// seen, by one of several clocks, and a reader who has passed an id never comes back to it. On PostgreSQL a
+/// transaction that lasts longer holds the feed back until it has ended.
 pub const FEED_DELAY: TimeDelta = TimeDelta::seconds(30);
 
 /// Events that one request to tell them again looks at.
@@ -73,19 +73,26 @@ pub struct Again {
     pub since: DateTime<Utc>,
     /// Before this time; until now where there is none.
     pub until: Option<DateTime<Utc>>,
-    /// Only those that were given up.
+    /// Only those that the endpoint has not taken, and is not still told.
     pub only_failed: bool,
     /// Behind this one.
     pub cursor: Option<EventId>,
 }
 
 impl Webhooks {
-    /// A page of events.
+    /// A page of the events that the caller may hear of.
     ///
     /// # Errors
-    /// The database cannot be reached.
+    /// `insufficient_scope` where it asks for others.
     pub async fn events(&self, caller: &Caller, query: EventQuery) -> Result<Events, Refusal> {
         let failed = |error| unavailable("cannot list events", &error);
+        let families = match &query.types {
+            Some(types) => {
+                reach::may_hear_of(caller, types.as_str())?;
+                None
+            }
+            None => reach::families(caller),
+        };
         let mut tx = self.store.begin_read(caller.tenant).await.map_err(failed)?;
         let order = match query.reading {
             Reading::Newest => EventOrder::Newest,
@@ -101,6 +108,7 @@ impl Webhooks {
             limit: u32::from(query.limit),
             cursor: query.cursor,
             types: query.types,
+            families,
             object_id: query.object_id,
             created_after: query.created_after,
             created_before: query.created_before,
@@ -129,34 +137,34 @@ impl Webhooks {
     /// One event.
     ///
     /// # Errors
-    /// `not_found`.
+    /// `not_found`; `insufficient_scope` where the caller may not read what it is about.
     pub async fn event(&self, caller: &Caller, id: EventId) -> Result<EventView, Refusal> {
         let failed = |error| unavailable("cannot read an event", &error);
         let mut tx = self.store.begin_read(caller.tenant).await.map_err(failed)?;
         let found = tx.find_event(id).await.map_err(failed)?;
-        found
+        let row = found
             .filter(|row| row.environment == caller.environment)
-            .map(EventView::from)
-            .ok_or_else(|| Refusal::not_found("event"))
+            .ok_or_else(|| Refusal::not_found("event"))?;
+        reach::may_hear_of(caller, &row.event_type)?;
+        Ok(row.into())
     }
 
     /// Tells an event once more: to one endpoint, or to each that wants it. The answer has the deliveries.
     ///
     /// # Errors
-    /// `not_found`; `invalid_state` for an endpoint that is disabled.
-    #[expect(clippy::too_many_arguments, reason = "who, by which request, on what")]
+    /// `not_found`; `invalid_state` for an endpoint that is disabled; `insufficient_scope` for one that does
+    /// not want it, where the caller may not read what it is about.
     pub async fn resend_event(
         &self,
-        caller: &Caller,
-        actor: &Actor,
-        intent: &Intent,
+        asked: Asked<'_>,
         id: EventId,
         endpoint: Option<WebhookEndpointId>,
     ) -> Result<Answer, Refusal> {
+        let caller = asked.caller;
         let failed = |error| unavailable("cannot resend an event", &error);
         let now = self.clock.now();
         let mut tx = self.store.begin(caller.tenant).await.map_err(failed)?;
-        if let Some(kept) = repeats::claim(&mut tx, caller, intent, id.uuid(), now).await? {
+        if let Some(kept) = repeats::claim(&mut tx, asked, id.uuid(), now).await? {
             return Ok(kept.answer());
         }
         let found = tx.find_event(id).await.map_err(failed)?;
@@ -171,7 +179,13 @@ impl Webhooks {
             is_wanted: true,
         };
         let endpoints = match endpoint {
-            Some(endpoint) => vec![enabled(&mut tx, caller, endpoint).await?.id],
+            Some(endpoint) => {
+                let row = enabled(&mut tx, caller, endpoint).await?;
+                if !row.wants(&told.event_type) {
+                    reach::may_hear_of(caller, &told.event_type)?;
+                }
+                vec![row.id]
+            }
             None => wanting(&mut tx, caller, &told.event_type).await?,
         };
         let mut made = Vec::with_capacity(endpoints.len());
@@ -183,11 +197,8 @@ impl Webhooks {
             id,
             serde_json::json!({"deliveries": made.len()}),
         );
-        audit::record_by(&mut tx, actor, change, now)
-            .await
-            .map_err(failed)?;
         let body = serde_json::to_vec(&DeliveriesMade::of(made)).unwrap_or_default();
-        self.finish(tx, caller, intent, body, now).await
+        done(tx, asked, change, body, now).await
     }
 
     /// Tells an endpoint once more what has happened in a time and it wants to hear of. The answer has the
@@ -195,15 +206,13 @@ impl Webhooks {
     ///
     /// # Errors
     /// `not_found`; `invalid_state` for an endpoint that is disabled.
-    #[expect(clippy::too_many_arguments, reason = "who, by which request, on what")]
     pub async fn resend_range(
         &self,
-        caller: &Caller,
-        actor: &Actor,
-        intent: &Intent,
+        asked: Asked<'_>,
         id: WebhookEndpointId,
         again: Again,
     ) -> Result<Answer, Refusal> {
+        let caller = asked.caller;
         let failed = |error| unavailable("cannot resend events", &error);
         let now = self.clock.now();
         let until = again.until.unwrap_or(now);
@@ -212,7 +221,7 @@ impl Webhooks {
             return Err(Refusal::invalid(vec![mistake]));
         }
         let mut tx = self.store.begin(caller.tenant).await.map_err(failed)?;
-        if let Some(kept) = repeats::claim(&mut tx, caller, intent, id.uuid(), now).await? {
+        if let Some(kept) = repeats::claim(&mut tx, asked, id.uuid(), now).await? {
             return Ok(kept.answer());
         }
         let endpoint = enabled(&mut tx, caller, id).await?;
@@ -222,13 +231,17 @@ impl Webhooks {
             since: again.since,
             until,
             after: again.cursor,
-            only_failed: again.only_failed,
+            untaken_since: again.only_failed.then_some(endpoint.created_at),
             limit: RESEND_MAX,
         };
         let mut events = tx.list_told_events(&range).await.map_err(failed)?;
         let is_full = events.len() >= usize::try_from(RESEND_MAX).unwrap_or(usize::MAX);
         let next = events.last().map(|event| event.id).filter(|_| is_full);
-        events.retain(|event| event.is_wanted && endpoint.wants(&event.event_type));
+        // Nobody is tested with another endpoint's test.
+        let is_others_test =
+            |event: &ToldEvent| event.event_type == ENDPOINT_TEST && event.object_id != id.uuid();
+        let wants = |event: &ToldEvent| endpoint.wants(&event.event_type) && !is_others_test(event);
+        events.retain(|event| event.is_wanted && wants(event));
         let made = tx.deliver_again(id, &events, now).await.map_err(failed)?;
         let told = serde_json::json!({
             "since": onerouter_domain::time::to_text(again.since),
@@ -237,12 +250,9 @@ impl Webhooks {
             "deliveries": made.len(),
         });
         let change = noted("webhook_endpoint.resent", id, told);
-        audit::record_by(&mut tx, actor, change, now)
-            .await
-            .map_err(failed)?;
         let view = ResendView::new(made.len(), next.map(|next| next.to_string()));
         let body = serde_json::to_vec(&view).unwrap_or_default();
-        self.finish(tx, caller, intent, body, now).await
+        done(tx, asked, change, body, now).await
     }
 
     /// Tells one endpoint of something that has not happened. The answer has the delivery.
@@ -250,18 +260,22 @@ impl Webhooks {
     /// # Errors
     /// `not_found`; `invalid_state` for an endpoint that is disabled; `validation_failed` for another type
     /// than that of test events with a live key: nobody is to take it for real.
-    #[expect(clippy::too_many_arguments, reason = "who, by which request, on what")]
     pub async fn test(
         &self,
-        caller: &Caller,
-        actor: &Actor,
-        intent: &Intent,
+        asked: Asked<'_>,
         id: WebhookEndpointId,
         event_type: Option<&str>,
     ) -> Result<Answer, Refusal> {
+        let caller = asked.caller;
         let failed = |error| unavailable("cannot test a webhook endpoint", &error);
         let now = self.clock.now();
-        let (row, secrets) = self.opened(caller, id).await?;
+        let (row, secrets) = match self.opened(caller, id).await {
+            Ok(opened) => opened,
+            Err(refused) => {
+                let kept = repeats::or_refused(&self.store, asked, now, refused);
+                return Ok(kept.await?.answer());
+            }
+        };
         let event = match event_type {
             Some(event_type) if event_type != ENDPOINT_TEST => {
                 sample(caller.environment, event_type, now)?
@@ -281,7 +295,7 @@ impl Webhooks {
             }
         };
         let mut tx = self.store.begin(caller.tenant).await.map_err(failed)?;
-        if let Some(kept) = repeats::claim(&mut tx, caller, intent, id.uuid(), now).await? {
+        if let Some(kept) = repeats::claim(&mut tx, asked, id.uuid(), now).await? {
             return Ok(kept.answer());
         }
         enabled(&mut tx, caller, id).await?;
@@ -296,11 +310,8 @@ impl Webhooks {
         let delivery = deliver(&mut tx, id, &told, now).await?;
         let shown = serde_json::json!({"type": told.event_type, "event_id": told.id});
         let change = noted("webhook_endpoint.tested", id, shown);
-        audit::record_by(&mut tx, actor, change, now)
-            .await
-            .map_err(failed)?;
         let body = serde_json::to_vec(&delivery).unwrap_or_default();
-        self.finish(tx, caller, intent, body, now).await
+        done(tx, asked, change, body, now).await
     }
 
     /// Makes an event of something that has not happened, and tells it to everybody who wants to hear of its
@@ -310,52 +321,42 @@ impl Webhooks {
     /// `validation_failed` with a live key: nobody is to take it for real.
     pub async fn create_sample(
         &self,
-        caller: &Caller,
-        actor: &Actor,
-        intent: &Intent,
+        asked: Asked<'_>,
         event_type: &str,
     ) -> Result<Answer, Refusal> {
+        let caller = asked.caller;
         let failed = |error| unavailable("cannot make a sample event", &error);
         let now = self.clock.now();
         let event = sample(caller.environment, event_type, now)?;
         let mut tx = self.store.begin(caller.tenant).await.map_err(failed)?;
-        if let Some(kept) = repeats::claim(&mut tx, caller, intent, event.id.uuid(), now).await? {
+        if let Some(kept) = repeats::claim(&mut tx, asked, event.id.uuid(), now).await? {
             return Ok(kept.answer());
         }
         tx.insert_event(&event).await.map_err(failed)?;
         let shown = serde_json::json!({"type": event.event_type});
-        audit::record_by(&mut tx, actor, noted("event.sampled", event.id, shown), now)
-            .await
-            .map_err(failed)?;
+        let change = noted("event.sampled", event.id, shown);
         let stored = tx.find_event(event.id).await.map_err(failed)?;
         let row = stored.ok_or_else(|| Refusal::not_found("event"))?;
         let body = serde_json::to_vec(&EventView::from(row)).unwrap_or_default();
-        self.finish(tx, caller, intent, body, now).await
+        done(tx, asked, change, body, now).await
     }
+}
 
-    /// Keeps the answer, and commits.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "who, by which request, and the answer"
-    )]
-    async fn finish(
-        &self,
-        mut tx: TenantTx,
-        caller: &Caller,
-        intent: &Intent,
-        body: Vec<u8>,
-        now: DateTime<Utc>,
-    ) -> Result<Answer, Refusal> {
-        const DONE: u16 = 200;
-        repeats::keep(&mut tx, caller, intent, (DONE, &body), now).await?;
-        let committed = tx.commit().await;
-        committed.map_err(|error| unavailable("cannot commit a webhook request", &error))?;
-        Ok(Answer {
-            status: DONE,
-            body: body.into(),
-            is_replay: false,
-        })
-    }
+/// Ends a request that was done, and answers it.
+async fn done(
+    tx: TenantTx,
+    asked: Asked<'_>,
+    change: Change,
+    body: Vec<u8>,
+    now: DateTime<Utc>,
+) -> Result<Answer, Refusal> {
+    const DONE: u16 = 200;
+    finish(tx, asked, change, (DONE, &body), now).await?;
+    Ok(Answer {
+        status: DONE,
+        body: body.into(),
+        is_replay: false,
+    })
 }
 
 /// The deliveries of one event.

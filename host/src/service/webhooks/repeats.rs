@@ -6,12 +6,12 @@ use chrono::{DateTime, Utc};
 use onerouter_domain::code::ErrorCode;
 use uuid::Uuid;
 
+use super::Asked;
 use crate::service::authentication::unavailable;
-use crate::service::caller::Caller;
 use crate::service::objects::{Answer, Intent, KEY_KEPT};
 use crate::service::refusal::Refusal;
-use crate::store::TenantTx;
 use crate::store::{IdempotencyRow, KeyClaim, KeyState, NewKeyClaim};
+use crate::store::{Store, TenantTx};
 
 const CLAIMING: &str = "cannot claim an idempotency key";
 
@@ -37,11 +37,11 @@ impl Kept {
 /// Claims a request's key for this transaction, or finds what the first one with it was answered.
 pub(super) async fn claim(
     tx: &mut TenantTx,
-    caller: &Caller,
-    intent: &Intent,
+    asked: Asked<'_>,
     object: Uuid,
     now: DateTime<Utc>,
 ) -> Result<Option<Kept>, Refusal> {
+    let Asked { caller, intent, .. } = asked;
     let Some(key) = &intent.key else {
         return Ok(None);
     };
@@ -58,6 +58,28 @@ pub(super) async fn claim(
     match claimed.map_err(|error| unavailable(CLAIMING, &error))? {
         KeyClaim::New => Ok(None),
         KeyClaim::Existing(row) => kept(row, intent).map(Some),
+    }
+}
+
+/// What the first request with the key of one that is refused was answered: what it has done may be why
+/// this one is refused. Without it, the refusal.
+pub(super) async fn or_refused(
+    store: &Store,
+    asked: Asked<'_>,
+    now: DateTime<Utc>,
+    refused: Refusal,
+) -> Result<Kept, Refusal> {
+    let Asked { caller, intent, .. } = asked;
+    let Some(key) = &intent.key else {
+        return Err(refused);
+    };
+    let found = match store.begin_read(caller.tenant).await {
+        Ok(mut tx) => tx.find_key(caller.environment, key).await,
+        Err(error) => Err(error),
+    };
+    match found {
+        Ok(Some(row)) if row.expires_at > now => kept(row, intent),
+        Ok(_) | Err(_) => Err(refused),
     }
 }
 
@@ -86,11 +108,11 @@ fn kept(row: IdempotencyRow, intent: &Intent) -> Result<Kept, Refusal> {
 /// Keeps an answer under the key that was claimed.
 pub(super) async fn keep(
     tx: &mut TenantTx,
-    caller: &Caller,
-    intent: &Intent,
+    asked: Asked<'_>,
     (status, body): (u16, &[u8]),
     now: DateTime<Utc>,
 ) -> Result<(), Refusal> {
+    let Asked { caller, intent, .. } = asked;
     let Some(key) = &intent.key else {
         return Ok(());
     };

@@ -21,7 +21,7 @@ use crate::store::{EventRow, ListedAttempt, ListedDelivery, WebhookEndpointRow};
     "description": "shop", "event_types": ["payment.*", "refund.succeeded"],
     "headers": ["X-Shop"], "ordered": false, "rate_limit": {"per_second": 50}, "signing": "hmac",
     "public_key": null, "old_secrets_expire_at": null, "disabled_reason": null,
-    "disabled_at": null, "failing_since": null,
+    "disabled_at": null, "failing_since": null, "paused_until": null,
     "created_at": "2026-11-23T09:30:00.000000Z", "updated_at": "2026-11-23T09:30:00.000000Z"
 }))]
 pub struct EndpointView {
@@ -65,6 +65,10 @@ pub struct EndpointView {
     /// Since when it has taken nothing.
     #[schema(format = DateTime)]
     failing_since: Option<String>,
+    /// Until when nothing is sent, as a 429 or 503 with `Retry-After` has asked: an hour at most. Null
+    /// where it has not.
+    #[schema(format = DateTime)]
+    paused_until: Option<String>,
     /// RFC 3339, UTC.
     #[schema(format = DateTime)]
     created_at: String,
@@ -124,6 +128,7 @@ impl EndpointView {
             disabled_reason: row.disabled_reason.clone(),
             disabled_at: row.disabled_at.map(time::to_text),
             failing_since: row.failing_since.map(time::to_text),
+            paused_until: row.paused_at(now).map(time::to_text),
             created_at: time::to_text(row.created_at),
             updated_at: time::to_text(row.updated_at),
             secret: None,

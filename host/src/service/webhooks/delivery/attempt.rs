@@ -26,9 +26,12 @@ use crate::store::{DeliveryEnd, DeliveryTry, NewEvent, StoreError};
 const TRY_MAX: Duration = Duration::from_secs(15);
 /// An endpoint that takes longer gets less at a time.
 const SLOW: Duration = Duration::from_secs(2);
-/// What an answer asks for holds for its delivery, up to a day; others are tried after this, so that one
-/// odd answer does not silence an endpoint.
-const PAUSE_MAX: TimeDelta = TimeDelta::minutes(5);
+/// What an answer asks for holds for its delivery, up to a day; for all others to the endpoint, on every
+/// node, up to this, so that one odd answer does not silence it.
+const PAUSE_MAX: TimeDelta = TimeDelta::hours(1);
+/// A node looks again after this whether an endpoint is still to be left alone: its tenant may have ended
+/// that, or given it another limit.
+const LEFT_ALONE_MAX: TimeDelta = TimeDelta::seconds(30);
 /// Of a limit's second, so much may come at once.
 const BURST_PART: u32 = 10;
 /// Whoever is over a limit waits until several may come, and is not looked at for each.
@@ -52,7 +55,7 @@ const FAILING: &str = "failing";
 pub(super) struct Ended {
     pub(super) endpoint: WebhookEndpointId,
     pub(super) health: Health,
-    /// Nothing is sent to the endpoint before.
+    /// This node leaves the endpoint alone until then.
     pub(super) pause_until: Option<DateTime<Utc>>,
 }
 
@@ -99,12 +102,18 @@ impl Deliveries {
             } else {
                 Health::Poor
             },
-            pause_until: heard.retry_after.map(|asked| now + asked.min(PAUSE_MAX)),
+            pause_until: heard
+                .retry_after
+                .map(|asked| now + asked.min(LEFT_ALONE_MAX)),
         }
     }
 
-    /// How long this delivery has to wait for its endpoint's limit.
-    pub(super) async fn over_limit(&self, one: &Prepared) -> Option<TimeDelta> {
+    /// How long this delivery's endpoint is to be left alone: it has asked for that, or has its limit.
+    pub(super) async fn left_alone_for(&self, one: &Prepared) -> Option<TimeDelta> {
+        let now = self.parts.clock.now();
+        if let Some(until) = one.target.row.paused_at(now) {
+            return Some(until.signed_duration_since(now).min(LEFT_ALONE_MAX));
+        }
         let per_second = one.target.row.rate_per_second?;
         let rate = Rate {
             per_second,
@@ -113,8 +122,8 @@ impl Deliveries {
         match self.parts.limits.take(one.endpoint().uuid(), rate).await {
             Taken::Admitted { .. } => None,
             Taken::Refused { wait } => {
-                let wait = TimeDelta::from_std(wait).unwrap_or(PAUSE_MAX);
-                Some(wait.clamp(OVER_LIMIT_MIN, PAUSE_MAX))
+                let wait = TimeDelta::from_std(wait).unwrap_or(LEFT_ALONE_MAX);
+                Some(wait.clamp(OVER_LIMIT_MIN, LEFT_ALONE_MAX))
             }
         }
     }
@@ -182,6 +191,7 @@ impl Deliveries {
             at: began,
             ended_at: now,
             end: verdict.end,
+            pause_until: heard.pause_until(now),
         };
         let written = match verdict.disabled {
             None => self.write_surely(one, tried).await,
@@ -318,6 +328,13 @@ impl Heard {
                 .filter(|_| asked),
             took,
         }
+    }
+
+    /// Until when nothing more is sent to the endpoint, by any node.
+    fn pause_until(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let asked = self.retry_after?.min(PAUSE_MAX);
+        // As times are stored. What has passed already would only be written.
+        (!asked.is_zero()).then(|| time::cut(now + asked))
     }
 }
 

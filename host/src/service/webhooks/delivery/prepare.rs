@@ -35,8 +35,8 @@ impl Prepared {
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     pub(super) ready: Vec<Prepared>,
-    /// Endpoints that are over their limit, and until when.
-    pub(super) over_limit: HashMap<WebhookEndpointId, DateTime<Utc>>,
+    /// Endpoints that are to be left alone, and until when.
+    pub(super) left_alone: HashMap<WebhookEndpointId, DateTime<Utc>>,
 }
 
 impl Deliveries {
@@ -44,7 +44,7 @@ impl Deliveries {
     /// ends.
     pub(super) async fn prepare(&self, tenant: TenantId, taken: &[TakenDelivery]) -> Batch {
         match self.read(tenant, taken).await {
-            Ok(prepared) => self.within_limits(prepared).await,
+            Ok(prepared) => self.sendable(prepared).await,
             Err(error) => {
                 tracing::warn!(%error, tenant.id = %tenant, "cannot read due deliveries; their lease ends");
                 Batch::default()
@@ -52,19 +52,19 @@ impl Deliveries {
         }
     }
 
-    /// Those that their endpoint's limit lets through. One after the other, as they are due: whoever has
-    /// waited for longest goes first.
-    async fn within_limits(&self, mut prepared: Vec<Prepared>) -> Batch {
+    /// Those whose endpoint is not to be left alone. One after the other, as they are due: of what an
+    /// endpoint's limit lets through, whoever has waited for longest goes first.
+    async fn sendable(&self, mut prepared: Vec<Prepared>) -> Batch {
         prepared.sort_by_key(|one| (one.delivery.next_at, one.delivery.id));
         let mut batch = Batch::default();
         for one in prepared {
             let endpoint = one.endpoint();
-            if batch.over_limit.contains_key(&endpoint) {
+            if batch.left_alone.contains_key(&endpoint) {
                 self.give_back(&one).await;
-            } else if let Some(wait) = self.over_limit(&one).await {
+            } else if let Some(wait) = self.left_alone_for(&one).await {
                 self.give_back(&one).await;
                 let until = self.parts.clock.now() + wait;
-                batch.over_limit.insert(endpoint, until);
+                batch.left_alone.insert(endpoint, until);
             } else {
                 batch.ready.push(one);
             }
