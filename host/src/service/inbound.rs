@@ -27,7 +27,6 @@ use onerouter_domain::time;
 use onerouter_engine::{
     Adapter, CallContext, CallReport, Outcome, WebhookRefusal, WebhookRequest, WebhookSigned, wit,
 };
-use onerouter_manifest::Capability;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -217,9 +216,13 @@ impl Inbound {
         provider: &str,
         connection: ConnectionId,
     ) -> Result<Addressee, Refusal> {
-        let found = self.find_addressee(provider, connection).await;
-        // The path's provider is anybody's text: not a label.
-        found.inspect_err(|_refusal| count("", "not_found"))
+        let found = self.parts.connections.of_webhook(provider, connection);
+        let Some((tenant, chosen)) = found.await? else {
+            // The path's provider is anybody's text: not a label.
+            count("", "not_found");
+            return Err(Refusal::not_found("webhook"));
+        };
+        Ok(Addressee { tenant, chosen })
     }
 
     /// Checks a request, keeps it, and acts on it. Answered once it is kept, whatever becomes of it.
@@ -273,28 +276,6 @@ impl Inbound {
             Ok(Ok(Acted::Done(_, reply))) => Ok(reply),
             Ok(Ok(Acted::Later) | Err(_)) | Err(_) => Ok(Reply::default()),
         }
-    }
-
-    async fn find_addressee(
-        &self,
-        provider: &str,
-        connection: ConnectionId,
-    ) -> Result<Addressee, Refusal> {
-        let nobody = || Refusal::not_found("webhook");
-        let tenant = self.parts.store.find_connection_tenant(connection);
-        let tenant = tenant
-            .await
-            .map_err(|error| unavailable("look up a connection", &error))?
-            .ok_or_else(nobody)?;
-        let chosen = self.parts.connections.of_object(tenant, connection);
-        let chosen = chosen.await.map_err(|refusal| match refusal.code {
-            ErrorCode::NotFound => nobody(),
-            _ => refusal,
-        })?;
-        if chosen.0.provider.as_str() != provider || !chosen.1.can(Capability::Webhooks) {
-            return Err(nobody());
-        }
-        Ok(Addressee { tenant, chosen })
     }
 
     async fn check(
