@@ -412,7 +412,7 @@ impl Inbound {
             return Ok((acted, event_type));
         }
         let done = self
-            .tell(tenant, row, kept, (&connection, &adapter), reading.events)
+            .tell(tenant, row, kept, &adapter, reading.events)
             .await?;
         let content = reading
             .answer
@@ -539,6 +539,13 @@ impl Inbound {
         };
         let (kept, chosen) = self.reopen(work.tenant_id, &row).await;
         let acted = match (&kept, chosen) {
+            // Its webhook is no longer there: it ends as if it had come now.
+            (_, Some((connection, _))) if connection.is_deleted => {
+                tracing::info!(webhook.id = %row.id, connection.id = %row.connection_id, "a webhook's connection was taken away");
+                count(&row.provider, "not_found");
+                let refused = Acted::Done(WebhookVerdict::Refused, Reply::default());
+                Ok((refused, None))
+            }
             (Some(kept), Some(chosen)) => self.act(work.tenant_id, &row, kept, chosen).await,
             _ => Ok((Acted::Later, None)),
         };
