@@ -83,6 +83,10 @@ const BURST: NonZeroU32 = NonZeroU32::new(1_000).unwrap();
 /// Answers to what is not signed, before it is told to wait. Signed ones never wait for these.
 const REFUSED_PER_SECOND: NonZeroU32 = NonZeroU32::new(10).unwrap();
 const REFUSED_BURST: NonZeroU32 = NonZeroU32::new(100).unwrap();
+/// Bodies that are kept under one signature that does not cover them. Who brings more is to come again, so that
+/// the genuine one finds its turn.
+const BODIES_PER_MINUTE: NonZeroU32 = NonZeroU32::new(1).unwrap();
+const BODIES_BURST: NonZeroU32 = NonZeroU32::new(4).unwrap();
 
 /// Whom a request is for.
 #[derive(Debug, Clone)]
@@ -169,6 +173,8 @@ pub struct InboundParts {
 pub struct WebhookRates {
     taken: DefaultKeyedRateLimiter<ConnectionId>,
     refused: DefaultKeyedRateLimiter<ConnectionId>,
+    /// By the id that was signed.
+    bodies: DefaultKeyedRateLimiter<(ConnectionId, String)>,
 }
 
 impl WebhookRates {
@@ -181,7 +187,19 @@ impl WebhookRates {
             refused: RateLimiter::keyed(
                 Quota::per_second(REFUSED_PER_SECOND).allow_burst(REFUSED_BURST),
             ),
+            bodies: RateLimiter::keyed(
+                Quota::per_minute(BODIES_PER_MINUTE).allow_burst(BODIES_BURST),
+            ),
         }
+    }
+
+    /// Whether another body may be kept under what was signed.
+    fn may_keep(&self, connection: ConnectionId, signed: &WebhookSigned) -> bool {
+        if signed.covers_body {
+            return true;
+        }
+        let id = signed.id.clone().unwrap_or_default();
+        self.bodies.check_key(&(connection, id)).is_ok()
     }
 }
 
@@ -353,6 +371,10 @@ impl Inbound {
         if !tx.insert_received_webhook(&new).await.map_err(failed)? {
             return Ok(None);
         }
+        if !self.parts.rates.may_keep(connection.id, signed) {
+            count(connection.provider.as_str(), "too_many_bodies");
+            return Err(too_many());
+        }
         tx.schedule(WorkKind::Webhook, id, now + TAKEN_OVER_AFTER)
             .await
             .map_err(failed)?;
@@ -479,6 +501,7 @@ impl Inbound {
             }
             self.parts.rates.taken.retain_recent();
             self.parts.rates.refused.retain_recent();
+            self.parts.rates.bodies.retain_recent();
         }
         let ended = async { while running.join_next().await.is_some() {} };
         let _cut = tokio::time::timeout(STOP_MAX, ended).await;
