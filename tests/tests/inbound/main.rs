@@ -1,8 +1,11 @@
 //! Webhooks of providers, as they come over HTTP: what is believed, what is kept, what it does.
 
+mod checksum;
+mod floods;
 mod hostile;
 mod messages;
 mod money;
+mod paypal;
 mod post;
 mod told;
 
@@ -25,8 +28,5 @@ async fn host(ground: &Ground) -> (Harness, Client) {
 
 /// The connection of a provider.
 async fn connection(host: &Harness, provider: &str) -> String {
-    let listed = host.operator().get("/api/services").await;
-    let connections = listed.json["data"].as_array().unwrap();
-    let found = connections.iter().find(|one| one["provider"] == provider);
-    found.unwrap()["id"].as_str().unwrap().to_owned()
+    host.operator().connection(provider).await
 }
