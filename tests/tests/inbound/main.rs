@@ -1,12 +1,17 @@
 //! Webhooks of providers, as they come over HTTP: what is believed, what is kept, what it does.
 
+mod adapters;
 mod checksum;
+mod disconnected;
 mod floods;
+mod hanging;
 mod hostile;
+mod late;
 mod messages;
 mod money;
 mod paypal;
 mod post;
+mod slow;
 mod told;
 
 use onerouter_tests::harness::{Client, Harness, Setup};
