@@ -150,6 +150,14 @@ impl Client {
             .await
     }
 
+    /// The id of an operator's connection to a provider.
+    pub async fn connection(&self, provider: &str) -> String {
+        let listed = self.get("/api/services").await;
+        let connections = listed.json["data"].as_array().unwrap();
+        let found = connections.iter().find(|one| one["provider"] == provider);
+        found.unwrap()["id"].as_str().unwrap().to_owned()
+    }
+
     /// Any method and any bytes, as JSON.
     pub async fn send(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> Reply {
         let mut request = self

@@ -8,6 +8,7 @@ pub mod harness;
 pub mod node;
 pub mod outbox;
 pub mod pgbouncer;
+pub mod raw;
 pub mod receiver;
 pub mod redis;
 pub mod refused;

@@ -37,6 +37,8 @@ pub struct WebhookSigned {
     pub id: Option<String>,
     /// SHA-256 of what else it covers; none where that is the body, or not all of it.
     pub covered: Option<[u8; 32]>,
+    /// Whether it covers the whole body: where it does not, another body may come under the same signature.
+    pub covers_body: bool,
     /// Whether only the adapter can tell: its events count if [`crate::CallReport::vouched`].
     pub left_to_adapter: bool,
 }
@@ -135,6 +137,7 @@ impl Adapter {
         Ok(WebhookSigned {
             id,
             covered,
+            covers_body: webhook.signature.covers_body(),
             left_to_adapter: matches!(webhook.signature, WebhookSignature::Adapter {}),
         })
     }

@@ -55,6 +55,8 @@ struct Seen {
     looked_at: Instant,
     /// What was read of anybody until then may be out of date.
     all: Instant,
+    /// The last change of anybody: what belonged to nobody until then may be somebody's.
+    last: Instant,
     /// What was read of these tenants until then may be out of date.
     of: HashMap<TenantId, Instant>,
 }
@@ -70,6 +72,7 @@ impl Changes {
                 generation: None,
                 looked_at: now,
                 all: now,
+                last: now,
                 of: HashMap::new(),
             }),
             epoch: AtomicU64::new(0),
@@ -84,6 +87,7 @@ impl Changes {
         let now = Instant::now();
         let mut seen = self.seen.write().unwrap_or_else(PoisonError::into_inner);
         seen.of.insert(tenant, now);
+        seen.last = now;
         drop(seen);
         self.epoch.fetch_add(1, Ordering::Release);
         self.made.notify_one();
@@ -160,6 +164,7 @@ impl Changes {
         let is_whole = is_whole && began.saturating_duration_since(seen.looked_at) < STALE_MAX;
         if !is_whole || !changes.is_empty() {
             self.epoch.fetch_add(1, Ordering::Release);
+            seen.last = answered;
         }
         if is_whole {
             for change in changes {
@@ -188,10 +193,14 @@ impl Changes {
     /// Whether what was read then, of this tenant, is known to have been true a moment ago.
     fn holds(&self, tenant: Option<TenantId>, read_at: Instant) -> bool {
         self.read_seen(|seen| {
-            let changed_at = tenant.and_then(|tenant| seen.of.get(&tenant));
+            let changed_at = match tenant {
+                Some(tenant) => seen.of.get(&tenant),
+                // It may be anybody's from now on.
+                None => Some(&seen.last),
+            };
             let is_unchanged =
                 read_at > seen.all && changed_at.is_none_or(|changed_at| read_at > *changed_at);
-            // What belongs to nobody has nobody's changes to go by.
+            // Nobody's changes tell where another node has made it somebody's.
             let true_at = match tenant {
                 Some(_) => read_at.max(seen.looked_at),
                 None => read_at,
@@ -233,7 +242,7 @@ where
     V: Clone + Send + Sync + 'static,
 {
     /// Up to `count` of them. `owner` tells whose changes count: a value without one is read anew after
-    /// [`STALE_MAX`].
+    /// anybody's, and after [`STALE_MAX`].
     pub fn new(changes: Arc<Changes>, count: u64, owner: fn(&K, &V) -> Option<TenantId>) -> Self {
         Self {
             changes,
@@ -340,6 +349,9 @@ mod tests {
             let now = Instant::now();
             let mut seen = self.changes.seen.write().unwrap();
             seen.looked_at = now;
+            if !tenants.is_empty() {
+                seen.last = now;
+            }
             seen.of.extend(tenants.iter().map(|tenant| (*tenant, now)));
         }
     }
@@ -387,5 +399,16 @@ mod tests {
         tokio::time::advance(STALE_MAX).await;
         memory.saw(&[]);
         assert_eq!(memory.reads(ONE, None).await, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_belongs_to_nobody_is_read_again_after_anybodys_change() {
+        let memory = Memory::new().await;
+        assert_eq!(memory.reads(ONE, None).await, 1);
+        tokio::time::advance(Duration::from_millis(1)).await;
+        memory.changes.note(OTHER);
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert_eq!(memory.reads(ONE, Some(ONE)).await, 1);
+        assert_eq!(memory.reads(ONE, Some(ONE)).await, 0);
     }
 }

@@ -1,6 +1,7 @@
 //! Connections: a tenant's credentials for a provider in one environment, checked, sealed, and
 //! opened again for a call.
 
+mod addressed;
 pub(crate) mod form;
 mod opened;
 
@@ -21,6 +22,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
+use self::addressed::{ADDRESSED_MAX, AddressKey, Addressed};
 pub use self::opened::{Chosen, Connection};
 use super::audit::{self, Change};
 use super::authentication::unavailable;
@@ -94,6 +96,7 @@ pub struct Connections {
     pub(super) clock: Clock,
     pub(super) changes: Arc<Changes>,
     lists: Remembered<ListKey, Arc<Served>>,
+    addressed: Remembered<AddressKey, Addressed>,
     opened: Cache<(ConnectionId, DateTime<Utc>), Arc<Connection>>,
 }
 
@@ -115,6 +118,7 @@ impl Connections {
             lists: Remembered::new(Arc::clone(&changes), OPENED_MAX, |(tenant, ..), _| {
                 Some(*tenant)
             }),
+            addressed: Remembered::new(Arc::clone(&changes), ADDRESSED_MAX, addressed::owner),
             changes,
             opened: Cache::builder()
                 .max_capacity(OPENED_MAX)

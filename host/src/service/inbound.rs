@@ -27,7 +27,6 @@ use onerouter_domain::time;
 use onerouter_engine::{
     Adapter, CallContext, CallReport, Outcome, WebhookRefusal, WebhookRequest, WebhookSigned, wit,
 };
-use onerouter_manifest::Capability;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -91,6 +90,10 @@ const BURST: NonZeroU32 = NonZeroU32::new(1_000).unwrap();
 /// Answers to what is not signed, before it is told to wait. Signed ones never wait for these.
 const REFUSED_PER_SECOND: NonZeroU32 = NonZeroU32::new(10).unwrap();
 const REFUSED_BURST: NonZeroU32 = NonZeroU32::new(100).unwrap();
+/// Bodies that are kept under one signature that does not cover them. Who brings more is to come again, so that
+/// the genuine one finds its turn.
+const BODIES_PER_MINUTE: NonZeroU32 = NonZeroU32::new(1).unwrap();
+const BODIES_BURST: NonZeroU32 = NonZeroU32::new(4).unwrap();
 
 /// Whom a request is for.
 #[derive(Debug, Clone)]
@@ -177,6 +180,8 @@ pub struct InboundParts {
 pub struct WebhookRates {
     taken: DefaultKeyedRateLimiter<ConnectionId>,
     refused: DefaultKeyedRateLimiter<ConnectionId>,
+    /// By the id that was signed.
+    bodies: DefaultKeyedRateLimiter<(ConnectionId, String)>,
 }
 
 impl WebhookRates {
@@ -189,7 +194,19 @@ impl WebhookRates {
             refused: RateLimiter::keyed(
                 Quota::per_second(REFUSED_PER_SECOND).allow_burst(REFUSED_BURST),
             ),
+            bodies: RateLimiter::keyed(
+                Quota::per_minute(BODIES_PER_MINUTE).allow_burst(BODIES_BURST),
+            ),
         }
+    }
+
+    /// Whether another body may be kept under what was signed.
+    fn may_keep(&self, connection: ConnectionId, signed: &WebhookSigned) -> bool {
+        if signed.covers_body {
+            return true;
+        }
+        let id = signed.id.clone().unwrap_or_default();
+        self.bodies.check_key(&(connection, id)).is_ok()
     }
 }
 
@@ -226,9 +243,13 @@ impl Inbound {
         provider: &str,
         connection: ConnectionId,
     ) -> Result<Addressee, Refusal> {
-        let found = self.find_addressee(provider, connection).await;
-        // The path's provider is anybody's text: not a label.
-        found.inspect_err(|_refusal| count("", "not_found"))
+        let found = self.parts.connections.of_webhook(provider, connection);
+        let Some((tenant, chosen)) = found.await? else {
+            // The path's provider is anybody's text: not a label.
+            count("", "not_found");
+            return Err(Refusal::not_found("webhook"));
+        };
+        Ok(Addressee { tenant, chosen })
     }
 
     /// Checks a request, keeps it, and acts on it. Answered once it is kept, whatever becomes of it.
@@ -282,28 +303,6 @@ impl Inbound {
             Ok(Ok(Acted::Done(_, reply))) => Ok(reply),
             Ok(Ok(Acted::Later | Acted::NoRoom) | Err(_)) | Err(_) => Ok(Reply::default()),
         }
-    }
-
-    async fn find_addressee(
-        &self,
-        provider: &str,
-        connection: ConnectionId,
-    ) -> Result<Addressee, Refusal> {
-        let nobody = || Refusal::not_found("webhook");
-        let tenant = self.parts.store.find_connection_tenant(connection);
-        let tenant = tenant
-            .await
-            .map_err(|error| unavailable("look up a connection", &error))?
-            .ok_or_else(nobody)?;
-        let chosen = self.parts.connections.of_object(tenant, connection);
-        let chosen = chosen.await.map_err(|refusal| match refusal.code {
-            ErrorCode::NotFound => nobody(),
-            _ => refusal,
-        })?;
-        if chosen.0.provider.as_str() != provider || !chosen.1.can(Capability::Webhooks) {
-            return Err(nobody());
-        }
-        Ok(Addressee { tenant, chosen })
     }
 
     async fn check(
@@ -381,6 +380,10 @@ impl Inbound {
         if !tx.insert_received_webhook(&new).await.map_err(failed)? {
             return Ok(None);
         }
+        if !self.parts.rates.may_keep(connection.id, signed) {
+            count(connection.provider.as_str(), "too_many_bodies");
+            return Err(too_many());
+        }
         tx.schedule(WorkKind::Webhook, id, now + TAKEN_OVER_AFTER)
             .await
             .map_err(failed)?;
@@ -440,7 +443,7 @@ impl Inbound {
             return Ok((acted, event_type));
         }
         let done = self
-            .tell(tenant, row, kept, (&connection, &adapter), reading.events)
+            .tell(tenant, row, kept, &adapter, reading.events)
             .await?;
         let content = reading
             .answer
@@ -523,6 +526,7 @@ impl Inbound {
             }
             self.parts.rates.taken.retain_recent();
             self.parts.rates.refused.retain_recent();
+            self.parts.rates.bodies.retain_recent();
         }
         let ended = async { while running.join_next().await.is_some() {} };
         let _cut = tokio::time::timeout(STOP_MAX, ended).await;
@@ -584,6 +588,13 @@ impl Inbound {
         }
         let (kept, chosen) = self.reopen(work.tenant_id, &row).await;
         let acted = match (&kept, chosen) {
+            // Its webhook is no longer there: it ends as if it had come now.
+            (_, Some((connection, _))) if connection.is_deleted => {
+                tracing::info!(webhook.id = %row.id, connection.id = %row.connection_id, "a webhook's connection was taken away");
+                count(&row.provider, "not_found");
+                let refused = Acted::Done(WebhookVerdict::Refused, Reply::default());
+                Ok((refused, None))
+            }
             (Some(kept), Some(chosen)) => self.act(work.tenant_id, &row, kept, chosen).await,
             _ => Ok((Acted::Later, None)),
         };

@@ -65,7 +65,8 @@ pub enum WebhookVerdict {
     Handled,
     /// All its events had come before.
     Repeated,
-    /// The adapter, which alone could tell, did not find it signed.
+    /// It does not count: the adapter, which alone could tell, did not find it signed, or its connection was
+    /// taken away before anything was made of it.
     Refused,
     /// It could not be read, or what it says could not be done, for too long.
     GivenUp,

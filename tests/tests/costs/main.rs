@@ -7,6 +7,8 @@
 mod call;
 mod counting;
 mod guest;
+mod statements;
+mod webhook;
 mod write;
 
 /// Holds a count against its limit: not above, and not so far below that the limit is none.

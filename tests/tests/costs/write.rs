@@ -1,9 +1,6 @@
 //! A whole `POST`, everything on: of a text message, and of a payment, which costs no more of the
 //! database.
 
-use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-
 use onerouter::config::Config;
 use onerouter::gateway::{Doubles, Gateway};
 use onerouter_sandbox::{Sandbox, SandboxConfig};
@@ -12,12 +9,9 @@ use onerouter_tests::harness::{ADMIN_TOKEN, built};
 use onerouter_tests::wire::Wire;
 use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
-use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Metadata, Subscriber};
 
 use crate::counting::Meter;
-use crate::within;
+use crate::{statements, within};
 
 /// On the gateway's own threads: not those of SQLite, whose statements run elsewhere.
 const ALLOCATIONS_MAX_SQLITE: u64 = 510;
@@ -33,7 +27,6 @@ const ROUND_TRIPS_POSTGRES: u64 = 6;
 const WRITES: usize = 31;
 
 static METER: Meter = Meter::new();
-static STATEMENTS: AtomicU64 = AtomicU64::new(0);
 
 /// What is written.
 struct Written {
@@ -45,7 +38,7 @@ struct Written {
 /// One test for both databases: they share the counters.
 #[test]
 fn a_write_allocates_and_asks_the_database_no_more_than_it_did() {
-    tracing::subscriber::set_global_default(Statements).unwrap();
+    statements::watch();
     let message = Written {
         service: "sms",
         path: "/v1/sms",
@@ -174,9 +167,9 @@ fn costs(written: &Written, database_url: Option<&str>) -> Costs {
         let key = key["key"].as_str().unwrap().to_owned();
         let mut counts = Vec::new();
         for _ in 0..WRITES {
-            let before = (METER.count(), STATEMENTS.load(Relaxed), round_trips());
+            let before = (METER.count(), statements::count(), round_trips());
             post(written.path, &key, written.body.clone()).await;
-            let after = (METER.count(), STATEMENTS.load(Relaxed), round_trips());
+            let after = (METER.count(), statements::count(), round_trips());
             counts.push((after.0 - before.0, after.1 - before.1, after.2 - before.2));
         }
         counts
@@ -202,43 +195,4 @@ fn runtime(begin: impl Fn() + Send + Sync + 'static) -> Runtime {
         .enable_all()
         .on_thread_start(begin);
     builder.build().unwrap()
-}
-
-/// Counts what the database driver says that it runs.
-struct Statements;
-
-impl Subscriber for Statements {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target() == "sqlx::query"
-    }
-
-    fn new_span(&self, _: &Attributes<'_>) -> Id {
-        Id::from_u64(1)
-    }
-
-    fn record(&self, _: &Id, _: &Record<'_>) {}
-
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-
-    fn event(&self, event: &Event<'_>) {
-        STATEMENTS.fetch_add(1, Relaxed);
-        if std::env::var_os("ONEROUTER_SHOW_STATEMENTS").is_some() {
-            event.record(&mut Shown);
-        }
-    }
-
-    fn enter(&self, _: &Id) {}
-
-    fn exit(&self, _: &Id) {}
-}
-
-/// To see which statements they are.
-struct Shown;
-
-impl Visit for Shown {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        if field.name() == "summary" {
-            println!("{value:?}");
-        }
-    }
 }

@@ -4,10 +4,9 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use onerouter_tests::harness::{Harness, Setup, reply};
+use onerouter_tests::raw::{PATIENCE, Raw, metric};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-
-use crate::raw::{PATIENCE, Raw, metric};
 
 const HUGE: usize = 100_000_000;
 /// What one e-mail may have, and one SMS, and all bodies of one tenant together.

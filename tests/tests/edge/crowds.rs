@@ -1,8 +1,7 @@
 //! More clients than there is room for.
 
 use onerouter::gateway::Doubles;
-
-use crate::raw::{HEALTH, Raw, gateway, key_request, metric};
+use onerouter_tests::raw::{HEALTH, Raw, gateway, key_request, metric};
 
 fn room_for(connections: usize) -> Doubles {
     Doubles {

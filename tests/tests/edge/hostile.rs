@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 
 use onerouter_tests::harness::Harness;
-
-use crate::raw::Raw;
+use onerouter_tests::raw::Raw;
 
 const HOST: &str = "Host: a\r\n";
 const CLOSE: &str = "Connection: close\r\n";

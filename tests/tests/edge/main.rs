@@ -5,5 +5,4 @@ mod crowds;
 mod hostile;
 mod mutated;
 mod pipelined;
-mod raw;
 mod slow;

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use onerouter::gateway::Doubles;
+use onerouter_tests::raw::{HEALTH, Raw, gateway, key_request};
 use tokio::task::JoinSet;
 
 use crate::hostile::table;
-use crate::raw::{HEALTH, Raw, gateway, key_request};
 
 /// As many at a time.
 const AT_ONCE: u64 = 64;

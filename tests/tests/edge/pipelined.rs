@@ -1,8 +1,7 @@
 //! Requests that come before the last one was answered, and requests inside of requests.
 
 use onerouter_tests::harness::{Harness, Setup};
-
-use crate::raw::{HEALTH, Raw};
+use onerouter_tests::raw::{HEALTH, Raw};
 
 const SMS: &str = r#"{"to":"+14155550123","body":"smuggled"}"#;
 

@@ -3,32 +3,11 @@
 use std::time::{Duration, Instant};
 
 use onerouter::gateway::Doubles;
+use onerouter_tests::raw::{HEALTH, PATIENCE, Raw, gateway, key_request, metric};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-
-use crate::raw::{Answer, HEALTH, PATIENCE, Raw, gateway, key_request, metric};
 
 /// Long enough for a request that is sent at once, on a machine that is busy.
 const SHORT: Duration = Duration::from_secs(2);
-
-/// Sends one byte after the other until the gateway has had enough.
-async fn trickle(mut client: Raw, byte: &[u8]) -> Vec<Answer> {
-    let mut begun = [0; 1];
-    let until = Instant::now() + PATIENCE;
-    loop {
-        assert!(Instant::now() < until, "it listens without end");
-        if client.stream.write_all(byte).await.is_err() {
-            break;
-        }
-        let peeked = client.stream.peek(&mut begun);
-        if tokio::time::timeout(Duration::from_millis(5), peeked)
-            .await
-            .is_ok()
-        {
-            break;
-        }
-    }
-    client.until_closed().await
-}
 
 #[tokio::test]
 async fn headers_that_trickle_in_are_refused_when_their_time_is_over() {
@@ -46,7 +25,7 @@ async fn headers_that_trickle_in_are_refused_when_their_time_is_over() {
     let slow = openings.map(async |(opening, byte)| {
         let mut slow = Raw::to(gateway.address()).await;
         slow.say(opening).await;
-        (opening, trickle(slow, byte).await)
+        (opening, slow.trickle(byte).await)
     });
     for (opening, answers) in futures_util::future::join_all(slow).await {
         let got: Vec<_> = answers
@@ -144,7 +123,7 @@ async fn a_body_that_trickles_in_is_refused_when_its_time_is_over() {
         let mut slow = Raw::to(gateway.address()).await;
         slow.say(key_request(framing)).await;
         assert_eq!(slow.answer().await.unwrap().status, 100);
-        let answers = trickle(slow, piece).await;
+        let answers = slow.trickle(piece).await;
         let got: Vec<_> = answers
             .iter()
             .map(|answer| (answer.status, answer.code()))

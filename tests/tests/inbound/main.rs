@@ -1,9 +1,17 @@
 //! Webhooks of providers, as they come over HTTP: what is believed, what is kept, what it does.
 
+mod adapters;
+mod checksum;
+mod disconnected;
+mod floods;
+mod hanging;
 mod hostile;
+mod late;
 mod messages;
 mod money;
+mod paypal;
 mod post;
+mod slow;
 mod told;
 
 use onerouter_tests::harness::{Client, Harness, Setup};
@@ -25,8 +33,5 @@ async fn host(ground: &Ground) -> (Harness, Client) {
 
 /// The connection of a provider.
 async fn connection(host: &Harness, provider: &str) -> String {
-    let listed = host.operator().get("/api/services").await;
-    let connections = listed.json["data"].as_array().unwrap();
-    let found = connections.iter().find(|one| one["provider"] == provider);
-    found.unwrap()["id"].as_str().unwrap().to_owned()
+    host.operator().connection(provider).await
 }

@@ -22,7 +22,7 @@ scenarios!(
     a_status_may_come_as_json,
 );
 
-async fn sms(acme: &Client) -> Value {
+pub(crate) async fn sms(acme: &Client) -> Value {
     let sent = acme
         .post("/v1/sms", json!({"to": "+14155550123", "body": "Hi"}))
         .await;
@@ -36,7 +36,7 @@ pub(crate) async fn stored(acme: &Client, path: &str) -> Value {
     object.json
 }
 
-fn sid(sms: &Value) -> &str {
+pub(crate) fn sid(sms: &Value) -> &str {
     sms["provider_message_id"].as_str().unwrap()
 }
 
@@ -140,7 +140,7 @@ async fn a_text_that_comes_in_is_a_message_and_stop_is_kept(ground: Ground) {
     assert_eq!(events, [("sms.received".to_owned(), 2)]);
 }
 
-fn email_event(kind: &str, id: &str, more: Value) -> Value {
+pub(crate) fn email_event(kind: &str, id: &str, more: Value) -> Value {
     let mut data = json!({
         "created_at": "2026-11-23T09:30:00.894719+00:00", "email_id": id,
         "from": "hello@example.com", "to": ["ada@example.com"], "subject": "Hi",
@@ -151,7 +151,7 @@ fn email_event(kind: &str, id: &str, more: Value) -> Value {
     json!({"type": kind, "created_at": "2026-11-23T09:30:01.126Z", "data": data})
 }
 
-async fn email(acme: &Client) -> Value {
+pub(crate) async fn email(acme: &Client) -> Value {
     let body = json!({"to": "ada@example.com", "subject": "Hi", "text_body": "Hello"});
     let sent = acme.post("/v1/email", body).await;
     assert_eq!(sent.status, 201, "{sent:?}");

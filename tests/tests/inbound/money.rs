@@ -1,16 +1,16 @@
 //! What providers tell of money is a reason to ask them.
 
 use chrono::TimeDelta;
-use onerouter_tests::harness::{Client, Harness, Reply};
+use onerouter_tests::harness::{Client, Reply};
 use onerouter_tests::scenarios;
 use onerouter_tests::write_path::{Ground, advance};
-use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::host;
 use crate::hostile;
 use crate::messages::stored;
 use crate::post;
+use crate::told::{approve, path_of};
 
 scenarios!(
     a_payment_is_read_when_its_provider_tells,
@@ -19,14 +19,14 @@ scenarios!(
     a_payment_of_somebody_elses_is_shown,
 );
 
-async fn payment(acme: &Client) -> Reply {
+pub(crate) async fn payment(acme: &Client) -> Reply {
     let body = json!({"amount": 500, "currency": "INR", "provider": "razorpay"});
     let made = acme.post("/v1/payments", body).await;
     assert_eq!(made.status, 201, "{made:?}");
     made
 }
 
-fn captured(order: &str, payment: &str) -> Value {
+pub(crate) fn captured(order: &str, payment: &str) -> Value {
     json!({
         "entity": "event", "account_id": "acc_1", "event": "payment.captured",
         "contains": ["payment"], "created_at": 1_764_000_000,
@@ -38,22 +38,12 @@ fn captured(order: &str, payment: &str) -> Value {
     })
 }
 
-async fn pay(host: &Harness, order: &str) {
-    let checkout = format!("/_sandbox/checkouts/{order}");
-    host.control(Method::POST, &checkout, Some(json!({"action": "approve"})))
-        .await;
-}
-
-fn path_of(payment: &Reply) -> String {
-    format!("/v1/payments/{}", payment.text("id"))
-}
-
 async fn a_payment_is_read_when_its_provider_tells(ground: Ground) {
     let (host, acme) = host(&ground).await;
     post::connect_razorpay(&host).await;
     let made = payment(&acme).await;
     let order = made.text("provider_order_id");
-    pay(&host, order).await;
+    approve(&host, &made).await;
     let told = post::razorpay(&host, "evt_1", &captured(order, "pay_00000000000001")).await;
     told.taken(&host).await;
     let paid = stored(&acme, &path_of(&made)).await;
@@ -73,7 +63,7 @@ async fn money_does_not_move_on_a_webhooks_word(ground: Ground) {
     assert_ne!(same["status"], "succeeded");
     assert_eq!(same["amount_captured"], json!(0.00));
     // Once somebody has, a repetition under another id does what the first could not.
-    pay(&host, order).await;
+    approve(&host, &made).await;
     let mut later = captured(order, "pay_00000000000001");
     later["created_at"] = json!(1_764_000_001);
     let told = post::razorpay(&host, "evt_1", &later).await;
@@ -87,7 +77,7 @@ async fn what_cannot_be_asked_now_is_asked_later(ground: Ground) {
     post::connect_razorpay(&host).await;
     let made = payment(&acme).await;
     let order = made.text("provider_order_id");
-    pay(&host, order).await;
+    approve(&host, &made).await;
     let fault =
         json!({"provider": "razorpay", "method": "GET", "fault": "reset_before", "times": 2});
     host.fault(fault).await;

@@ -3,8 +3,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use onerouter_sandbox::{razorpay, resend, twilio};
-use onerouter_tests::harness::{Harness, Reply, reply};
+use onerouter_sandbox::{WebhookAttempt, razorpay, resend, twilio};
+use onerouter_tests::harness::{Client, Harness, Reply, reply};
 use serde_json::{Value, json};
 use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
@@ -25,6 +25,22 @@ pub(crate) struct Post {
 }
 
 impl Post {
+    /// What the sandbox has sent, or could not send, with the headers that a provider signs by.
+    pub(crate) fn of_attempt(attempt: &WebhookAttempt) -> Self {
+        let url: url::Url = attempt.url.parse().unwrap();
+        let headers = attempt
+            .headers
+            .iter()
+            .filter(|(name, _)| name.contains(attempt.provider) || name.as_str() == "content-type");
+        Self {
+            path: url.path().to_owned(),
+            headers: headers
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect(),
+            body: attempt.body.clone().into_bytes(),
+        }
+    }
+
     pub(crate) fn set(&mut self, name: &str, value: &str) {
         self.headers.retain(|(known, _)| known != name);
         self.headers.push((name.to_owned(), value.to_owned()));
@@ -51,7 +67,11 @@ impl Post {
     }
 }
 
-fn mac_sha256(key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+pub(crate) fn mac_sha256(key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap();
     parts.iter().for_each(|part| mac.update(part));
     mac.finalize().into_bytes().to_vec()
@@ -87,10 +107,7 @@ pub(crate) async fn twilio(host: &Harness, query: &str, pairs: &[(&str, &str)]) 
 pub(crate) async fn twilio_json(host: &Harness, fields: &Value) -> Post {
     let connection = connection(host, "twilio").await;
     let body = fields.to_string();
-    let hash: String = Sha256::digest(&body)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let hash = hex(&Sha256::digest(&body));
     let path = format!("/webhooks/twilio/{connection}?bodySHA256={hash}");
     let mut mac = Hmac::<Sha1>::new_from_slice(twilio::AUTH_TOKEN.as_bytes()).unwrap();
     mac.update(format!("{PUBLIC_URL}{path}").as_bytes());
@@ -127,28 +144,33 @@ pub(crate) async fn connect_resend(host: &Harness, secrets: &[(&str, &str)]) {
         credentials[*name] = json!(secret);
     }
     let settings = json!({"from_email": resend::FROM_EMAIL});
-    connect(host, "email", "resend", credentials, settings).await;
+    connect(&host.operator(), ("email", "resend"), credentials, settings).await;
 }
 
 /// Connects Razorpay again, with what its webhooks are signed with.
 pub(crate) async fn connect_razorpay(host: &Harness) {
+    connect_razorpay_of(&host.operator()).await;
+}
+
+/// The same for an operator's tenant.
+pub(crate) async fn connect_razorpay_of(operator: &Client) {
     let credentials = json!({
         "key_id": razorpay::KEY_ID, "key_secret": razorpay::KEY_SECRET,
         "webhook_secret": RAZORPAY_SECRET,
     });
-    connect(host, "payments", "razorpay", credentials, json!({})).await;
+    connect(operator, ("payments", "razorpay"), credentials, json!({})).await;
 }
 
-async fn connect(
-    host: &Harness,
-    service: &str,
-    provider: &str,
+/// Connects a provider of a service.
+pub(crate) async fn connect(
+    operator: &Client,
+    (service, provider): (&str, &str),
     credentials: Value,
     settings: Value,
 ) {
     let body = json!({"environment": "test", "credentials": credentials, "settings": settings});
     let path = format!("/api/services/{service}/{provider}/connect");
-    let connected = host.operator().post(&path, body).await;
+    let connected = operator.post(&path, body).await;
     assert!([200, 201].contains(&connected.status), "{connected:?}");
 }
 
@@ -185,10 +207,14 @@ pub(crate) async fn resend(host: &Harness, id: &str, event: &Value) -> Post {
 
 /// What Razorpay tells.
 pub(crate) async fn razorpay(host: &Harness, id: &str, event: &Value) -> Post {
-    let connection = connection(host, "razorpay").await;
+    razorpay_to(&connection(host, "razorpay").await, id, event)
+}
+
+/// The same to a certain connection.
+pub(crate) fn razorpay_to(connection: &str, id: &str, event: &Value) -> Post {
     let body = event.to_string();
     let tag = mac_sha256(RAZORPAY_SECRET.as_bytes(), &[body.as_bytes()]);
-    let tag: String = tag.iter().map(|byte| format!("{byte:02x}")).collect();
+    let tag = hex(&tag);
     Post {
         path: format!("/webhooks/razorpay/{connection}"),
         headers: vec![

@@ -33,14 +33,9 @@ fn message() -> Value {
 
 async fn all_in_order(operator: &Client) {
     let path = "/api/services/sms/routing?environment=test";
-    let listed = operator.get("/api/services").await;
-    let id = |provider: &str| {
-        let data = listed.json["data"].as_array().unwrap();
-        let found = data.iter().find(|one| one["provider"] == provider);
-        found.unwrap()["id"].clone()
-    };
-    let policy =
-        json!({"order": [{"connection_id": id("saboteur")}, {"connection_id": id("twilio")}]});
+    let saboteur = operator.connection("saboteur").await;
+    let twilio = operator.connection("twilio").await;
+    let policy = json!({"order": [{"connection_id": saboteur}, {"connection_id": twilio}]});
     let body = Some(policy.to_string().into_bytes());
     let put = operator.send(reqwest::Method::PUT, path, body).await;
     assert_eq!(put.status, 200, "{put:?}");

@@ -142,7 +142,7 @@ impl Connections {
         }
     }
 
-    async fn open(&self, row: &ConnectionRow) -> Result<Arc<Connection>, Refusal> {
+    pub(super) async fn open(&self, row: &ConnectionRow) -> Result<Arc<Connection>, Refusal> {
         let key = (row.id, row.updated_at);
         Box::pin(self.opened.try_get_with(key, self.unseal(row)))
             .await

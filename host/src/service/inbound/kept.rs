@@ -67,20 +67,28 @@ impl Kept {
     /// By what it is known again: the id that its signature covers, or what it covers besides. What nobody has
     /// signed (an id in another header, a query) may be anything in a copy of it.
     pub(super) fn keys(&self, signed: &WebhookSigned) -> Vec<String> {
-        match signed.id.as_deref() {
-            // Of a long one, its hash.
-            Some(id) if id.len() > ID_BYTES_MAX => {
-                vec![format!("signed:{}", hex(&Sha256::digest(id)))]
-            }
-            // Two events may have the same content where each has an id of its own.
-            Some(id) => vec![format!("signed:{id}")],
-            None => {
-                let covered = signed
-                    .covered
-                    .unwrap_or_else(|| Sha256::digest(&self.body).into());
-                vec![format!("content:{}", hex(&covered))]
-            }
-        }
+        let Some(id) = signed.id.as_deref() else {
+            let covered = signed.covered.unwrap_or_else(|| self.body_hash());
+            return vec![format!("content:{}", hex(&covered))];
+        };
+        // Of a long one, its hash.
+        let id = if id.len() > ID_BYTES_MAX {
+            hex(&Sha256::digest(id))
+        } else {
+            id.to_owned()
+        };
+        // Two events may have the same content where each has an id of its own.
+        let key = if signed.covers_body {
+            format!("signed:{id}")
+        } else {
+            // Whoever was faster with another body under this id must not have it taken for a repetition.
+            format!("signed:{id}:{}", hex(&self.body_hash()))
+        };
+        vec![key]
+    }
+
+    fn body_hash(&self) -> [u8; 32] {
+        Sha256::digest(&self.body).into()
     }
 
     fn content_type(&self) -> String {

@@ -20,7 +20,6 @@ use uuid::Uuid;
 use super::Inbound;
 use super::kept::Kept;
 use crate::ids;
-use crate::service::connections::Connection;
 use crate::service::email::Email;
 use crate::service::kind::{self, Kind};
 use crate::service::message::MessageFacts;
@@ -99,8 +98,6 @@ struct At<'a> {
     kept: &'a Kept,
     event: &'a Event,
     place: usize,
-    /// The connection was taken away: it hears of what was made over it, and of nothing else.
-    is_closed: bool,
 }
 
 impl Inbound {
@@ -111,7 +108,7 @@ impl Inbound {
         tenant: TenantId,
         webhook: &ReceivedWebhookRow,
         kept: &Kept,
-        (connection, adapter): (&Connection, &Adapter),
+        adapter: &Adapter,
         events: Vec<Event>,
     ) -> Result<Told, StoreError> {
         let mut left = Left::Nothing;
@@ -128,7 +125,6 @@ impl Inbound {
                 kept,
                 event,
                 place: index * NEWS_PER_EVENT,
-                is_closed: connection.is_deleted,
             };
             left = left.max(self.tell_event(at, adapter, is_new).await?);
         }
@@ -177,14 +173,13 @@ impl Inbound {
                 // An id that came before may have come with other words.
                 _ if !is_new => Outcome::Done,
                 News::Reported(report) => self.reported(at, report, adapter).await?,
-                News::Received(_) if at.is_closed => Outcome::Done,
                 News::Received(message) => self.received(at, message).await?,
                 News::Engaged(engagement) => self.engaged(at, engagement).await?,
             };
             left = left.max(told.into());
             is_ours |= told != Outcome::Foreign;
         }
-        if !is_ours && is_new && !at.is_closed {
+        if !is_ours && is_new {
             self.show(at).await?;
         }
         Ok(left)

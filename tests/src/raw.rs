@@ -1,15 +1,16 @@
 //! A client that says exactly what a test wants, and reads answers strictly.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use onerouter::config::Config;
 use onerouter::gateway::{Doubles, Gateway};
-use onerouter_tests::harness::ADMIN_TOKEN;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+
+use crate::harness::ADMIN_TOKEN;
 
 /// Nothing here takes longer, unless it is broken.
 pub const PATIENCE: Duration = Duration::from_secs(45);
@@ -99,6 +100,26 @@ impl Raw {
             answers.push(answer);
         }
         answers
+    }
+
+    /// Says the same few bytes again and again, until the gateway has had enough: what it answers.
+    pub async fn trickle(mut self, bytes: &[u8]) -> Vec<Answer> {
+        let mut begun = [0; 1];
+        let until = Instant::now() + PATIENCE;
+        loop {
+            assert!(Instant::now() < until, "it listens without end");
+            if self.stream.write_all(bytes).await.is_err() {
+                break;
+            }
+            let peeked = self.stream.peek(&mut begun);
+            if tokio::time::timeout(Duration::from_millis(5), peeked)
+                .await
+                .is_ok()
+            {
+                break;
+            }
+        }
+        self.until_closed().await
     }
 
     /// Says something and gives every answer until the gateway closes the connection. Goes on
