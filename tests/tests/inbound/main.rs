@@ -3,6 +3,7 @@
 mod hostile;
 mod messages;
 mod money;
+mod permuted;
 mod post;
 mod told;
 

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use onerouter_sandbox::{razorpay, resend, twilio};
+use onerouter_sandbox::{WebhookAttempt, razorpay, resend, twilio};
 use onerouter_tests::harness::{Harness, Reply, reply};
 use serde_json::{Value, json};
 use sha1::Sha1;
@@ -30,13 +30,43 @@ impl Post {
         self.headers.push((name.to_owned(), value.to_owned()));
     }
 
-    pub(crate) async fn send(&self, host: &Harness) -> Reply {
+    /// As the sandbox has sent it to somebody else.
+    pub(crate) fn of(attempt: &WebhookAttempt) -> Self {
+        let url = url::Url::parse(&attempt.url).unwrap();
+        let headers = attempt.headers.iter();
+        Self {
+            path: url[url::Position::BeforePath..].to_owned(),
+            headers: headers
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect(),
+            body: attempt.body.clone().into_bytes(),
+        }
+    }
+
+    /// Signs what has a `svix-id`: each time that it is sent, with the time of then.
+    pub(crate) fn sign_at(&mut self, seconds: i64, secret: &str) {
+        let key = secret.strip_prefix("whsec_").unwrap();
+        let key = STANDARD.decode(key).unwrap();
+        let id = self.headers.iter().find(|(name, _)| name == "svix-id");
+        let (id, time) = (id.unwrap().1.clone(), seconds.to_string());
+        let parts = [id.as_bytes(), b".", time.as_bytes(), b".", &self.body];
+        let tag = STANDARD.encode(mac_sha256(&key, &parts));
+        self.set("svix-timestamp", &time);
+        self.set("svix-signature", &format!("v1,{tag}"));
+    }
+
+    /// The same, ready to be sent.
+    pub(crate) fn request(&self, host: &Harness) -> reqwest::RequestBuilder {
         let url = format!("{}{}", host.gateway.url(), self.path);
         let mut request = host.http.post(url).body(self.body.clone());
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }
-        reply(request.send().await.unwrap()).await
+        request
+    }
+
+    pub(crate) async fn send(&self, host: &Harness) -> Reply {
+        reply(self.request(host).send().await.unwrap()).await
     }
 
     /// Sends it, and sees it taken.
@@ -159,22 +189,16 @@ pub(crate) async fn resend_at(
     event: &Value,
 ) -> Post {
     let connection = connection(host, "resend").await;
-    let key = STANDARD
-        .decode(secret.strip_prefix("whsec_").unwrap())
-        .unwrap();
-    let (time, body) = (seconds.to_string(), event.to_string());
-    let parts = [id.as_bytes(), b".", time.as_bytes(), b".", body.as_bytes()];
-    let tag = STANDARD.encode(mac_sha256(&key, &parts));
-    Post {
+    let mut post = Post {
         path: format!("/webhooks/resend/{connection}"),
         headers: vec![
             ("content-type".to_owned(), JSON.to_owned()),
             ("svix-id".to_owned(), id.to_owned()),
-            ("svix-timestamp".to_owned(), time),
-            ("svix-signature".to_owned(), format!("v1,{tag}")),
         ],
-        body: body.into_bytes(),
-    }
+        body: event.to_string().into_bytes(),
+    };
+    post.sign_at(seconds, secret);
+    post
 }
 
 /// What Resend tells now.

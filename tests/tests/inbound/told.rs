@@ -111,16 +111,7 @@ async fn paypal_tells_that_somebody_has_paid(ground: Ground) {
         .unwrap();
     let before = ground.count("received_webhooks").await;
 
-    let mut again = Post {
-        path: url::Url::parse(&approved.url).unwrap().path().to_owned(),
-        headers: approved
-            .headers
-            .iter()
-            .filter(|(name, _)| name.starts_with("paypal-") || *name == "content-type")
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect(),
-        body: approved.body.clone().into_bytes(),
-    };
+    let mut again = Post::of(approved);
     // Once more, to the byte: known again.
     again.taken(&host).await;
     assert_eq!(ground.count("received_webhooks").await, before);
@@ -221,16 +212,7 @@ async fn paypal_is_asked_whether_a_webhook_is_its_own(ground: Ground) {
     host.fault(fault).await;
     let attempts = host.sandbox.webhook_attempts();
     let last = attempts.last().unwrap();
-    let mut post = Post {
-        path: url::Url::parse(&last.url).unwrap().path().to_owned(),
-        headers: last
-            .headers
-            .iter()
-            .filter(|(name, _)| name.starts_with("paypal-") || *name == "content-type")
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect(),
-        body: last.body.clone().into_bytes(),
-    };
+    let mut post = Post::of(last);
     assert_eq!(post.send(&host).await.code(), "provider_unavailable");
     post.taken(&host).await;
     // What is not even signed is not asked about.
