@@ -10,6 +10,7 @@ mod late;
 mod messages;
 mod money;
 mod paypal;
+mod permuted;
 mod post;
 mod slow;
 mod told;

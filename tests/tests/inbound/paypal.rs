@@ -112,7 +112,7 @@ async fn paypal_is_asked_whether_a_webhook_is_its_own(ground: Ground) {
         "fault": "reset_before", "times": 1});
     host.fault(fault).await;
     let attempts = host.sandbox.webhook_attempts();
-    let mut post = Post::of_attempt(attempts.last().unwrap());
+    let mut post = Post::of(attempts.last().unwrap());
     assert_eq!(post.send(&host).await.code(), "provider_unavailable");
     post.taken(&host).await;
     // What is not even signed is not asked about.
@@ -135,7 +135,7 @@ fn approval_of(host: &Harness, payment: &Reply) -> Post {
     let approved = attempts
         .iter()
         .find(|attempt| attempt.event == "CHECKOUT.ORDER.APPROVED" && attempt.body.contains(order));
-    Post::of_attempt(approved.unwrap())
+    Post::of(approved.unwrap())
 }
 
 /// A body that says under a signature of PayPal's that a payment was made: with its event's id.

@@ -25,15 +25,12 @@ pub(crate) struct Post {
 }
 
 impl Post {
-    /// What the sandbox has sent, or could not send, with the headers that a provider signs by.
-    pub(crate) fn of_attempt(attempt: &WebhookAttempt) -> Self {
-        let url: url::Url = attempt.url.parse().unwrap();
-        let headers = attempt
-            .headers
-            .iter()
-            .filter(|(name, _)| name.contains(attempt.provider) || name.as_str() == "content-type");
+    /// As the sandbox has sent it to somebody else.
+    pub(crate) fn of(attempt: &WebhookAttempt) -> Self {
+        let url = url::Url::parse(&attempt.url).unwrap();
+        let headers = attempt.headers.iter();
         Self {
-            path: url.path().to_owned(),
+            path: url[url::Position::BeforePath..].to_owned(),
             headers: headers
                 .map(|(name, value)| (name.clone(), value.clone()))
                 .collect(),
@@ -46,13 +43,30 @@ impl Post {
         self.headers.push((name.to_owned(), value.to_owned()));
     }
 
-    pub(crate) async fn send(&self, host: &Harness) -> Reply {
+    /// Signs what has a `svix-id`: each time that it is sent, with the time of then.
+    pub(crate) fn sign_at(&mut self, seconds: i64, secret: &str) {
+        let key = secret.strip_prefix("whsec_").unwrap();
+        let key = STANDARD.decode(key).unwrap();
+        let id = self.headers.iter().find(|(name, _)| name == "svix-id");
+        let (id, time) = (id.unwrap().1.clone(), seconds.to_string());
+        let parts = [id.as_bytes(), b".", time.as_bytes(), b".", &self.body];
+        let tag = STANDARD.encode(mac_sha256(&key, &parts));
+        self.set("svix-timestamp", &time);
+        self.set("svix-signature", &format!("v1,{tag}"));
+    }
+
+    /// The same, ready to be sent.
+    pub(crate) fn request(&self, host: &Harness) -> reqwest::RequestBuilder {
         let url = format!("{}{}", host.gateway.url(), self.path);
         let mut request = host.http.post(url).body(self.body.clone());
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }
-        reply(request.send().await.unwrap()).await
+        request
+    }
+
+    pub(crate) async fn send(&self, host: &Harness) -> Reply {
+        reply(self.request(host).send().await.unwrap()).await
     }
 
     /// Sends it, and sees it taken.
@@ -181,22 +195,16 @@ pub(crate) async fn resend_at(
     event: &Value,
 ) -> Post {
     let connection = connection(host, "resend").await;
-    let key = STANDARD
-        .decode(secret.strip_prefix("whsec_").unwrap())
-        .unwrap();
-    let (time, body) = (seconds.to_string(), event.to_string());
-    let parts = [id.as_bytes(), b".", time.as_bytes(), b".", body.as_bytes()];
-    let tag = STANDARD.encode(mac_sha256(&key, &parts));
-    Post {
+    let mut post = Post {
         path: format!("/webhooks/resend/{connection}"),
         headers: vec![
             ("content-type".to_owned(), JSON.to_owned()),
             ("svix-id".to_owned(), id.to_owned()),
-            ("svix-timestamp".to_owned(), time),
-            ("svix-signature".to_owned(), format!("v1,{tag}")),
         ],
-        body: body.into_bytes(),
-    }
+        body: event.to_string().into_bytes(),
+    };
+    post.sign_at(seconds, secret);
+    post
 }
 
 /// What Resend tells now.
