@@ -360,7 +360,7 @@ impl Inbound {
         (signed, now): (&WebhookSigned, DateTime<Utc>),
     ) -> Result<Option<(ReceivedWebhookRow, Kept)>, Refusal> {
         let failed = |error: StoreError| unavailable("keep a webhook", &error);
-        let kept = Kept::of(arrived);
+        let kept = Kept::of_signed(arrived, signed);
         let id = ids::next();
         let environment = connection.context.environment;
         let field = kept::field(id);

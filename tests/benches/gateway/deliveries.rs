@@ -22,6 +22,8 @@ use crate::schedule::Schedule;
 /// Deliveries that lie in the queue when a round begins.
 const QUEUED: usize = 5_000;
 const ENDPOINTS: [usize; 2] = [1, 100];
+/// A tenant has no more of them in one environment.
+const OF_ONE_TENANT: usize = 50;
 /// Events a second while latencies are taken.
 const EVENTS_PER_SECOND: u32 = 100;
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -37,14 +39,20 @@ pub(crate) async fn measure(schedule: &Schedule) {
     let provider = Provider::start().await;
     let receiver = Receiver::start().await;
     let peer = peers::shipped(&provider, Database::Postgres, None).await;
-    // An event that the others are made after.
+    let mut keys = vec![peer.key.clone()];
+    while keys.len() * OF_ONE_TENANT < ENDPOINTS[1] {
+        keys.push(peers::another_tenant(&peer).await.key);
+    }
+    // Of each an event that the others are made after.
     let mut client = Client::connect(peer.address).await;
-    client.exchange(&peer.write().request).await;
+    for key in &keys {
+        client.exchange(&peer.write_with(key).request).await;
+    }
     let mut rows = [Row::default(), Row::default()];
     let (mut p50_ms, mut p99_ms) = (Samples::default(), Samples::default());
     for round in 0..=schedule.rounds {
         for (endpoints, row) in ENDPOINTS.into_iter().zip(&mut rows) {
-            let (cpu_us, per_second) = drain(&peer, &receiver, endpoints).await;
+            let (cpu_us, per_second) = drain(&peer, &keys, &receiver, endpoints).await;
             // The first round warms up.
             if round > 0 {
                 row.cpu_us.add(cpu_us);
@@ -83,8 +91,8 @@ pub(crate) async fn measure(schedule: &Schedule) {
 }
 
 /// CPU µs per delivery and deliveries per second while a full queue is emptied.
-async fn drain(peer: &Peer, receiver: &Receiver, endpoints: usize) -> (f64, f64) {
-    let made = make_endpoints(peer, receiver, endpoints).await;
+async fn drain(peer: &Peer, keys: &[String], receiver: &Receiver, endpoints: usize) -> (f64, f64) {
+    let made = make_endpoints(peer, keys, receiver, endpoints).await;
     receiver.forget().await;
     let cpu_before = peer.process.cpu_ns();
     fill(peer).await;
@@ -103,7 +111,8 @@ async fn drain(peer: &Peer, receiver: &Receiver, endpoints: usize) -> (f64, f64)
 
 /// Sorted ms from the time that an event bears to its arrival, at a steady rate of messages.
 async fn late(peer: &Peer, receiver: &Receiver, time: Duration) -> Vec<f64> {
-    let made = make_endpoints(peer, receiver, 1).await;
+    let keys = std::slice::from_ref(&peer.key);
+    let made = make_endpoints(peer, keys, receiver, 1).await;
     receiver.forget().await;
     let target = peer.write();
     let mut ticks = tokio::time::interval(Duration::from_secs(1) / EVENTS_PER_SECOND);
@@ -132,30 +141,48 @@ async fn late(peer: &Peer, receiver: &Receiver, time: Duration) -> Vec<f64> {
     late_ms
 }
 
-async fn make_endpoints(peer: &Peer, receiver: &Receiver, count: usize) -> Vec<String> {
+/// An endpoint, and a key of whose it is.
+struct Made {
+    key: String,
+    id: String,
+}
+
+/// So many endpoints, of the first tenants that they need.
+async fn make_endpoints(
+    peer: &Peer,
+    keys: &[String],
+    receiver: &Receiver,
+    count: usize,
+) -> Vec<Made> {
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     let mut made = Vec::new();
     for number in 0..count {
         let url = format!("http://{}/{number}", receiver.address);
+        let key = &keys[number / OF_ONE_TENANT];
         let answer = http
             .post(format!("http://{}/v1/webhook-endpoints", peer.address))
-            .bearer_auth(&peer.key)
+            .bearer_auth(key)
             .json(&json!({ "url": url }))
             .send()
             .await
             .unwrap();
         let endpoint: serde_json::Value = answer.json().await.unwrap();
-        made.push(endpoint["id"].as_str().unwrap().to_owned());
+        let id = endpoint["id"].as_str();
+        let id = id.unwrap_or_else(|| panic!("{endpoint}")).to_owned();
+        made.push(Made {
+            key: key.clone(),
+            id,
+        });
     }
     made
 }
 
-async fn remove_endpoints(peer: &Peer, made: &[String]) {
+async fn remove_endpoints(peer: &Peer, made: &[Made]) {
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
-    for id in made {
+    for Made { key, id } in made {
         let answer = http
             .delete(format!("http://{}/v1/webhook-endpoints/{id}", peer.address))
-            .bearer_auth(&peer.key)
+            .bearer_auth(key)
             .send()
             .await
             .unwrap();
@@ -167,16 +194,17 @@ async fn remove_endpoints(peer: &Peer, made: &[String]) {
 async fn fill(peer: &Peer) {
     let sql = format!(
         "with endpoint as (
-             select tenant_id, id, row_number() over (order by id) as number,
-                 count(*) over () as count
-             from webhook_endpoints
+             select tenant_id, id from webhook_endpoints
+         ), sample as (
+             select distinct on (tenant_id) * from events
+             where tenant_id in (select tenant_id from endpoint) order by tenant_id, id desc
          ), event as (
              insert into events (id, tenant_id, environment, type, object_id, object_version, data,
                  created_at)
              select (left(sample.id::text, 15) || right(gen_random_uuid()::text, 21))::uuid,
                  sample.tenant_id, 'test', sample.type, gen_random_uuid(), 1, sample.data, now()
-             from generate_series(1, {QUEUED} / (select max(count) from endpoint)) as number
-             cross join (select * from events order by id desc limit 1) as sample
+             from generate_series(1, {QUEUED} / (select count(*) from endpoint)) as number
+             cross join sample
              returning id, tenant_id, object_id
          ), delivery as (
              insert into webhook_deliveries (tenant_id, id, endpoint_id, event_id, object_id,
@@ -184,7 +212,7 @@ async fn fill(peer: &Peer) {
              select event.tenant_id,
                  (left(event.id::text, 15) || right(gen_random_uuid()::text, 21))::uuid,
                  endpoint.id, event.id, event.object_id, 1, 'pending', 0, now(), now()
-             from event cross join endpoint
+             from event join endpoint on endpoint.tenant_id = event.tenant_id
              returning tenant_id, id, endpoint_id
          )
          insert into delivery_queue (delivery_id, endpoint_id, tenant_id, at)

@@ -271,11 +271,7 @@ pub(crate) async fn connect(address: SocketAddr, plugin: &str) {
 }
 
 /// The same for a tenant.
-pub(crate) async fn connect_tenant(
-    address: SocketAddr,
-    plugin: &str,
-    tenant: Option<&str>,
-) -> Value {
+async fn connect_tenant(address: SocketAddr, plugin: &str, tenant: Option<&str>) -> Value {
     let path = format!("/api/services/sms/{plugin}/connect");
     let body = json!({
         "environment": "test",
@@ -294,13 +290,32 @@ async fn connect_payments(address: SocketAddr) {
     operate(address, "/api/services/payments/razorpay/connect", &body).await;
 }
 
+/// A tenant of its own.
+#[derive(Debug)]
+pub(crate) struct Tenant {
+    pub(crate) key: String,
+    /// Its connection to the provider.
+    pub(crate) connection: String,
+}
+
+/// One more, connected as the first is.
+pub(crate) async fn another_tenant(peer: &Peer) -> Tenant {
+    let tenant = operate(peer.address, "/api/tenants", &json!({"name": "Another"})).await;
+    let id = tenant["id"].as_str().unwrap();
+    let connected = connect_tenant(peer.address, "twilio", Some(id)).await;
+    Tenant {
+        key: tenant_key(peer.address, Some(id)).await,
+        connection: connected["id"].as_str().unwrap().to_owned(),
+    }
+}
+
 /// A key whose limits are checked and never reached.
 pub(crate) async fn key(address: SocketAddr) -> String {
     tenant_key(address, None).await
 }
 
 /// The same of a tenant.
-pub(crate) async fn tenant_key(address: SocketAddr, tenant: Option<&str>) -> String {
+async fn tenant_key(address: SocketAddr, tenant: Option<&str>) -> String {
     let rate = json!({"per_second": 100_000, "burst": 100_000});
     let body = json!({"name": "bench", "environment": "test", "rate_limit": rate});
     let key = operate_tenant(address, tenant, ("/api/api-keys", &body)).await;

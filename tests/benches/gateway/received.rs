@@ -5,12 +5,12 @@ use std::time::Instant;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use serde_json::{Value, json};
+use serde_json::Value;
 use sha1::Sha1;
 
 use crate::load::Client;
 use crate::numbers::{Samples, Table, percentile};
-use crate::peers::{self, Database, Peer};
+use crate::peers::{self, Database, Peer, Tenant};
 use crate::provider::{ACCOUNT, Provider, SENDER, TOKEN};
 use crate::schedule::Schedule;
 
@@ -41,18 +41,12 @@ struct Row {
     p99_ms: Samples,
 }
 
-/// Somebody whom a provider tells of messages.
-struct Tenant {
-    key: String,
-    connection: String,
-}
-
 pub(crate) async fn measure(schedule: &Schedule) {
     let provider = Provider::start().await;
     let peer = peers::shipped(&provider, Database::Postgres, None).await;
     let mut tenants = Vec::new();
-    for number in 0..TENANTS {
-        tenants.push(Tenant::make(&peer, number).await);
+    for _ in 0..TENANTS {
+        tenants.push(peers::another_tenant(&peer).await);
     }
     let mut rows = KINDS.map(|_| Row::default());
     for round in 0..=schedule.rounds {
@@ -111,17 +105,6 @@ async fn each<'a, T, F: Future>(all: &'a [T], what: impl Fn(&'a T) -> F) -> Vec<
 }
 
 impl Tenant {
-    async fn make(peer: &Peer, number: usize) -> Self {
-        let name = json!({"name": format!("tenant {number}")});
-        let tenant = peers::operate(peer.address, "/api/tenants", &name).await;
-        let id = tenant["id"].as_str().unwrap();
-        let connected = peers::connect_tenant(peer.address, "twilio", Some(id)).await;
-        Self {
-            key: peers::tenant_key(peer.address, Some(id)).await,
-            connection: connected["id"].as_str().unwrap().to_owned(),
-        }
-    }
-
     /// Sends messages. Gives their ids at the provider.
     async fn send(&self, peer: &Peer) -> Vec<String> {
         let mut client = Client::connect(peer.address).await;

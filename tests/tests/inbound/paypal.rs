@@ -9,6 +9,7 @@ use onerouter_tests::write_path::Ground;
 use serde_json::{Value, json};
 
 use crate::checksum::with_equal_checksum;
+use crate::hostile;
 use crate::messages::stored;
 use crate::post::{self, Post};
 use crate::told::{all_taken, approve, listening, made, path_of, webhook_of};
@@ -18,6 +19,7 @@ scenarios!(
     paypal_is_asked_whether_a_webhook_is_its_own,
     a_body_that_was_forged_before_the_genuine_one_came_takes_nothing_from_it,
     bodies_under_one_signature_are_few,
+    of_bodies_under_one_signature_one_is_shown_at_most,
     certificates_that_strangers_name_are_fetched_a_few_times_only,
 );
 
@@ -141,14 +143,21 @@ fn approval_of(host: &Harness, payment: &Reply) -> Post {
 /// A body that says under a signature of PayPal's that a payment was made: with its event's id.
 fn captured_under(signed: &Post, payment: &Reply) -> Vec<u8> {
     let genuine: Value = serde_json::from_slice(&signed.body).unwrap();
+    let of = (payment.text("id"), payment.text("provider_order_id"));
+    told_under(signed, genuine["id"].as_str().unwrap(), of)
+}
+
+/// The same of anything, in an event of any id.
+fn told_under(signed: &Post, event_id: &str, (payment, order): (&str, &str)) -> Vec<u8> {
+    let genuine: Value = serde_json::from_slice(&signed.body).unwrap();
     let event = json!({
-        "id": genuine["id"], "event_version": "1.0", "create_time": genuine["create_time"],
+        "id": event_id, "event_version": "1.0", "create_time": genuine["create_time"],
         "resource_type": "capture", "event_type": "PAYMENT.CAPTURE.COMPLETED",
         "resource": {
             "id": "3C679366HH908993F", "status": "COMPLETED", "final_capture": true,
             "amount": {"currency_code": "USD", "value": "50.00"},
-            "custom_id": payment.text("id"),
-            "supplementary_data": {"related_ids": {"order_id": payment.text("provider_order_id")}},
+            "custom_id": payment,
+            "supplementary_data": {"related_ids": {"order_id": order}},
         },
         "summary": "",
     });
@@ -238,6 +247,23 @@ async fn bodies_under_one_signature_are_few(ground: Ground) {
     host.sandbox.webhooks_settled().await;
     let paid = stored(&acme, &path_of(&another)).await;
     assert_eq!(paid["status"], "succeeded", "{paid}");
+}
+
+async fn of_bodies_under_one_signature_one_is_shown_at_most(ground: Ground) {
+    let (host, acme) = listening(&ground).await;
+    connect_paypal(&host, json!({})).await;
+    let payment = paypal_payment(&acme).await;
+    approve(&host, &payment).await;
+    all_taken(&host).await;
+    let genuine = approval_of(&host, &payment);
+    // Of something that nobody here has made, with an event's id of its own.
+    let mut forged = genuine.clone();
+    let of = ("pay_01h455vb4pex5vsknk084sn02q", "5O190127TN364715T");
+    forged.body = told_under(&genuine, "WH-58D329510W468432D-8HN650336L201105X", of);
+    forged.taken(&host).await;
+    let shown = "select count(*) from events where type = 'provider_event.received'";
+    assert_eq!(hostile::number(&ground, shown).await, 0);
+    assert_eq!(hostile::webhooks_due(&ground).await, 0);
 }
 
 async fn certificates_that_strangers_name_are_fetched_a_few_times_only(ground: Ground) {

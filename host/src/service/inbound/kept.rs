@@ -31,6 +31,9 @@ pub(super) struct Kept {
 struct Head {
     query: String,
     headers: Vec<(String, String)>,
+    /// The id that was signed, where the signature leaves it open which body belongs to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    transmission: Option<String>,
 }
 
 impl Kept {
@@ -43,9 +46,24 @@ impl Kept {
             head: Head {
                 query: arrived.query.clone(),
                 headers: headers.collect(),
+                transmission: None,
             },
             body: arrived.body.clone(),
         }
+    }
+
+    /// The same, once it is known what is signed of it.
+    pub(super) fn of_signed(arrived: &Arrived, signed: &WebhookSigned) -> Self {
+        let mut kept = Self::of(arrived);
+        if !signed.covers_body {
+            kept.head.transmission = signed.id.as_deref().map(bounded);
+        }
+        kept
+    }
+
+    /// Of several bodies under this id one is the provider's at most.
+    pub(super) fn transmission(&self) -> Option<&str> {
+        self.head.transmission.as_deref()
     }
 
     pub(super) fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
@@ -71,12 +89,7 @@ impl Kept {
             let covered = signed.covered.unwrap_or_else(|| self.body_hash());
             return vec![format!("content:{}", hex(&covered))];
         };
-        // Of a long one, its hash.
-        let id = if id.len() > ID_BYTES_MAX {
-            hex(&Sha256::digest(id))
-        } else {
-            id.to_owned()
-        };
+        let id = bounded(id);
         // Two events may have the same content where each has an id of its own.
         let key = if signed.covers_body {
             format!("signed:{id}")
@@ -138,6 +151,15 @@ impl Kept {
             return None;
         }
         serde_json::value::RawValue::from_string(text).ok()
+    }
+}
+
+/// An id, or of a long one its hash.
+fn bounded(id: &str) -> String {
+    if id.len() > ID_BYTES_MAX {
+        hex(&Sha256::digest(id))
+    } else {
+        id.to_owned()
     }
 }
 

@@ -113,9 +113,21 @@ impl Inbound {
     ) -> Result<Told, StoreError> {
         let mut left = Left::Nothing;
         let mut is_anything_new = events.is_empty();
+        // Another body under the same signature may be a stranger's: it is a reason to ask, and nothing else.
+        let is_first = match kept.transmission() {
+            Some(id) => {
+                let key = format!("transmission:{id}");
+                self.is_first_with(tenant, webhook, &key).await?
+            }
+            None => true,
+        };
         for (index, event) in events.iter().enumerate() {
             let is_new = match &event.id {
-                Some(id) => self.is_first_with(tenant, webhook, id).await?,
+                _ if !is_first => false,
+                Some(id) => {
+                    let key = format!("event:{id}");
+                    self.is_first_with(tenant, webhook, &key).await?
+                }
                 None => true,
             };
             is_anything_new |= is_new;
@@ -136,18 +148,17 @@ impl Inbound {
         })
     }
 
-    /// Whether no other webhook has brought the event of this id.
+    /// Whether no other webhook has brought this before: an event, or a body under a signature.
     async fn is_first_with(
         &self,
         tenant: TenantId,
         webhook: &ReceivedWebhookRow,
-        id: &str,
+        key: &str,
     ) -> Result<bool, StoreError> {
         let mut tx = self.parts.store.begin(tenant).await?;
         let now = self.parts.clock.now();
-        let key = format!("event:{id}");
         let owner = tx
-            .claim_webhook_key(webhook.connection_id, &key, webhook.id, now)
+            .claim_webhook_key(webhook.connection_id, key, webhook.id, now)
             .await?;
         tx.commit().await?;
         Ok(owner.webhook == webhook.id)
