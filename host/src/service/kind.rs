@@ -138,9 +138,6 @@ pub trait Kind: Send + Sync + fmt::Debug + Clone + 'static {
     const IS_LISTED: bool = false;
     /// Whether one that nobody has seen does no harm: nobody pays what nobody was asked to pay.
     const IS_HARMLESS_UNSEEN: bool = false;
-    /// Whether the end is the same in whatever order reports come. If not, one that was asked for
-    /// before another change says nothing.
-    const REPORTS_COMMUTE: bool = true;
     /// Whether some of its actions can be done later by the gateway: see [`Kind::can_wait`].
     const CAN_WAIT: bool = false;
 
@@ -158,6 +155,11 @@ pub trait Kind: Send + Sync + fmt::Debug + Clone + 'static {
     fn is_terminal(status: Self::Status) -> bool;
     /// The status after a report.
     fn merge(status: Self::Status, facts: &Self::Facts, reported: &Reported<Self>) -> Self::Status;
+    /// Whether the end is the same in whatever order reports come. If not, one that was asked for
+    /// before another change says nothing.
+    fn reports_commute(_object: &Object<Self>) -> bool {
+        true
+    }
     /// What it means that the provider does not have it any more; none where that says nothing.
     fn when_gone(_object: &Object<Self>, _now: DateTime<Utc>) -> Option<Reported<Self>> {
         None

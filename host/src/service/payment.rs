@@ -29,6 +29,8 @@ use crate::store::{StoreError, TenantTx};
 const WATCHED_FOR: TimeDelta = TimeDelta::days(30);
 /// No provider holds money for longer without having taken it.
 const RESERVED_FOR: TimeDelta = TimeDelta::days(35);
+/// What a failed refund gives back is looked for so long.
+const COUNTED_ANEW_FOR: TimeDelta = TimeDelta::days(3);
 /// A payment that failed may still be authorized, for the most part soon.
 const LATE_AUTHORIZATION: TimeDelta = TimeDelta::hours(6);
 
@@ -103,8 +105,15 @@ pub struct PaymentFacts {
     pub payment_ref: Option<String>,
     /// Captured, in minor units.
     pub amount_captured: i64,
-    /// Refunded, in minor units.
-    pub amount_refunded: i64,
+    /// Refunded by the provider's last count, in minor units. What is on its way may be in it, and comes
+    /// back where the refund fails.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub amount_refunded: Option<i64>,
+    /// Given back by refunds that were made here: these stay given.
+    pub refunds_given: i64,
+    /// A refund has failed that may be in the provider's count, which is asked for anew.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub counts_refunds_anew: bool,
     /// What the provider waits for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub due: Option<Step>,
@@ -151,7 +160,10 @@ impl Facts for PaymentFacts {
         self.reached = self.reached.max(new.reached);
         self.payment_ref = new.payment_ref.or(self.payment_ref.take());
         self.amount_captured = self.amount_captured.max(new.amount_captured);
-        self.amount_refunded = self.amount_refunded.max(new.amount_refunded);
+        if new.amount_refunded.is_some() {
+            self.amount_refunded = new.amount_refunded;
+            self.counts_refunds_anew = false;
+        }
         self.checkout_url = new.checkout_url.or(self.checkout_url.take());
         self.checkout = new.checkout.or(self.checkout.take());
         if !new.widget.is_empty() {
@@ -212,6 +224,14 @@ impl Action for PaymentAction {
             Self::Capture(_) => CAPTURE,
             Self::Cancel => CANCEL,
         }
+    }
+}
+
+impl PaymentFacts {
+    /// Refunded, in minor units.
+    #[must_use]
+    pub fn refunded(&self) -> i64 {
+        self.refunds_given.max(self.amount_refunded.unwrap_or(0))
     }
 }
 
@@ -286,6 +306,11 @@ impl Kind for Payment {
         let reached = facts.reached.max(reported.facts.reached);
         // What stands there before anything was heard is ours.
         reached.map_or(status, PaymentProgress::status)
+    }
+
+    /// All but what was refunded: that falls again where a refund fails.
+    fn reports_commute(object: &Object<Self>) -> bool {
+        object.facts.refunded() == 0
     }
 
     fn when_gone(object: &Object<Self>, now: DateTime<Utc>) -> Option<Reported<Self>> {
@@ -484,6 +509,9 @@ impl Kind for Payment {
         let is_late = object.status == PaymentStatus::Failed
             && object.provider_ref.is_some()
             && now.signed_duration_since(object.updated_at) < LATE_AUTHORIZATION;
+        if object.facts.counts_refunds_anew {
+            return pages::look_again(object.updated_at, now, COUNTED_ANEW_FOR);
+        }
         if object.status.is_terminal() && !is_late {
             return None;
         }
@@ -547,7 +575,9 @@ pub(super) fn from_wit(payment: wit::Payment) -> Reported<Payment> {
             )),
             payment_ref: payment.provider_payment_id,
             amount_captured: paying::units(payment.amount_captured),
-            amount_refunded: paying::units(payment.amount_refunded.unwrap_or_default()),
+            amount_refunded: payment.amount_refunded.map(paying::units),
+            refunds_given: 0,
+            counts_refunds_anew: false,
             due: payment.due.map(|step| match step {
                 wit::Step::Authorize => Step::Authorize,
                 wit::Step::Capture => Step::Capture,

@@ -269,7 +269,7 @@ impl Kind for Refund {
         let sums = tx.refund_sums(id.uuid()).await?;
         let refundable = Refundable {
             captured: payment.captured(),
-            reserved: sums.reserved.max(payment.facts.amount_refunded),
+            reserved: sums.reserved.max(payment.facts.refunded()),
         };
         let amount = match refundable.take(object.request.amount) {
             Ok(amount) => amount,
@@ -297,7 +297,7 @@ impl Kind for Refund {
         };
         tx.write_refund_amount(payment.uuid(), object.id.uuid(), amount, state)
             .await?;
-        if state == RefundState::Given {
+        if state != RefundState::Held {
             Objects::<Payment>::count_refunds(tx, object.environment, payment, now).await?;
         }
         Ok(())

@@ -356,7 +356,6 @@ impl Kind for Subscription {
     const CREATE_OPERATION: &'static str = "subscriptions.create";
     const IS_FOLLOWED: bool = true;
     const IS_FOUND_EXACTLY: bool = true;
-    const REPORTS_COMMUTE: bool = false;
     const CAN_WAIT: bool = true;
 
     fn id(uuid: Uuid) -> SubscriptionId {
@@ -389,6 +388,10 @@ impl Kind for Subscription {
         reported: &Reported<Self>,
     ) -> SubscriptionStatus {
         status.follow(reported.status)
+    }
+
+    fn reports_commute(_object: &Object<Self>) -> bool {
+        false
     }
 
     fn when_gone(object: &Object<Self>, now: DateTime<Utc>) -> Option<Reported<Self>> {

@@ -86,11 +86,15 @@ impl Objects<Payment> {
             return Ok(());
         };
         let mut payment = Object::<Payment>::from_row(row)?;
-        let given = tx.refund_sums(id.uuid()).await?.given;
-        if given <= payment.facts.amount_refunded {
+        let sums = tx.refund_sums(id.uuid()).await?;
+        let facts = &mut payment.facts;
+        // More than there are refunds: one that failed, or one that was made elsewhere.
+        let is_doubtful = facts.amount_refunded > Some(sums.reserved);
+        if sums.given <= facts.refunds_given && (facts.counts_refunds_anew || !is_doubtful) {
             return Ok(());
         }
-        payment.facts.amount_refunded = given;
+        facts.refunds_given = sums.given;
+        facts.counts_refunds_anew |= is_doubtful;
         let status = payment.status;
         Self::write(tx, &mut payment, Some(status), now).await?;
         Ok(())

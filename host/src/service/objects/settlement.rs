@@ -248,7 +248,7 @@ impl<K: Kind> Objects<K> {
         let Some(mut object) = Self::lock(&mut tx, object).await? else {
             return Ok(None);
         };
-        if !K::REPORTS_COMMUTE && object.version != version {
+        if object.version != version && !K::reports_commute(&object) {
             // Asked for before the change that came between.
             return Ok(Some(object));
         }

@@ -35,7 +35,7 @@ impl<K: Kind> Objects<K> {
             };
             // Where the order counts, an answer to which something came in between says nothing: it holds
             // when another one finds it so.
-            if K::REPORTS_COMMUTE || seen.version == version {
+            if K::reports_commute(&seen) || seen.version == version {
                 return Ok(Looked::Done);
             }
             object = seen;

@@ -194,7 +194,7 @@ impl<'a> From<&'a Object<Payment>> for PaymentView<'a> {
                 CaptureMode::Manual => "manual",
             },
             amount_captured: units(facts.amount_captured),
-            amount_refunded: units(facts.amount_refunded),
+            amount_refunded: units(facts.refunded()),
             checkout_url: checkout_url(payment),
             checkout: checkout(payment),
             provider_order_id: payment.provider_ref.as_deref(),
