@@ -8,6 +8,7 @@ use onerouter_tests::database::TestDatabase;
 use onerouter_tests::harness::{ADMIN_TOKEN, built};
 use onerouter_tests::redis::TestRedis;
 use serde_json::{Value, json};
+use sqlx::{Connection as _, PgConnection};
 use tempfile::TempDir;
 
 use crate::conditions::tool;
@@ -53,6 +54,8 @@ impl Peer {
 pub(crate) enum Database {
     Sqlite,
     Postgres,
+    /// By its socket instead of the loopback interface, as on one machine it can be.
+    PostgresSocket,
 }
 
 /// What maps requests to the provider's.
@@ -66,8 +69,23 @@ impl Database {
     async fn create(self) -> Option<TestDatabase> {
         match self {
             Self::Sqlite => None,
-            Self::Postgres => TestDatabase::postgres().await,
+            Self::Postgres | Self::PostgresSocket => TestDatabase::postgres().await,
         }
+    }
+
+    async fn url(self, database: Option<&TestDatabase>) -> Option<String> {
+        let database = database?;
+        if self != Self::PostgresSocket {
+            return Some(database.url().to_owned());
+        }
+        let mut owner = PgConnection::connect(database.owner_url()).await.unwrap();
+        let folder: String = sqlx::query_scalar("show unix_socket_directories")
+            .fetch_one(&mut owner)
+            .await
+            .unwrap();
+        let mut url: url::Url = database.url().parse().unwrap();
+        url.query_pairs_mut().append_pair("host", &folder);
+        Some(url.into())
     }
 }
 
@@ -115,11 +133,11 @@ pub(crate) async fn shipped(
     database: Database,
     redis: Option<&TestRedis>,
 ) -> Peer {
-    let (folder, database) = (folder(), database.create().await);
+    let (folder, kept) = (folder(), database.create().await);
     let address = free_address();
-    let url = database.as_ref().map(TestDatabase::url);
+    let url = database.url(kept.as_ref()).await;
     let data_dir = folder.path().join("data");
-    let mut command = program(address, &data_dir, &plugins(), url, provider);
+    let mut command = program(address, &data_dir, &plugins(), url.as_deref(), provider);
     command.envs(redis.map(|redis| ("REDIS_URL", redis.url())));
     let process = Process::start(&mut command);
     listening(address).await;
@@ -130,7 +148,7 @@ pub(crate) async fn shipped(
         address,
         key: key(address).await,
         _folder: folder,
-        database,
+        database: kept,
     }
 }
 
@@ -141,12 +159,13 @@ pub(crate) async fn measured(
     redis: Option<&TestRedis>,
     served_by: ServedBy,
 ) -> Peer {
-    let (folder, database) = (folder(), database.create().await);
+    let (folder, kept) = (folder(), database.create().await);
+    let database_url = database.url(kept.as_ref()).await;
     let (base, redis_url) = (provider.base(), redis.map(TestRedis::url));
     let settings = roles::gateway::Settings {
         data_dir: &folder.path().join("data"),
         plugins_dir: &plugins(),
-        database_url: database.as_ref().map(TestDatabase::url),
+        database_url: database_url.as_deref(),
         redis_url: redis_url.as_deref(),
         upstream: (HOST, &base),
         served_by,
@@ -159,7 +178,7 @@ pub(crate) async fn measured(
         address,
         key: key(address).await,
         _folder: folder,
-        database,
+        database: kept,
     }
 }
 

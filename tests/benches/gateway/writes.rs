@@ -84,6 +84,9 @@ pub(crate) async fn measure(schedule: &Schedule, has_postgres: bool) {
     if has_postgres {
         let peer = peers::shipped(&provider, Database::Postgres, None).await;
         add(&mut peers, "onerouter as shipped, PostgreSQL", peer);
+        let peer = peers::shipped(&provider, Database::PostgresSocket, None).await;
+        let name = "onerouter as shipped, PostgreSQL by its socket";
+        add(&mut peers, name, peer);
     }
     let peer = peers::shipped(&provider, Database::Sqlite, None).await;
     add(&mut peers, "onerouter as shipped, SQLite", peer);
