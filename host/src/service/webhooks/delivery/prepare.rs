@@ -59,14 +59,19 @@ impl Deliveries {
         let mut batch = Batch::default();
         for one in prepared {
             let endpoint = one.endpoint();
-            if batch.left_alone.contains_key(&endpoint) {
-                self.give_back(&one).await;
-            } else if let Some(wait) = self.left_alone_for(&one).await {
-                self.give_back(&one).await;
-                let until = self.parts.clock.now() + wait;
-                batch.left_alone.insert(endpoint, until);
-            } else {
-                batch.ready.push(one);
+            let until = match batch.left_alone.get(&endpoint) {
+                Some(until) => Some(*until),
+                None => {
+                    let wait = self.left_alone_for(&one).await;
+                    wait.map(|wait| self.parts.clock.now() + wait)
+                }
+            };
+            match until {
+                Some(until) => {
+                    self.give_back(&one).await;
+                    batch.left_alone.insert(endpoint, until);
+                }
+                None => batch.ready.push(one),
             }
         }
         batch
