@@ -133,11 +133,21 @@ pub(crate) async fn shipped(
     database: Database,
     redis: Option<&TestRedis>,
 ) -> Peer {
+    shipped_with(provider, database, redis, &plugins()).await
+}
+
+/// The same with the adapters of a folder.
+pub(crate) async fn shipped_with(
+    provider: &Provider,
+    database: Database,
+    redis: Option<&TestRedis>,
+    plugins_dir: &Path,
+) -> Peer {
     let (folder, kept) = (folder(), database.create().await);
     let address = free_address();
     let url = database.url(kept.as_ref()).await;
     let data_dir = folder.path().join("data");
-    let mut command = program(address, &data_dir, &plugins(), url.as_deref(), provider);
+    let mut command = program(address, &data_dir, plugins_dir, url.as_deref(), provider);
     command.envs(redis.map(|redis| ("REDIS_URL", redis.url())));
     let process = Process::start(&mut command);
     listening(address).await;
@@ -312,6 +322,7 @@ async fn connect_payments(address: SocketAddr) {
 /// A tenant of its own.
 #[derive(Debug)]
 pub(crate) struct Tenant {
+    id: String,
     pub(crate) key: String,
     /// Its connection to the provider.
     pub(crate) connection: String,
@@ -325,7 +336,21 @@ pub(crate) async fn another_tenant(peer: &Peer) -> Tenant {
     Tenant {
         key: tenant_key(peer.address, Some(id)).await,
         connection: connected["id"].as_str().unwrap().to_owned(),
+        id: id.to_owned(),
     }
+}
+
+/// Connects a tenant to another provider for text messages. Gives the connection's id.
+pub(crate) async fn connect_also(
+    peer: &Peer,
+    tenant: &Tenant,
+    provider: &str,
+    credentials: &Value,
+) -> String {
+    let path = format!("/api/services/sms/{provider}/connect");
+    let body = json!({"environment": "test", "credentials": credentials});
+    let connected = operate_tenant(peer.address, Some(&tenant.id), (&path, &body)).await;
+    connected["id"].as_str().unwrap().to_owned()
 }
 
 /// A key whose limits are checked and never reached.

@@ -5,8 +5,10 @@ use std::time::Instant;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use serde_json::Value;
+use onerouter_tests::harness::built;
+use serde_json::{Value, json};
 use sha1::Sha1;
+use sha2::Sha256;
 
 use crate::load::Client;
 use crate::numbers::{Samples, Table, percentile};
@@ -20,17 +22,29 @@ const TENANTS: usize = 32;
 const EACH: usize = 150;
 
 /// What arrives.
-const KINDS: [(&str, Kind); 3] = [
-    ("the status of a message, signed", Kind::Genuine),
+const KINDS: [(&str, Kind); 4] = [
+    (
+        "the status of a message, checked by the host",
+        Kind::Genuine,
+    ),
     ("the same once more", Kind::Repeated),
     ("the same, wrongly signed", Kind::Forged),
+    (
+        "a text that comes in, checked by its adapter",
+        Kind::LeftToAdapter,
+    ),
 ];
+
+/// An adapter that checks for itself, and what its provider signs with.
+const BELL: &str = "acme-bell";
+const BELL_SECRET: &str = "bell-secret-0001";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Genuine,
     Repeated,
     Forged,
+    LeftToAdapter,
 }
 
 #[derive(Default)]
@@ -43,20 +57,29 @@ struct Row {
 
 pub(crate) async fn measure(schedule: &Schedule) {
     let provider = Provider::start().await;
-    let peer = peers::shipped(&provider, Database::Postgres, None).await;
+    let adapters = adapters();
+    let peer = peers::shipped_with(&provider, Database::Postgres, None, adapters.path()).await;
     let mut tenants = Vec::new();
+    let mut bells = Vec::new();
     for _ in 0..TENANTS {
         tenants.push(peers::another_tenant(&peer).await);
+        // Tenants of their own, who send nothing.
+        let tenant = peers::another_tenant(&peer).await;
+        let credentials = json!({"token": "bell-token-0001", "bell_secret": BELL_SECRET});
+        bells.push(peers::connect_also(&peer, &tenant, BELL, &credentials).await);
     }
     let mut rows = KINDS.map(|_| Row::default());
     for round in 0..=schedule.rounds {
         let sent = each(&tenants, |tenant| tenant.send(&peer)).await;
         for ((_, kind), row) in KINDS.into_iter().zip(&mut rows) {
-            let told: Vec<_> = tenants
-                .iter()
-                .zip(&sent)
-                .map(|(tenant, sids)| tenant.told(&peer, sids, kind))
-                .collect();
+            let told: Vec<_> = match kind {
+                Kind::LeftToAdapter => bells.iter().map(|bell| rung(&peer, bell, round)).collect(),
+                Kind::Genuine | Kind::Repeated | Kind::Forged => tenants
+                    .iter()
+                    .zip(&sent)
+                    .map(|(tenant, sids)| tenant.told(&peer, sids, kind))
+                    .collect(),
+            };
             let before = peer.process.cpu_ns();
             let began = Instant::now();
             let mut times_ms = each(&told, |requests| post(&peer, requests, kind))
@@ -99,6 +122,44 @@ pub(crate) async fn measure(schedule: &Schedule) {
     ));
 }
 
+/// The bundled adapters, and the one that checks for itself.
+fn adapters() -> tempfile::TempDir {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let fixture = built("ONEROUTER_TEST_FIXTURES_DIR", "fixtures").join(format!("{BELL}.wasm"));
+    let bundled = std::fs::read_dir(peers::plugins()).unwrap();
+    let bundled = bundled.map(|entry| entry.unwrap().path());
+    for path in bundled.chain([fixture]) {
+        std::fs::copy(&path, folder.path().join(path.file_name().unwrap())).unwrap();
+    }
+    folder
+}
+
+/// Texts that have come in, as only their adapter can check.
+fn rung(peer: &Peer, connection: &str, round: usize) -> Vec<Vec<u8>> {
+    let texts = (0..EACH).map(|number| {
+        let body = format!(
+            r#"{{"id":"{round}-{number}","from":"+14155550188","to":"+12025550142","text":"Ring"}}"#
+        );
+        let time = "1764000000";
+        let mut mac = Hmac::<Sha256>::new_from_slice(BELL_SECRET.as_bytes()).unwrap();
+        mac.update(format!("{time}:{body}").as_bytes());
+        let tag: String = mac
+            .finalize()
+            .into_bytes()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        format!(
+            "POST /webhooks/{BELL}/{connection} HTTP/1.1\r\nhost: {}\r\nx-bell-time: {time}\r\n\
+             x-bell-tag: {tag}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            peer.address,
+            body.len()
+        )
+        .into_bytes()
+    });
+    texts.collect()
+}
+
 /// Does something for each at the same time.
 async fn each<'a, T, F: Future>(all: &'a [T], what: impl Fn(&'a T) -> F) -> Vec<F::Output> {
     futures_util::future::join_all(all.iter().map(what)).await
@@ -123,7 +184,7 @@ impl Tenant {
         let path = format!("/webhooks/twilio/{}", self.connection);
         let url = format!("http://{}{path}", peer.address);
         let token = match kind {
-            Kind::Genuine | Kind::Repeated => TOKEN,
+            Kind::Genuine | Kind::Repeated | Kind::LeftToAdapter => TOKEN,
             Kind::Forged => "another",
         };
         sids.iter()
@@ -170,7 +231,9 @@ async fn post(peer: &Peer, requests: &[Vec<u8>], kind: Kind) -> Vec<f64> {
         let status = client.ask(request).await;
         times_ms.push(began.elapsed().as_secs_f64() * 1e3);
         match kind {
-            Kind::Genuine | Kind::Repeated => assert_eq!(status, 200, "{}", client.body()),
+            Kind::Genuine | Kind::Repeated | Kind::LeftToAdapter => {
+                assert_eq!(status, 200, "{}", client.body());
+            }
             Kind::Forged => assert!([401, 429].contains(&status), "{}", client.body()),
         }
     }
