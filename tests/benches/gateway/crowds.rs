@@ -3,7 +3,7 @@
 
 use onerouter_tests::redis::TestRedis;
 
-use crate::load::Run;
+use crate::load::{Figures, Run};
 use crate::numbers::{Samples, Table};
 use crate::peers::{self, Database, ServedBy};
 use crate::provider::Provider;
@@ -16,10 +16,7 @@ const CROWDS: [usize; 4] = [1, 16, 64, 256];
 
 #[derive(Default)]
 struct Row {
-    cpu_us: Samples,
-    per_second: Samples,
-    p50_ms: Samples,
-    p99_ms: Samples,
+    figures: Figures,
     /// Beyond the pass-through's of the same round.
     added_p50_ms: Samples,
     added_p99_ms: Samples,
@@ -27,10 +24,7 @@ struct Row {
 
 impl Row {
     fn add(&mut self, cpu_us: f64, run: &Run, bare: &Run) {
-        self.cpu_us.add(cpu_us);
-        self.per_second.add(run.per_second);
-        self.p50_ms.add(run.p50_ms);
-        self.p99_ms.add(run.p99_ms);
+        self.figures.add(cpu_us, run);
         self.added_p50_ms.add(run.p50_ms - bare.p50_ms);
         self.added_p99_ms.add(run.p99_ms - bare.p99_ms);
     }
@@ -78,30 +72,17 @@ pub(crate) async fn measure(schedule: &Schedule) {
                 .await;
         }
     }
-    let mut table = Table::new(&[
-        "connections",
-        "on",
-        "CPU per request, µs (range)",
-        "requests per second",
-        "p50, ms",
-        "p99, ms",
-        "added p50, ms",
-        "added p99, ms",
-    ]);
+    let columns = ["connections", "on"].into_iter().chain(Figures::COLUMNS);
+    let columns: Vec<&str> = columns.chain(["added p50, ms", "added p99, ms"]).collect();
+    let mut table = Table::new(&columns);
     let turns = CROWDS
         .iter()
         .flat_map(|crowd| peers.iter().map(move |peer| (crowd, peer)));
     for ((crowd, (name, _)), row) in turns.zip(&rows) {
-        table.row(&[
-            &crowd.to_string(),
-            *name,
-            &row.cpu_us.show(0),
-            &row.per_second.show(0),
-            &row.p50_ms.show(2),
-            &row.p99_ms.show(2),
-            &row.added_p50_ms.show(2),
-            &row.added_p99_ms.show(2),
-        ]);
+        let mut cells = vec![crowd.to_string(), (*name).to_owned()];
+        cells.extend(row.figures.cells());
+        cells.extend([row.added_p50_ms.show(2), row.added_p99_ms.show(2)]);
+        table.row(&cells);
     }
     table.print(&format!(
         "`POST /v1/sms`, the program as shipped, {} rounds in turn, {} s each",

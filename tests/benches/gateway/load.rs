@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::numbers::percentile;
+use crate::numbers::{Samples, percentile};
 
 /// What is sent, and where to.
 #[derive(Debug, Clone)]
@@ -73,12 +73,55 @@ pub(crate) async fn run(target: &Target, connections: usize, time: Duration) -> 
         times.extend(client.await.unwrap());
     }
     let elapsed = started.elapsed().as_secs_f64();
-    times.sort_by(f64::total_cmp);
-    Run {
-        requests: times.len(),
-        per_second: times.len() as f64 / elapsed,
-        p50_ms: percentile(&times, 0.5),
-        p99_ms: percentile(&times, 0.99),
+    Run::of(times, elapsed)
+}
+
+impl Run {
+    /// Of how long each request took, in ms, and all of them together, in s.
+    pub(crate) fn of(mut times_ms: Vec<f64>, elapsed_s: f64) -> Self {
+        times_ms.sort_by(f64::total_cmp);
+        Self {
+            requests: times_ms.len(),
+            per_second: times_ms.len() as f64 / elapsed_s,
+            p50_ms: percentile(&times_ms, 0.5),
+            p99_ms: percentile(&times_ms, 0.99),
+        }
+    }
+}
+
+/// What the rounds of one kind of request gave.
+#[derive(Debug, Default)]
+pub(crate) struct Figures {
+    pub(crate) cpu_us: Samples,
+    per_second: Samples,
+    p50_ms: Samples,
+    p99_ms: Samples,
+}
+
+impl Figures {
+    /// What stands above them in a table.
+    pub(crate) const COLUMNS: [&str; 4] = [
+        "CPU per request, µs (range)",
+        "requests per second",
+        "p50, ms",
+        "p99, ms",
+    ];
+
+    pub(crate) fn add(&mut self, cpu_us: f64, run: &Run) {
+        self.cpu_us.add(cpu_us);
+        self.per_second.add(run.per_second);
+        self.p50_ms.add(run.p50_ms);
+        self.p99_ms.add(run.p99_ms);
+    }
+
+    /// Medians and ranges, below [`Self::COLUMNS`].
+    pub(crate) fn cells(&self) -> [String; 4] {
+        [
+            self.cpu_us.show(0),
+            self.per_second.show(0),
+            self.p50_ms.show(2),
+            self.p99_ms.show(2),
+        ]
     }
 }
 

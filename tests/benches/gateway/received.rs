@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use sha1::Sha1;
 use sha2::Sha256;
 
-use crate::load::Client;
-use crate::numbers::{Samples, Table, percentile};
+use crate::load::{Client, Figures, Run};
+use crate::numbers::Table;
 use crate::peers::{self, Database, Peer, Tenant};
 use crate::provider::{ACCOUNT, Provider, SENDER, TOKEN};
 use crate::schedule::Schedule;
@@ -47,14 +47,6 @@ enum Kind {
     LeftToAdapter,
 }
 
-#[derive(Default)]
-struct Row {
-    cpu_us: Samples,
-    per_second: Samples,
-    p50_ms: Samples,
-    p99_ms: Samples,
-}
-
 pub(crate) async fn measure(schedule: &Schedule) {
     let provider = Provider::start().await;
     let adapters = adapters();
@@ -68,7 +60,7 @@ pub(crate) async fn measure(schedule: &Schedule) {
         let credentials = json!({"token": "bell-token-0001", "bell_secret": BELL_SECRET});
         bells.push(peers::connect_also(&peer, &tenant, BELL, &credentials).await);
     }
-    let mut rows = KINDS.map(|_| Row::default());
+    let mut rows = KINDS.map(|_| Figures::default());
     for round in 0..=schedule.rounds {
         let sent = each(&tenants, |tenant| tenant.send(&peer)).await;
         for ((_, kind), row) in KINDS.into_iter().zip(&mut rows) {
@@ -82,37 +74,21 @@ pub(crate) async fn measure(schedule: &Schedule) {
             };
             let before = peer.process.cpu_ns();
             let began = Instant::now();
-            let mut times_ms = each(&told, |requests| post(&peer, requests, kind))
-                .await
-                .concat();
-            let took = began.elapsed().as_secs_f64();
+            let times_ms = each(&told, |requests| post(&peer, requests, kind)).await;
+            let run = Run::of(times_ms.concat(), began.elapsed().as_secs_f64());
             let cpu_ns = peer.process.cpu_ns().saturating_sub(before);
-            times_ms.sort_by(f64::total_cmp);
             // The first round warms up.
             if round > 0 {
-                let count = times_ms.len() as f64;
-                row.cpu_us.add(cpu_ns as f64 / 1e3 / count);
-                row.per_second.add(count / took);
-                row.p50_ms.add(percentile(&times_ms, 0.5));
-                row.p99_ms.add(percentile(&times_ms, 0.99));
+                row.add(cpu_ns as f64 / 1e3 / run.requests as f64, &run);
             }
         }
     }
-    let mut table = Table::new(&[
-        "webhook",
-        "CPU per webhook, µs (range)",
-        "webhooks per second",
-        "p50, ms",
-        "p99, ms",
-    ]);
+    let columns: Vec<&str> = ["webhook"].into_iter().chain(Figures::COLUMNS).collect();
+    let mut table = Table::new(&columns);
     for ((name, _), row) in KINDS.into_iter().zip(&rows) {
-        table.row(&[
-            name,
-            &row.cpu_us.show(0),
-            &row.per_second.show(0),
-            &row.p50_ms.show(2),
-            &row.p99_ms.show(2),
-        ]);
+        let mut cells = vec![name.to_owned()];
+        cells.extend(row.cells());
+        table.row(&cells);
     }
     table.print(&format!(
         "{} webhooks of a provider to {TENANTS} connections, one at a time to each, PostgreSQL, the program as \

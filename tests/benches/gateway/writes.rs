@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::load::{self, Run, Target};
-use crate::numbers::{Samples, Table};
+use crate::load::{self, Figures, Run, Target};
+use crate::numbers::Table;
 use crate::peers::{self, BODY, Database, PAYMENT, Peer, ServedBy};
 use crate::provider::Provider;
 use crate::schedule::Schedule;
@@ -15,10 +15,7 @@ struct Row {
     /// Which of the peers.
     peer: usize,
     target: Target,
-    cpu_us: Samples,
-    per_second: Samples,
-    p50_ms: Samples,
-    p99_ms: Samples,
+    figures: Figures,
 }
 
 impl Row {
@@ -27,18 +24,8 @@ impl Row {
             name,
             peer,
             target,
-            cpu_us: Samples::default(),
-            per_second: Samples::default(),
-            p50_ms: Samples::default(),
-            p99_ms: Samples::default(),
+            figures: Figures::default(),
         }
-    }
-
-    fn add(&mut self, cpu_us: f64, run: &Run) {
-        self.cpu_us.add(cpu_us);
-        self.per_second.add(run.per_second);
-        self.p50_ms.add(run.p50_ms);
-        self.p99_ms.add(run.p99_ms);
     }
 }
 
@@ -140,7 +127,7 @@ pub(crate) async fn measure(schedule: &Schedule, has_postgres: bool) {
             .await;
             // The first round warms up.
             if round > 0 {
-                row.add(cpu_us, &run);
+                row.figures.add(cpu_us, &run);
             }
         }
         for (peer, stages) in &mut stages {
@@ -195,21 +182,12 @@ async fn stored(
 }
 
 fn print(rows: &[Row], schedule: &Schedule) {
-    let mut table = Table::new(&[
-        "gateway",
-        "CPU per request, µs (range)",
-        "requests per second",
-        "p50, ms",
-        "p99, ms",
-    ]);
+    let columns: Vec<&str> = ["gateway"].into_iter().chain(Figures::COLUMNS).collect();
+    let mut table = Table::new(&columns);
     for row in rows {
-        table.row(&[
-            row.name,
-            &row.cpu_us.show(0),
-            &row.per_second.show(0),
-            &row.p50_ms.show(2),
-            &row.p99_ms.show(2),
-        ]);
+        let mut cells = vec![row.name.to_owned()];
+        cells.extend(row.figures.cells());
+        table.row(&cells);
     }
     table.print(&format!(
         "Whole requests, {} connections, {} rounds in turn, {} s each",
@@ -222,7 +200,7 @@ fn print(rows: &[Row], schedule: &Schedule) {
 fn print_ratios(rows: &[Row]) {
     let cpu = |part: &str| {
         let row = rows.iter().find(|row| row.name.contains(part));
-        row.map_or(f64::NAN, |row| row.cpu_us.median())
+        row.map_or(f64::NAN, |row| row.figures.cpu_us.median())
     };
     let component = cpu("with the component");
     println!("Ratios of medians, from the first table:\n");
