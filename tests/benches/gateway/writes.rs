@@ -91,7 +91,7 @@ pub(crate) async fn measure(schedule: &Schedule, has_postgres: bool) {
     let health = Target::get(*address, "/api/health/live", key);
     let read = Target::get(*address, &format!("/v1/sms/{sms}?refresh=false"), key);
     rows.push(Row::new(
-        "the same, `GET /api/health/live`",
+        "as shipped, the first of them: `GET /api/health/live`",
         shipped,
         health,
     ));
