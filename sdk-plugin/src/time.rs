@@ -128,6 +128,28 @@ pub fn format_rfc3339(ms: u64) -> String {
     out
 }
 
+/// The same time of day so many months later; of a day that the month does not have, its last one.
+#[must_use]
+pub fn add_months(ms: u64, months: u32) -> Option<u64> {
+    let moment = Moment::from_ms(ms);
+    let month = (moment.month - 1).checked_add(months.into())?;
+    let (year, month) = (moment.year.checked_add(month / 12)?, month % 12 + 1);
+    let day = moment.day.min(days_in(year, month));
+    let later = Moment {
+        year,
+        month,
+        day,
+        ..moment
+    };
+    later.as_ms()
+}
+
+/// The same time of day so many days later.
+#[must_use]
+pub fn add_days(ms: u64, days: u32) -> Option<u64> {
+    ms.checked_add(u64::from(days) * DAY_MS)
+}
+
 /// A moment in UTC, taken apart.
 struct Moment {
     year: u64,
@@ -311,6 +333,24 @@ mod tests {
     const MOMENT: u64 = 1_692_853_305_000;
     /// 9999-12-31T23:59:59.999Z.
     const LAST: u64 = 253_402_300_799_999;
+
+    #[test]
+    fn later_moments_keep_their_time_of_day() {
+        let add = |text: &str, months| add_months(parse_rfc3339(text)?, months).map(format_rfc3339);
+        for (from, months, to) in [
+            ("2026-01-15T12:00:00Z", 1, "2026-02-15T12:00:00Z"),
+            ("2026-01-31T12:00:00.5Z", 1, "2026-02-28T12:00:00.500Z"),
+            ("2024-01-31T00:00:00Z", 1, "2024-02-29T00:00:00Z"),
+            ("2024-02-29T00:00:00Z", 12, "2025-02-28T00:00:00Z"),
+            ("2026-12-01T23:59:59Z", 1, "2027-01-01T23:59:59Z"),
+            ("2026-03-31T08:00:00Z", 0, "2026-03-31T08:00:00Z"),
+        ] {
+            assert_eq!(add(from, months).as_deref(), Some(to), "{from} {months}");
+        }
+        assert_eq!(add_months(LAST, 1), None);
+        assert_eq!(add_days(MOMENT, 7), Some(MOMENT + 604_800_000));
+        assert_eq!(add_days(u64::MAX, 1), None);
+    }
 
     #[test]
     fn known_moments() {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Stored with a failed object and shown as `failure`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Failure {
     /// Unified code in snake case.
     pub code: String,

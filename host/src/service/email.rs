@@ -296,6 +296,7 @@ pub(crate) fn from_wit(message: wit::Message) -> Reported<Email> {
             sender: None,
             failure: message.failure.map(kind::failure),
             provider_data: message.raw,
+            told: None,
         },
     }
 }

@@ -84,6 +84,10 @@ pub trait Facts:
 pub struct Weight {
     /// Its status is the object's now: why it failed and the raw answer belong to that.
     pub moved: bool,
+    /// That was the object's status before, too.
+    pub was_known: bool,
+    /// Nothing comes after that status.
+    pub has_ended: bool,
     /// Nothing has changed here since it was asked for.
     pub is_latest: bool,
 }

@@ -89,6 +89,8 @@ impl<K: Kind> Object<K> {
         let status = K::merge(self.status, &self.facts, &reported);
         let weight = Weight {
             moved: status == reported.status,
+            was_known: status == self.status,
+            has_ended: K::is_terminal(status),
             is_latest,
         };
         if status != self.status {

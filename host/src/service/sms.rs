@@ -236,6 +236,7 @@ fn from_wit(message: wit::Message) -> Reported<Sms> {
             consent: None,
             failure: message.failure.map(kind::failure),
             provider_data: message.raw,
+            told: None,
         },
     }
 }

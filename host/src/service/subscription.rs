@@ -140,7 +140,12 @@ impl Facts for SubscriptionFacts {
             // Another cycle is paid for, or another plan has other cycles.
             postponed.at = end;
         }
-        self.current_period_end = new.current_period_end.or(self.current_period_end);
+        self.current_period_end = if weight.moved && weight.has_ended {
+            // The end of what is paid for does not depend on who has looked before it came.
+            new.current_period_end
+        } else {
+            new.current_period_end.or(self.current_period_end)
+        };
         self.paid_count = self.paid_count.max(new.paid_count);
         if weight.moved && !new.state.is_empty() {
             self.state = new.state;

@@ -44,12 +44,50 @@ pub(crate) struct Seen {
     pub(crate) remaining: Option<u32>,
     /// How many of the plan.
     pub(crate) quantity: Option<String>,
+    /// When it was paid last, where PayPal does not say until when.
+    last_paid_at: Option<u64>,
     pub(crate) subscription: Subscription,
 }
 
 /// `GET /v1/billing/subscriptions/{id}`
+///
+/// PayPal says when the next charge is, and nothing of one that is stopped or has ended: until when that
+/// is paid follows from its last payment and its plan.
 pub(crate) fn get(id: &str) -> Result<Subscription, CallError> {
-    look(id).map(|seen| seen.subscription)
+    let seen = look(id)?;
+    let mut subscription = seen.subscription;
+    if let Some(last_paid_at) = seen.last_paid_at {
+        let answer = api::read(resource(id).query("fields", "plan"))?;
+        subscription.current_period_end = answer
+            .object()
+            .and_then(|object| object.object("plan"))
+            .and_then(|plan| paid_until(last_paid_at, &plan));
+    }
+    Ok(subscription)
+}
+
+/// A payment is for one of the plan's regular cycles.
+fn paid_until(paid_at: u64, plan: &Object<'_>) -> Option<u64> {
+    let cycles = plan.objects("billing_cycles")?;
+    let frequency = regular(&cycles)?.object("frequency")?;
+    let count = match frequency.number("interval_count") {
+        Some(count) => count.parse().ok()?,
+        None => 1_u32,
+    };
+    match frequency.text("interval_unit")?.as_str() {
+        "DAY" => time::add_days(paid_at, count),
+        "WEEK" => time::add_days(paid_at, count.checked_mul(7)?),
+        "MONTH" => time::add_months(paid_at, count),
+        "YEAR" => time::add_months(paid_at, count.checked_mul(12)?),
+        _ => None,
+    }
+}
+
+/// The cycle that is no trial; a plan has one.
+fn regular<'c, 'a>(cycles: &'c [Object<'a>]) -> Option<&'c Object<'a>> {
+    cycles
+        .iter()
+        .find(|cycle| cycle.text("tenure_type").as_deref() == Some("REGULAR"))
 }
 
 pub(crate) fn look(id: &str) -> Result<Seen, CallError> {
@@ -69,9 +107,15 @@ pub(crate) fn cancel(id: &str, moment: Moment) -> Result<Subscription, CallError
     let seen = look(id)?;
     match seen.status {
         SubscriptionStatus::Active | SubscriptionStatus::Suspended => {
-            act(id, "cancel", "Canceled by the merchant.", "canceled")
+            let ended = Subscription {
+                status: "canceled".to_owned(),
+                failure: None,
+                raw: None,
+                ..seen.subscription
+            };
+            act(id, "cancel", "Canceled by the merchant.", ended)
         }
-        SubscriptionStatus::Cancelled => Ok(seen.subscription),
+        SubscriptionStatus::Cancelled => get(id),
         SubscriptionStatus::ApprovalPending | SubscriptionStatus::Approved => {
             Err(CallError::Unsupported(
                 "PayPal cannot cancel a subscription that has not begun; without the buyer's consent it lapses by itself"
@@ -88,12 +132,22 @@ pub(crate) fn cancel(id: &str, moment: Moment) -> Result<Subscription, CallError
 /// `POST …/suspend`
 pub(crate) fn pause(id: &str, moment: Moment) -> Result<Subscription, CallError> {
     only_now(moment, "pauses")?;
-    act(id, "suspend", "Paused by the merchant.", "paused")
+    act(
+        id,
+        "suspend",
+        "Paused by the merchant.",
+        unread(id, "paused"),
+    )
 }
 
 /// `POST …/activate`
 pub(crate) fn resume(id: &str) -> Result<Subscription, CallError> {
-    act(id, "activate", "Resumed by the merchant.", "active")
+    act(
+        id,
+        "activate",
+        "Resumed by the merchant.",
+        unread(id, "active"),
+    )
 }
 
 fn only_now(moment: Moment, does: &str) -> Result<(), CallError> {
@@ -105,8 +159,9 @@ fn only_now(moment: Moment, does: &str) -> Result<(), CallError> {
     }
 }
 
-/// PayPal honours no key here: after a lost answer the state tells. A success has no body.
-fn act(id: &str, act: &str, reason: &str, status: &str) -> Result<Subscription, CallError> {
+/// PayPal honours no key here: after a lost answer the state tells. A success has no body: what it has
+/// come to is read, or known by itself.
+fn act(id: &str, act: &str, reason: &str, known: Subscription) -> Result<Subscription, CallError> {
     let mut body = Writer::new();
     body.text("reason", reason);
     let answer = api::write(resource(id).segment(act), None, body.finish())?;
@@ -114,7 +169,7 @@ fn act(id: &str, act: &str, reason: &str, status: &str) -> Result<Subscription, 
         return Err(refusal::after_change(&answer));
     }
     // It has happened, whether or not it can be read again.
-    Ok(get(id).unwrap_or_else(|_unread| unread(id, status)))
+    Ok(get(id).unwrap_or(known))
 }
 
 /// A subscription of which only the status is known.
@@ -144,6 +199,16 @@ impl Seen {
             status,
             remaining: billing.remaining,
             quantity: object.text("quantity").filter(|text| !text.is_empty()),
+            last_paid_at: match status {
+                SubscriptionStatus::ApprovalPending
+                | SubscriptionStatus::Approved
+                | SubscriptionStatus::Active => None,
+                SubscriptionStatus::Suspended
+                | SubscriptionStatus::Cancelled
+                | SubscriptionStatus::Expired => {
+                    billing.last_paid_at.filter(|_| billing.next_at.is_none())
+                }
+            },
             subscription: Subscription {
                 plan_provider_id: object.text("plan_id").filter(|id| movement::is_id(id)),
                 checkout_url: match status {
@@ -174,6 +239,7 @@ struct Billing {
     is_complete: bool,
     has_failed_payments: bool,
     next_at: Option<u64>,
+    last_paid_at: Option<u64>,
     /// The first charge has not come yet.
     is_ahead: bool,
 }
@@ -191,9 +257,7 @@ impl Billing {
             return Self::default();
         };
         let cycles = info.objects("cycle_executions").unwrap_or_default();
-        let regular = cycles
-            .iter()
-            .find(|cycle| cycle.text("tenure_type").as_deref() == Some("REGULAR"));
+        let regular = regular(&cycles);
         let count = |name: &str| regular.and_then(|cycle| number(cycle, name));
         let (paid, total) = (count("cycles_completed"), count("total_cycles"));
         Self {
@@ -209,6 +273,9 @@ impl Billing {
             next_at: info
                 .text("next_billing_time")
                 .and_then(|text| time::parse_rfc3339(&text)),
+            last_paid_at: info
+                .object("last_payment")
+                .and_then(|payment| time::parse_rfc3339(&payment.text("time")?)),
         }
     }
 }
@@ -334,6 +401,54 @@ pub(crate) mod tests {
         assert_eq!(remaining(3, 12), Some(9));
         assert_eq!(remaining(0, 12), Some(12));
         assert_eq!(remaining(3, 0), None);
+    }
+
+    #[test]
+    fn what_is_paid_follows_from_the_last_payment_and_the_plan() {
+        let until = |frequency: &str| {
+            let plan = alloc::format!(
+                r#"{{"billing_cycles":[{{"tenure_type":"TRIAL","frequency":{{"interval_unit":"DAY"}}}},{{"tenure_type":"REGULAR","frequency":{frequency}}}]}}"#
+            );
+            let paid_at = time::parse_rfc3339("2026-01-31T12:00:00Z")?;
+            paid_until(paid_at, &Object::parse(&plan)?).map(time::format_rfc3339)
+        };
+        for (frequency, expected) in [
+            (
+                r#"{"interval_unit":"DAY","interval_count":10}"#,
+                Some("2026-02-10T12:00:00Z"),
+            ),
+            (
+                r#"{"interval_unit":"WEEK","interval_count":2}"#,
+                Some("2026-02-14T12:00:00Z"),
+            ),
+            (r#"{"interval_unit":"MONTH"}"#, Some("2026-02-28T12:00:00Z")),
+            (
+                r#"{"interval_unit":"YEAR","interval_count":1}"#,
+                Some("2027-01-31T12:00:00Z"),
+            ),
+            (r#"{"interval_unit":"AEON"}"#, None),
+            (r#"{"interval_unit":"DAY","interval_count":-1}"#, None),
+        ] {
+            assert_eq!(until(frequency).as_deref(), expected, "{frequency}");
+        }
+    }
+
+    #[test]
+    fn the_last_payment_counts_where_there_is_no_next() {
+        let last_paid = |status: &str, more: &str| {
+            let info =
+                alloc::format!(r#"{{"last_payment":{{"time":"2026-01-15T12:00:00Z"}}{more}}}"#);
+            let seen = Seen::of(&answer(200, &body(status, &info))).unwrap();
+            seen.last_paid_at
+        };
+        // 2026-01-15T12:00:00Z.
+        let paid_at = Some(1_768_478_400_000);
+        for ended in ["SUSPENDED", "CANCELLED", "EXPIRED"] {
+            assert_eq!(last_paid(ended, ""), paid_at, "{ended}");
+        }
+        assert_eq!(last_paid("ACTIVE", ""), None);
+        let next = r#","next_billing_time":"2026-02-15T12:00:00Z""#;
+        assert_eq!(last_paid("CANCELLED", next), None);
     }
 
     #[test]

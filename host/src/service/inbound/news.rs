@@ -22,7 +22,7 @@ use super::kept::Kept;
 use crate::ids;
 use crate::service::email::Email;
 use crate::service::kind::{self, Kind};
-use crate::service::message::MessageFacts;
+use crate::service::message::{MessageFacts, Telling};
 use crate::service::object::{Object, Reported};
 use crate::service::objects::{Looked, TakenIn};
 use crate::service::sms::{Sms, SmsRequest};
@@ -238,7 +238,7 @@ impl Inbound {
             Found::Perhaps => return Ok(Outcome::Later),
             Found::Nothing => return Ok(Outcome::Foreign),
         };
-        let facts = facts_of(report, at.kept);
+        let facts = facts_of(report, at);
         let provider_ref = report.subject.provider_id.clone();
         let (parts, tenant) = (&self.parts, at.tenant);
         let merged = match row.kind {
@@ -529,14 +529,17 @@ fn object_of(kind: ObjectKind, id: &str) -> Option<Uuid> {
     }
 }
 
-fn facts_of(report: &MessageReport, kept: &Kept) -> MessageFacts {
+fn facts_of(report: &MessageReport, at: At<'_>) -> MessageFacts {
     MessageFacts {
         segments: report.segments,
         cost: report.cost.as_ref().and_then(kind::cost),
         sender: report.sender.clone(),
         consent: None,
         failure: report.failure.clone().map(kind::failure),
-        provider_data: kept.shown().map(|text| text.get().to_owned()),
+        provider_data: at.kept.shown().map(|text| text.get().to_owned()),
+        told: Some(Telling {
+            at_ms: at.event.occurred_at,
+        }),
     }
 }
 

@@ -28,9 +28,6 @@ pub(super) trait Story {
     const ASKED_AT: &'static str;
     /// Whether a reader gets to know the same as who is told.
     const READS: bool = true;
-    /// Fields that stay as they were seen last, as the provider does not repeat them at the end: null where nobody
-    /// has looked in time.
-    const IF_SEEN: &'static [&'static str] = &[];
     /// How often the provider does what must be done so often, by the ledger's kinds.
     const EFFECTS: &'static [(&'static str, u64)] = &[];
 
