@@ -17,8 +17,8 @@ pub struct ParseIdError {
     prefix: &'static str,
 }
 
-/// The text form of an id's UUID.
-fn encode(uuid: Uuid) -> String {
+/// The text form of an id's UUID, in ASCII.
+fn encode(uuid: Uuid) -> [u8; BODY_LENGTH] {
     let mut bits = uuid.as_u128();
     let mut body = [b'0'; BODY_LENGTH];
     for place in body.iter_mut().rev() {
@@ -26,7 +26,7 @@ fn encode(uuid: Uuid) -> String {
         *place = ALPHABET.get(digit).copied().unwrap_or(b'0');
         bits >>= 5;
     }
-    body.iter().map(|byte| char::from(*byte)).collect()
+    body
 }
 
 fn decode(body: &str) -> Option<Uuid> {
@@ -68,7 +68,7 @@ macro_rules! ids {
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(concat!($prefix, "_"))?;
-                f.write_str(&encode(self.0))
+                f.write_str(str::from_utf8(&encode(self.0)).map_err(|_not_ascii| fmt::Error)?)
             }
         }
 

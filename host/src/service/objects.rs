@@ -32,6 +32,7 @@ use onerouter_domain::idempotency::IdempotencyKey;
 use onerouter_domain::metadata::Metadata;
 use onerouter_engine::LedgerEntry;
 use onerouter_manifest::PluginId;
+use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use tokio_util::task::TaskTracker;
 
@@ -326,7 +327,7 @@ impl<K: Kind> Objects<K> {
 }
 
 /// Our own types always are JSON.
-fn to_json(value: &impl serde::Serialize) -> String {
+fn to_json(value: &impl Serialize) -> String {
     serde_json::to_string(value).unwrap_or_else(|_| "{}".to_owned())
 }
 
@@ -337,17 +338,30 @@ fn shown(document: Vec<u8>) -> String {
 
 /// What a call sent, for the attempt's row: methods, hosts and statuses, no bodies.
 fn ledger_json(ledger: &[LedgerEntry], fault: Option<&str>) -> String {
-    let requests: Vec<_> = ledger
-        .iter()
-        .map(|entry| {
-            serde_json::json!({
-                "method": entry.method,
-                "host": entry.host,
-                "state_changing": entry.state_changing,
-                "left": entry.left,
-                "status": entry.answer.map(|answer| answer.status),
-            })
-        })
-        .collect();
-    serde_json::json!({ "requests": requests, "reason": fault }).to_string()
+    #[derive(Serialize)]
+    struct Detail<'a> {
+        requests: Vec<Request<'a>>,
+        reason: Option<&'a str>,
+    }
+
+    #[derive(Serialize)]
+    struct Request<'a> {
+        method: &'a str,
+        host: &'a str,
+        state_changing: bool,
+        left: bool,
+        status: Option<u16>,
+    }
+
+    let requests = ledger.iter().map(|entry| Request {
+        method: entry.method,
+        host: &entry.host,
+        state_changing: entry.state_changing,
+        left: entry.left,
+        status: entry.answer.map(|answer| answer.status),
+    });
+    to_json(&Detail {
+        requests: requests.collect(),
+        reason: fault,
+    })
 }

@@ -61,16 +61,22 @@ impl<K: Kind> Objects<K> {
         }
     }
 
-    /// Waits for a task that ends even if nobody waits for it.
-    pub(in crate::service) async fn finish<T: Send + 'static>(
+    /// Begins a task that ends even if nobody waits for it, and waits for it.
+    ///
+    /// On the heap at once: the future of a whole write is large, and whoever held it by value would move
+    /// all of it from frame to frame.
+    pub(in crate::service) fn finish<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, Refusal>> + Send + 'static,
-    ) -> Result<T, Refusal> {
-        let ended = self.parts.tasks.spawn(Stage::Claim.task(work)).await;
-        Stage::Answer.begin();
-        match ended {
-            Ok(result) => result,
-            Err(error) => Err(Refusal::internal("a task did not finish", &error)),
+    ) -> impl Future<Output = Result<T, Refusal>> + Send {
+        let task = self.parts.tasks.spawn(Stage::Claim.task(Box::pin(work)));
+        async move {
+            let ended = task.await;
+            Stage::Answer.begin();
+            match ended {
+                Ok(result) => result,
+                Err(error) => Err(Refusal::internal("a task did not finish", &error)),
+            }
         }
     }
 

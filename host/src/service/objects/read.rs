@@ -115,7 +115,8 @@ impl<K: Kind> Objects<K> {
         every: TimeDelta,
     ) -> Option<Object<K>> {
         let (this, object) = (self.clone(), object.clone());
-        let work = self.parts.tasks.spawn(async move {
+        // Large, and moved less often on the heap.
+        let work = self.parts.tasks.spawn(Box::pin(async move {
             match this.begin_refresh(tenant, K::uuid(object.id), every).await {
                 Ok(true) => this.ask_or_bury(tenant, object).await,
                 Ok(false) => None,
@@ -124,7 +125,7 @@ impl<K: Kind> Objects<K> {
                     None
                 }
             }
-        });
+        }));
         tokio::time::timeout(REFRESH_WAIT, work).await.ok()?.ok()?
     }
 
