@@ -18,7 +18,8 @@ const TIMES: u64 = 20;
 /// Rows of a table that is not read as a whole.
 const MANY: i64 = 1_000;
 
-/// Many times what one message has left.
+/// Many times what one message has left. Bodies that only their own requests read are left out: ten million
+/// of them fill a disk, and no index.
 const MULTIPLY: &str = "
     create temporary table copies as
     select n, at, (lpad(to_hex((extract(epoch from at) * 1000)::bigint), 12, '0') || '7'
@@ -37,14 +38,14 @@ const MULTIPLY: &str = "
         connection_id
     from (select * from attempts limit 1) as one, copies;
     insert into events (tenant_id, id, environment, type, object_id, object_version, data, created_at)
-    select tenant_id, copies.id, environment, type, copies.id, object_version, data, at
+    select tenant_id, copies.id, environment, type, copies.id, object_version, '{}', at
     from (select * from events limit 1) as one, copies;
     insert into call_logs (tenant_id, id, environment, method, route, status, duration_us, created_at)
     select tenant_id, copies.id, environment, method, route, status, duration_us, at
     from (select * from call_logs limit 1) as one, copies;
     insert into idempotency_keys (tenant_id, environment, key, route, request_hash, object_id, state,
         status, body, created_at, expires_at)
-    select tenant_id, environment, 'copy-' || n, route, request_hash, copies.id, state, status, body,
+    select tenant_id, environment, 'copy-' || n, route, request_hash, copies.id, state, status, '{}',
         now(), expires_at
     from (select * from idempotency_keys limit 1) as one, copies;
     analyze";
