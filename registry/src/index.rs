@@ -28,5 +28,6 @@ pub use copy::{Freshness, Index, Seen};
 pub use entry::{ENTRY_BYTES_MAX, Entry, Event, GENESIS, TEXT_CHARACTERS_MAX, chain};
 pub use error::{IndexError, ResolveError, ViewError};
 pub use head::{HEAD_BYTES_MAX, HEAD_TYPE, Head, SignedHead};
+pub(crate) use resolve::affects;
 pub use resolve::{Resolved, Wanted};
 pub use view::{Advisory, ListedKey, PluginEntry, PublishedVersion, Revocation, View};

@@ -45,6 +45,8 @@ mod verify;
 pub mod evolution;
 pub mod index;
 pub mod names;
+pub mod package;
+pub mod server;
 
 pub use clock::{Clock, SystemClock};
 pub use digest::{Digest, InvalidDigest};

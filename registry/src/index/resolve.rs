@@ -162,7 +162,7 @@ impl PluginEntry {
 }
 
 /// Pre-releases of an affected version are affected too, which `VersionReq` by itself denies.
-fn affects(affected: &VersionReq, version: &Version) -> bool {
+pub(crate) fn affects(affected: &VersionReq, version: &Version) -> bool {
     let released = Version::new(version.major, version.minor, version.patch);
     affected.matches(version) || affected.matches(&released)
 }

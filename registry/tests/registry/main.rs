@@ -8,5 +8,8 @@
 
 mod evolution;
 mod index;
+mod oci;
+mod publishing;
+mod server;
 mod statements;
 mod support;

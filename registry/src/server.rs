@@ -1,0 +1,156 @@
+//! The service: an OCI registry, and a small API for what OCI has no words for.
+//!
+//! [`Registry::open`] gives it, [`Registry::router`] is to be mounted into any axum server,
+//! [`Registry::maintain`] is to be called every minute or so.
+//!
+//! - `oci`: distribution specification 1.1, under `/v2/`
+//! - `api`: search, pages, keys, publishing, yanking, advisories, the index, under `/registry/v1/`
+//! - `accounts`, `uploads`, `blobs`, `manifests`, `publish`, `catalogue`, `log`, `downloads`: what
+//!   happens, step by step
+//! - `store`: all SQL
+//!
+//! Everything published may be read by everybody. Only the publisher of a name may write to it.
+
+mod accounts;
+mod api;
+mod blobs;
+mod body;
+mod caller;
+mod catalogue;
+mod check;
+mod config;
+mod downloads;
+mod limits;
+mod log;
+mod manifests;
+mod oci;
+mod owned;
+mod publish;
+mod refusal;
+mod store;
+mod uploads;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use tokio::sync::Semaphore;
+
+use crate::keys::PublicKey;
+
+pub use accounts::{Account, NewToken, Token, TokenSecret};
+pub use caller::ClientAddress;
+pub use check::{CheckFailed, PublishCheck, Submission};
+pub use config::{Limits, RegistryConfig};
+pub use store::StoreError;
+
+use blobs::Blobs;
+use downloads::Downloads;
+use limits::RateLimits;
+use store::Store;
+
+/// A registry. Clones are the same one.
+#[derive(Debug, Clone)]
+pub struct Registry(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    config: RegistryConfig,
+    store: Store,
+    blobs: Blobs,
+    rates: RateLimits,
+    /// Places for bodies that are held in memory.
+    bodies: Arc<Semaphore>,
+    downloads: Downloads,
+}
+
+/// Why a registry cannot be opened, or an operator's command was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The place for blobs.
+    #[error("the registry's blob store cannot be used")]
+    Blobs(#[from] object_store::Error),
+    /// The URL of the place for blobs.
+    #[error("the registry's blob store has no valid URL: {0}")]
+    BlobsUrl(#[from] url::ParseError),
+    /// A name of an account that is taken, or is none.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl From<sqlx::Error> for RegistryError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+impl Registry {
+    /// Opens a registry: its database, which is brought up to date, and its place for blobs.
+    ///
+    /// # Errors
+    /// One of them cannot be used.
+    pub async fn open(config: RegistryConfig) -> Result<Self, RegistryError> {
+        let store = Store::open(&config.database_url).await?;
+        let blobs = Blobs::open(&config.blobs_url)?;
+        Ok(Self(Arc::new(Inner {
+            rates: RateLimits::new(&config.limits),
+            bodies: Arc::new(Semaphore::new(config.limits.bodies_at_once)),
+            downloads: Downloads::default(),
+            store,
+            blobs,
+            config,
+        })))
+    }
+
+    /// The routes. Addresses of clients are taken from [`ClientAddress`], if the server that this is
+    /// mounted into sets it, else from axum's `ConnectInfo<SocketAddr>`.
+    pub fn router(&self) -> Router {
+        Router::new()
+            .merge(oci::routes())
+            .merge(api::routes())
+            .layer(from_fn_with_state(self.clone(), caller::identify))
+            .layer(axum::middleware::from_fn(refusal::render))
+            .with_state(self.clone())
+    }
+
+    /// The key that the index is signed with.
+    #[must_use]
+    pub fn key(&self) -> PublicKey {
+        self.0.config.key.public()
+    }
+
+    /// Writes down what was counted, and clears away what nobody will come back for: uploads that
+    /// were abandoned, blobs that no manifest names. To be called every minute or so, by any number
+    /// of nodes, and before the end.
+    ///
+    /// # Errors
+    /// The database or the blob store failed; the next call goes on.
+    pub async fn maintain(&self) -> Result<(), RegistryError> {
+        self.0.rates.forget_idle();
+        self.write_downloads().await?;
+        self.sweep_uploads().await?;
+        self.sweep_blobs().await?;
+        Ok(())
+    }
+
+    /// Writes down what was counted and closes the database.
+    ///
+    /// # Errors
+    /// The counts could not be written; it is closed all the same.
+    pub async fn close(&self) -> Result<(), RegistryError> {
+        let written = self.write_downloads().await;
+        self.0.store.close().await;
+        written
+    }
+
+    fn now(&self) -> chrono::DateTime<chrono::Utc> {
+        self.0.config.clock.now()
+    }
+
+    fn limits(&self) -> &Limits {
+        &self.0.config.limits
+    }
+}

@@ -1,0 +1,97 @@
+//! What a registry needs to know.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+
+use super::PublishCheck;
+use crate::clock::{Clock, SystemClock};
+use crate::keys::KeyPair;
+
+/// Where a registry keeps its things, and what it allows.
+#[derive(Debug, Clone)]
+pub struct RegistryConfig {
+    /// `sqlite://path`, `postgres://…` or `postgresql://…`. Tables begin with `registry_`, so that a
+    /// gateway's database can be used.
+    pub database_url: String,
+    /// `file:///path` or a URL that `object_store` knows (`s3://…`, configured by `AWS_…`).
+    pub blobs_url: String,
+    /// Signs the index. Clients know its public half; a lost one makes it another registry.
+    pub key: KeyPair,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Names that nobody may claim, besides the built-in ones.
+    pub reserved_names: Vec<String>,
+    /// What a version must pass, besides the checks of its structure.
+    pub checks: Vec<Arc<dyn PublishCheck>>,
+    /// Bounds.
+    pub limits: Limits,
+}
+
+impl RegistryConfig {
+    /// With the usual limits and the system's clock.
+    #[must_use]
+    pub fn new(database_url: String, blobs_url: String, key: KeyPair) -> Self {
+        Self {
+            database_url,
+            blobs_url,
+            key,
+            clock: Arc::new(SystemClock),
+            reserved_names: Vec::new(),
+            checks: Vec::new(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// What clients may use.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// One blob. As much as a gateway loads.
+    pub blob_bytes_max: usize,
+    /// One manifest. The least that the OCI specification wants to be accepted.
+    pub manifest_bytes_max: usize,
+    /// All that an account keeps, unless it is given another quota.
+    pub account_bytes_max: u64,
+    /// Names of an account: whoever wants to sit on names soon has no more.
+    pub account_names_max: u64,
+    /// Uploads of an account that are under way.
+    pub account_uploads_max: u64,
+    /// After that an upload that nobody went on with is forgotten.
+    pub upload_lifetime: TimeDelta,
+    /// After that a blob that no manifest names is forgotten.
+    pub unused_blob_lifetime: TimeDelta,
+    /// Bodies that are held in memory at the same time.
+    pub bodies_at_once: usize,
+    /// How long one body may take to come.
+    pub body_timeout: Duration,
+    /// Requests of one address without a valid token, per minute.
+    pub anonymous_per_minute: u32,
+    /// Requests of one account, per minute.
+    pub account_per_minute: u32,
+    /// From so many downloads on, names one slip away are refused.
+    pub popular_from: u64,
+    /// How long a head of the index is good for.
+    pub head_lifetime: TimeDelta,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            blob_bytes_max: 32 << 20,
+            manifest_bytes_max: 4 << 20,
+            account_bytes_max: 4 << 30,
+            account_names_max: 100,
+            account_uploads_max: 16,
+            upload_lifetime: TimeDelta::hours(1),
+            unused_blob_lifetime: TimeDelta::days(1),
+            bodies_at_once: 16,
+            body_timeout: Duration::from_secs(120),
+            anonymous_per_minute: 1_200,
+            account_per_minute: 2_400,
+            popular_from: 1_000,
+            head_lifetime: TimeDelta::days(1),
+        }
+    }
+}

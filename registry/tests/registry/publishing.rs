@@ -1,0 +1,528 @@
+//! From a component to a version: what a publisher does, and everything that is refused.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use onerouter_registry::server::{CheckFailed, PublishCheck, Submission};
+use onerouter_registry::{Digest, KeyPair};
+use reqwest::{Method, Response, StatusCode};
+use serde_json::json;
+
+use crate::server::{Publisher, Server, json_of, reason, refusal};
+use crate::support::{SMS, at, component, component_of, manifest, statement};
+
+const CANCEL: &str = "onerouter:sms/sms-cancel@1.0.0";
+
+async fn publish_pushed(acme: &Publisher<'_>, version: &str) -> Response {
+    acme.post_json("/plugins/acme-texts/versions", &json!({"version": version}))
+        .await
+}
+
+fn digest_of(response: &Response) -> Digest {
+    response.headers()["docker-content-digest"]
+        .to_str()
+        .unwrap()
+        .parse()
+        .unwrap()
+}
+
+#[tokio::test]
+async fn what_an_oci_client_pushed_is_published() {
+    for server in Server::start_on_each().await {
+        let acme = server.publisher("acme").await;
+        assert_eq!(
+            acme.add_key("acme-texts").await.status(),
+            StatusCode::CREATED
+        );
+        let component = component("acme-texts", "1.0.0");
+        let pushed = acme.push_image("acme-texts", "1.0.0", &component).await;
+        let image = digest_of(&pushed);
+        let unsigned = publish_pushed(&acme, "1.0.0").await;
+        assert_eq!(
+            refusal(unsigned).await,
+            (422, "signature_refused".to_owned())
+        );
+        let sidecar = acme.sign("acme-texts", "1.0.0", &component);
+        acme.push_statement("acme-texts", image, &sidecar).await;
+        let published = publish_pushed(&acme, "1.0.0").await;
+        assert_eq!(published.status(), StatusCode::CREATED);
+        let version = json_of(published).await;
+        assert_eq!(version["component"], Digest::of(&component).to_string());
+        assert_eq!(version["capabilities"], json!(["sms"]));
+        assert_eq!(version["statement"], String::from_utf8(sidecar).unwrap());
+        let again = publish_pushed(&acme, "1.0.0").await;
+        assert_eq!(refusal(again).await, (409, "immutable".to_owned()));
+    }
+}
+
+#[tokio::test]
+async fn a_component_is_published_in_one_request_and_pulled_by_oci_clients() {
+    for server in Server::start_on_each().await {
+        let acme = server.publisher("acme").await;
+        acme.add_key("acme-texts").await;
+        let component = acme.publish("acme-texts", "1.0.0").await;
+        let image = server.get("/v2/acme-texts/manifests/1.0.0").await;
+        let digest = digest_of(&image);
+        let image = json_of(image).await;
+        assert_eq!(
+            image["layers"][0]["digest"],
+            Digest::of(&component).to_string()
+        );
+        let referrers = server
+            .get_json(&format!("/v2/acme-texts/referrers/{digest}"))
+            .await;
+        assert_eq!(
+            referrers["manifests"][0]["artifactType"],
+            onerouter_registry::STATEMENT_TYPE
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_statement_that_does_not_hold_publishes_nothing() {
+    for server in Server::start_on_each().await {
+        let acme = server.publisher("acme").await;
+        acme.add_key("acme-texts").await;
+        let good = component("acme-texts", "1.0.0");
+        let signed = |key: &KeyPair, name: &str, version: &str, component: &[u8]| {
+            statement(key, name, version, component)
+                .sign(key)
+                .unwrap()
+                .to_json()
+        };
+        let stranger = KeyPair::generate();
+        let mut expired = statement(&acme.key, "acme-texts", "1.0.0", &good);
+        expired.issued = at(-10);
+        expired.expires = at(-1);
+        let mut flipped = acme.sign("acme-texts", "1.0.0", &good);
+        let end = flipped.len() - 10;
+        flipped[end] ^= 1;
+        for (sidecar, why) in [
+            (
+                signed(&acme.key, "acme-texts", "1.0.0", b"other"),
+                "swapped",
+            ),
+            (
+                signed(&acme.key, "acme-mails", "1.0.0", &good),
+                "acme-mails",
+            ),
+            (signed(&acme.key, "acme-texts", "1.0.1", &good), "1.0.1"),
+            (
+                signed(&stranger, "acme-texts", "1.0.0", &good),
+                "not listed",
+            ),
+            (expired.sign(&acme.key).unwrap().to_json(), "ended"),
+            (flipped, "signature"),
+            (b"{}".to_vec(), "cannot be used"),
+        ] {
+            let refused = acme.send_version("acme-texts", &good, &sidecar).await;
+            assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY, "{why}");
+            let said = reason(refused).await;
+            assert!(said.contains(why), "{why}: {said}");
+        }
+        let nothing = server
+            .get_json("/registry/v1/plugins/acme-texts/versions")
+            .await;
+        assert_eq!(nothing["data"], json!([]));
+        let tags = server.get_json("/v2/acme-texts/tags/list").await;
+        assert_eq!(tags["tags"], json!([]), "and no version is used up");
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_or_mislabelled_component_is_refused() {
+    let server = Server::start().await;
+    let acme = server.publisher("acme").await;
+    acme.add_key("acme-texts").await;
+    let good = component("acme-texts", "1.0.0");
+    let mails = component("acme-mails", "1.0.0");
+    for (component, why) in [
+        (
+            good[..good.len() - 20].to_vec(),
+            "not a valid WebAssembly component",
+        ),
+        (b"\0asm\x01\0\0\0".to_vec(), "core WebAssembly module"),
+        (b"hello".to_vec(), "not a valid WebAssembly component"),
+        (mails, "says that it is acme-mails 1.0.0"),
+    ] {
+        let sidecar = acme.sign("acme-texts", "1.0.0", &component);
+        let refused = acme.send_version("acme-texts", &component, &sidecar).await;
+        assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY);
+        let said = reason(refused).await;
+        assert!(said.contains(why), "{why}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_was_revoked_publishes_no_more() {
+    for server in Server::start_on_each().await {
+        let mut acme = server.publisher("acme").await;
+        acme.add_key("acme-texts").await;
+        acme.publish("acme-texts", "1.0.0").await;
+        let path = format!("/plugins/acme-texts/keys/{}/revoke", acme.key.public().id());
+        let revoked = acme.post_json(&path, &json!({"reason": "lost"})).await;
+        assert_eq!(revoked.status(), StatusCode::NO_CONTENT);
+        let component = component("acme-texts", "1.0.1");
+        let sidecar = acme.sign("acme-texts", "1.0.1", &component);
+        let refused = acme.send_version("acme-texts", &component, &sidecar).await;
+        assert!(
+            reason(refused)
+                .await
+                .contains("may no longer publish acme-texts: lost")
+        );
+        assert_eq!(
+            acme.add_key("acme-texts").await.status(),
+            StatusCode::CONFLICT
+        );
+        acme.key = KeyPair::generate();
+        acme.add_key("acme-texts").await;
+        acme.publish("acme-texts", "1.0.1").await;
+        let keys = server
+            .get_json("/registry/v1/plugins/acme-texts/keys")
+            .await;
+        assert_eq!(keys["data"][0]["revoked_reason"], "lost");
+        assert_eq!(keys["data"][1]["revoked_at"], json!(null));
+    }
+}
+
+#[tokio::test]
+async fn a_version_that_breaks_what_it_follows_needs_a_major() {
+    let server = Server::start().await;
+    let acme = server.publisher("acme").await;
+    acme.add_key("acme-texts").await;
+    let send = |version: &'static str, exports: &'static [&'static str]| {
+        let acme = &acme;
+        async move {
+            let component = component_of(manifest("acme-texts", version), exports, "");
+            let sidecar = acme.sign("acme-texts", version, &component);
+            acme.send_version("acme-texts", &component, &sidecar).await
+        }
+    };
+    assert_eq!(
+        send("1.0.0", &[SMS, CANCEL]).await.status(),
+        StatusCode::CREATED
+    );
+    let refused = send("1.1.0", &[SMS]).await;
+    assert_eq!(
+        reason(refused).await,
+        "version 1.1.0 cannot follow 1.0.0: onerouter:sms/sms-cancel is no longer exported. Publish it as 2.0.0 or later, or keep what was there"
+    );
+    assert_eq!(send("2.0.0", &[SMS]).await.status(), StatusCode::CREATED);
+    assert_eq!(
+        send("1.0.1", &[SMS, CANCEL]).await.status(),
+        StatusCode::CREATED,
+        "a fix of an old major"
+    );
+}
+
+#[derive(Debug)]
+struct NoBetas;
+
+impl PublishCheck for NoBetas {
+    fn name(&self) -> &'static str {
+        "stability"
+    }
+
+    fn check<'a>(
+        &'a self,
+        submission: Submission<'a>,
+    ) -> Pin<Box<dyn Future<Output = Result<(), CheckFailed>> + Send + 'a>> {
+        Box::pin(async move {
+            if submission.manifest.version.pre.is_empty() {
+                return Ok(());
+            }
+            let previous = submission
+                .previous
+                .map(|previous| previous.version.to_string());
+            Err(CheckFailed(format!("no betas after {previous:?}")))
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_check_of_the_operators_is_asked_before_anything_is_published() {
+    let server = Server::start_with(|config| config.checks.push(Arc::new(NoBetas))).await;
+    let acme = server.publisher("acme").await;
+    acme.add_key("acme-texts").await;
+    acme.publish("acme-texts", "1.0.0").await;
+    let beta = component("acme-texts", "2.0.0-beta.1");
+    let sidecar = acme.sign("acme-texts", "2.0.0-beta.1", &beta);
+    let refused = acme.send_version("acme-texts", &beta, &sidecar).await;
+    assert_eq!(
+        reason(refused).await,
+        "stability: no betas after Some(\"1.0.0\")"
+    );
+}
+
+#[tokio::test]
+async fn a_name_belongs_to_its_first_publisher() {
+    for server in Server::start_on_each().await {
+        let (acme, other) = (
+            server.publisher("acme").await,
+            server.publisher("other").await,
+        );
+        acme.add_key("acme-texts").await;
+        acme.publish("acme-texts", "1.0.0").await;
+        assert_eq!(
+            refusal(other.add_key("acme-texts").await).await,
+            (403, "forbidden".to_owned())
+        );
+        let component = component("acme-texts", "1.0.1");
+        let sidecar = other.sign("acme-texts", "1.0.1", &component);
+        let refused = other.send_version("acme-texts", &component, &sidecar).await;
+        assert_eq!(refusal(refused).await, (403, "forbidden".to_owned()));
+        for path in ["/versions/1.0.0/yank", "/advisories"] {
+            let body = json!({"reason": "x"});
+            let body = if path == "/advisories" {
+                json!({"affected": "*", "summary": "x"})
+            } else {
+                body
+            };
+            let refused = other
+                .post_json(&format!("/plugins/acme-texts{path}"), &body)
+                .await;
+            assert_eq!(
+                refusal(refused).await,
+                (403, "forbidden".to_owned()),
+                "{path}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn squatters_are_refused() {
+    for server in Server::start_on_each().await {
+        let (acme, other) = (
+            server.publisher("acme").await,
+            server.publisher("other").await,
+        );
+        acme.add_key("acme-texts").await;
+        for name in ["acmetexts", "acme-text5", "onerouter", "registry"] {
+            let refused = other.add_key(name).await;
+            assert_eq!(
+                refusal(refused).await,
+                (400, "name_refused".to_owned()),
+                "{name}"
+            );
+        }
+        let pushed = other
+            .send(Method::POST, "/v2/acme--texts/blobs/uploads/", "")
+            .await;
+        assert_eq!(refusal(pushed).await, (400, "NAME_INVALID".to_owned()));
+        assert_eq!(
+            acme.add_key("acme-text5").await.status(),
+            StatusCode::CREATED,
+            "its own family"
+        );
+        assert_eq!(
+            other.add_key("acme-textz").await.status(),
+            StatusCode::CREATED,
+            "nobody uses it yet"
+        );
+    }
+}
+
+#[tokio::test]
+async fn names_near_a_popular_one_are_refused() {
+    let limits = onerouter_registry::server::Limits {
+        popular_from: 2,
+        ..Default::default()
+    };
+    let server = Server::start_with(Server::limits(limits)).await;
+    let (acme, other) = (
+        server.publisher("acme").await,
+        server.publisher("other").await,
+    );
+    acme.add_key("acme-texts").await;
+    let component = acme.publish("acme-texts", "1.0.0").await;
+    for _ in 0..2 {
+        server
+            .get(&format!("/v2/acme-texts/blobs/{}", Digest::of(&component)))
+            .await;
+    }
+    server.registry.maintain().await.unwrap();
+    let refused = other.add_key("acme-textz").await;
+    assert!(
+        reason(refused)
+            .await
+            .contains("one keystroke from acme-texts")
+    );
+}
+
+#[tokio::test]
+async fn publishers_of_one_version_at_the_same_moment_publish_it_once() {
+    for server in Server::start_on_each().await {
+        let acme = server.publisher("acme").await;
+        acme.add_key("acme-texts").await;
+        let component = component("acme-texts", "1.0.0");
+        let sidecar = acme.sign("acme-texts", "1.0.0", &component);
+        let tries = (0..8).map(|_| acme.send_version("acme-texts", &component, &sidecar));
+        let answers = futures_util::future::join_all(tries).await;
+        let created = answers
+            .iter()
+            .filter(|answer| answer.status() == StatusCode::CREATED)
+            .count();
+        let refused = answers
+            .iter()
+            .filter(|answer| answer.status() == StatusCode::CONFLICT)
+            .count();
+        assert_eq!((created, refused), (1, 7));
+    }
+}
+
+#[tokio::test]
+async fn a_yank_an_advisory_and_downloads_are_shown() {
+    for server in Server::start_on_each().await {
+        let acme = server.publisher("acme").await;
+        acme.add_key("acme-texts").await;
+        let component = acme.publish("acme-texts", "1.0.0").await;
+        acme.publish("acme-texts", "1.1.0").await;
+        let path = "/plugins/acme-texts/versions/1.0.0";
+        let empty = acme
+            .post_json(&format!("{path}/yank"), &json!({"reason": " "}))
+            .await;
+        assert_eq!(refusal(empty).await, (422, "validation_failed".to_owned()));
+        let yanked = acme
+            .post_json(&format!("{path}/yank"), &json!({"reason": "sends twice"}))
+            .await;
+        assert_eq!(yanked.status(), StatusCode::NO_CONTENT);
+        let advisory = json!({"affected": "<1.1.0", "summary": "Sends twice.", "url": "https://acme.example/1"});
+        let advised = acme
+            .post_json("/plugins/acme-texts/advisories", &advisory)
+            .await;
+        assert_eq!(advised.status(), StatusCode::CREATED);
+        let script = json!({"affected": "*", "summary": "x", "url": "javascript:alert(1)"});
+        let refused = acme
+            .post_json("/plugins/acme-texts/advisories", &script)
+            .await;
+        assert_eq!(
+            refusal(refused).await,
+            (422, "validation_failed".to_owned())
+        );
+        server
+            .get(&format!("/v2/acme-texts/blobs/{}", Digest::of(&component)))
+            .await;
+        server.registry.maintain().await.unwrap();
+        let page = server.get_json("/registry/v1/plugins/acme-texts").await;
+        assert_eq!(page["latest"], "1.1.0");
+        assert_eq!(page["downloads"], 1);
+        assert_eq!(page["categories"], json!(["sms"]));
+        assert_eq!(page["versions"], json!(["1.1.0", "1.0.0"]));
+        assert_eq!(page["latest_version"]["advisories"], json!([]));
+        assert_eq!(page["advisories"][0]["summary"], "Sends twice.");
+        let version = server.get_json(&format!("/registry/v1{path}")).await;
+        assert_eq!(version["yanked"], "sends twice");
+        assert_eq!(version["advisories"].as_array().unwrap().len(), 1);
+        acme.post_json(&format!("{path}/unyank"), &json!({})).await;
+        let version = server.get_json(&format!("/registry/v1{path}")).await;
+        assert_eq!(version["yanked"], json!(null));
+        let downloads = server
+            .get_json("/registry/v1/plugins/acme-texts/downloads")
+            .await;
+        assert_eq!(downloads["days"][0]["version"], "1.0.0");
+    }
+}
+
+#[tokio::test]
+async fn plugins_are_found_by_text_and_category_in_pages() {
+    for server in Server::start_on_each().await {
+        let acme = server.publisher("acme").await;
+        for plugin in ["acme-texts", "blue-phone", "cargo-mail", "under-way"] {
+            acme.add_key(plugin).await;
+            acme.publish(plugin, "1.0.0").await;
+        }
+        acme.add_key("nothing-yet").await;
+        let names = |query: &'static str| {
+            let server = &server;
+            async move {
+                let found = server
+                    .get_json(&format!("/registry/v1/plugins{query}"))
+                    .await;
+                let names = found["data"].as_array().unwrap().iter();
+                names
+                    .map(|plugin| plugin["name"].as_str().unwrap().to_owned())
+                    .collect::<Vec<_>>()
+            }
+        };
+        assert_eq!(
+            names("").await,
+            ["acme-texts", "blue-phone", "cargo-mail", "under-way"]
+        );
+        assert_eq!(names("?q=PHONE").await, ["blue-phone"]);
+        assert_eq!(names("?q=over+cargo").await, ["cargo-mail"]);
+        assert_eq!(
+            names("?q=%25").await,
+            [] as [&str; 0],
+            "a pattern's characters are plain text"
+        );
+        assert_eq!(names("?q=_").await, [] as [&str; 0]);
+        assert_eq!(
+            names("?category=sms&limit=2").await,
+            ["acme-texts", "blue-phone"]
+        );
+        assert_eq!(names("?category=email").await, [] as [&str; 0]);
+        let page = server.get_json("/registry/v1/plugins?limit=3").await;
+        assert_eq!(page["has_more"], true);
+        let cursor = page["next_cursor"].as_str().unwrap();
+        let rest = server
+            .get_json(&format!("/registry/v1/plugins?cursor={cursor}"))
+            .await;
+        assert_eq!(rest["data"][0]["name"], "under-way");
+        for wrong in ["?limit=0", "?limit=101", "?category=fax", "?cursor=!"] {
+            let refused = server.get(&format!("/registry/v1/plugins{wrong}")).await;
+            assert_eq!(
+                refusal(refused).await,
+                (422, "validation_failed".to_owned()),
+                "{wrong}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn refusals_of_the_api_are_problem_documents() {
+    let server = Server::start().await;
+    let response = server.get("/registry/v1/plugins/nothing").await;
+    assert_eq!(
+        response.headers()["content-type"],
+        "application/problem+json"
+    );
+    insta::assert_json_snapshot!(json_of(response).await, @r#"
+    {
+      "code": "not_found",
+      "detail": "there is no plugin nothing",
+      "retryable": false,
+      "status": 404,
+      "title": "There is no such plugin",
+      "type": "https://onerouter.dev/docs/registry/errors#not_found"
+    }
+    "#);
+    for (method, path, expected) in [
+        (Method::GET, "/registry/v1/nowhere", 404),
+        (Method::DELETE, "/registry/v1/plugins", 405),
+        (Method::GET, "/registry/v1/account", 401),
+    ] {
+        let response = server.request(method, path).send().await.unwrap();
+        assert_eq!(response.status(), expected, "{path}");
+        assert_eq!(
+            response.headers()["content-type"],
+            "application/problem+json"
+        );
+    }
+}
+
+#[tokio::test]
+async fn operators_make_accounts_and_see_their_tokens() {
+    let server = Server::start().await;
+    let _acme = server.publisher("acme").await;
+    let found = server.registry.find_account("acme").await.unwrap().unwrap();
+    assert_eq!(
+        server.registry.list_tokens(found.id).await.unwrap().len(),
+        1
+    );
+    assert!(server.registry.create_account("acme").await.is_err());
+    assert!(server.registry.create_account("Not A Name").await.is_err());
+    assert_eq!(server.registry.list_accounts().await.unwrap(), [found]);
+}
