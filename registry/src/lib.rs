@@ -42,6 +42,7 @@ mod statement;
 mod trust;
 mod verify;
 
+pub mod client;
 pub mod evolution;
 pub mod index;
 pub mod names;

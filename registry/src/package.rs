@@ -22,6 +22,8 @@ pub const COMPONENT_TYPE: &str = "application/wasm";
 pub const CONFIG_TYPE: &str = "application/vnd.wasm.config.v0+json";
 /// Media type of the configuration of something that needs none.
 pub const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
+/// Carries a signed statement, in standard Base64, beside a component that is published.
+pub const STATEMENT_HEADER: &str = "onerouter-statement";
 /// The configuration of something that needs none.
 pub const EMPTY: &[u8] = b"{}";
 

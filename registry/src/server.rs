@@ -5,7 +5,7 @@
 //!
 //! - `oci`: distribution specification 1.1, under `/v2/`
 //! - `api`: search, pages, keys, publishing, yanking, advisories, the index, under `/registry/v1/`
-//! - `accounts`, `uploads`, `blobs`, `manifests`, `publish`, `catalogue`, `log`, `downloads`: what
+//! - `accounts`, `uploads`, `blobs`, `manifests`, `pushed`, `publish`, `catalogue`, `log`, `downloads`: what
 //!   happens, step by step
 //! - `store`: all SQL
 //!
@@ -26,6 +26,7 @@ mod manifests;
 mod oci;
 mod owned;
 mod publish;
+mod pushed;
 mod refusal;
 mod store;
 mod uploads;

@@ -58,6 +58,14 @@ impl Verified {
 /// Why a component is not believed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum VerifyError {
+    /// There is no signed statement.
+    #[error(
+        "{name} is not signed: no statement came with it; get it from a registry, or put its .sig file beside it"
+    )]
+    Unsigned {
+        /// Which plugin.
+        name: PluginId,
+    },
     /// The signed statement is none.
     #[error("the signature cannot be used: {0}")]
     Malformed(#[from] StatementError),

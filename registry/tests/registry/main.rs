@@ -2,11 +2,14 @@
 //! against good and hostile registries.
 
 #![expect(
+    clippy::indexing_slicing,
     clippy::unwrap_used,
     reason = "helper functions are not test code in Clippy's eyes, and may unwrap"
 )]
 
 mod evolution;
+mod fetching;
+mod hostile;
 mod index;
 mod oci;
 mod publishing;

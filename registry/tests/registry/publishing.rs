@@ -4,6 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use chrono::TimeDelta;
 use onerouter_registry::server::{CheckFailed, PublishCheck, Submission};
 use onerouter_registry::{Digest, KeyPair};
 use reqwest::{Method, Response, StatusCode};
@@ -175,6 +176,7 @@ async fn a_key_that_was_revoked_publishes_no_more() {
             acme.add_key("acme-texts").await.status(),
             StatusCode::CONFLICT
         );
+        server.clock.advance(TimeDelta::seconds(1));
         acme.key = KeyPair::generate();
         acme.add_key("acme-texts").await;
         acme.publish("acme-texts", "1.0.1").await;

@@ -43,6 +43,7 @@ pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) client: reqwest::Client,
     pub(crate) folder: TempDir,
+    key: KeyPair,
     _serving: JoinSet<()>,
 }
 
@@ -83,6 +84,7 @@ impl Server {
         );
         config.clock = clock.clone();
         change(&mut config);
+        let key = config.key.clone();
         let registry = Registry::open(config).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -97,8 +99,14 @@ impl Server {
             address,
             client: reqwest::Client::builder().build().unwrap(),
             folder,
+            key,
             _serving: serving,
         }
+    }
+
+    /// What the index is signed with.
+    pub(crate) fn registry_key(&self) -> KeyPair {
+        self.key.clone()
     }
 
     pub(crate) fn limits(limits: Limits) -> impl FnOnce(&mut RegistryConfig) {

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::{Path, Request, State};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::{HeaderMap, HeaderName, StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 use onerouter_manifest::PluginId;
 use semver::{Version, VersionReq};
 use serde::Deserialize;
@@ -17,11 +17,8 @@ use super::super::owned::parse_name;
 use super::super::refusal::{Kind, Refusal};
 use super::keys::Reason;
 use super::views;
-use crate::package::COMPONENT_TYPE;
+use crate::package::{COMPONENT_TYPE, STATEMENT_HEADER};
 use crate::statement::STATEMENT_BYTES_MAX;
-
-/// Carries the signed statement, in standard Base64, beside a component in the body.
-pub(crate) const STATEMENT_HEADER: HeaderName = HeaderName::from_static("onerouter-statement");
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
