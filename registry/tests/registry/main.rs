@@ -15,4 +15,5 @@ mod oci;
 mod publishing;
 mod server;
 mod statements;
+mod strangers;
 mod support;
