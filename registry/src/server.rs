@@ -95,7 +95,7 @@ impl Registry {
     /// One of them cannot be used.
     pub async fn open(config: RegistryConfig) -> Result<Self, RegistryError> {
         let store = Store::open(&config.database_url).await?;
-        let blobs = Blobs::open(&config.blobs_url)?;
+        let blobs = Blobs::open(&config)?;
         Ok(Self(Arc::new(Inner {
             rates: RateLimits::new(&config.limits),
             bodies: Arc::new(Semaphore::new(config.limits.bodies_at_once)),

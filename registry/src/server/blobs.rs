@@ -1,5 +1,6 @@
 //! Blobs: bytes that a repository keeps, by their digest.
 
+use std::fmt;
 use std::ops::Range;
 
 use axum::body::Body;
@@ -9,26 +10,36 @@ use futures_util::TryStreamExt as _;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt as _};
+use secrecy::ExposeSecret as _;
 use url::Url;
 use uuid::Uuid;
 
 use super::refusal::{Kind, Refusal};
 use super::store::{AccountRow, BlobRow, Tx};
-use super::{Registry, RegistryError};
+use super::{Registry, RegistryConfig, RegistryError};
 use crate::digest::Digest;
 
 /// Of one sweep; the next one goes on.
 const SWEPT_MAX: u64 = 100;
 
 /// Where the bytes are.
-#[derive(Debug)]
 pub(super) struct Blobs(PrefixStore<Box<dyn ObjectStore>>);
 
+impl fmt::Debug for Blobs {
+    /// Without the store, which holds credentials.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Blobs").finish_non_exhaustive()
+    }
+}
+
 impl Blobs {
-    pub(super) fn open(url: &str) -> Result<Self, RegistryError> {
-        let url = Url::parse(url)?;
-        // The environment's `AWS_…` is the store's own convention, with its own names.
-        let (store, prefix) = object_store::parse_url_opts(&url, std::env::vars())?;
+    pub(super) fn open(config: &RegistryConfig) -> Result<Self, RegistryError> {
+        let url = Url::parse(&config.blobs_url)?;
+        let options = config
+            .blobs_options
+            .iter()
+            .map(|(name, value)| (name, value.expose_secret()));
+        let (store, prefix) = object_store::parse_url_opts(&url, options)?;
         if url.scheme() == "file"
             && let Ok(folder) = url.to_file_path()
         {

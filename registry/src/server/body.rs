@@ -1,10 +1,13 @@
 //! Bodies in memory: bounded in size, time, and number.
 
+use std::sync::Arc;
+
 use axum::extract::Request;
 use bytes::Bytes;
 use http::header;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 use super::Registry;
@@ -13,13 +16,29 @@ use super::refusal::{Kind, Refusal};
 /// Of the API's JSON.
 const JSON_BYTES_MAX: usize = 64 << 10;
 
+/// A body, and the place that it takes until it is done with.
+pub(super) struct Held {
+    pub(super) bytes: Bytes,
+    _place: OwnedSemaphorePermit,
+}
+
 impl Registry {
+    /// Waits until one more body, or as much, may be in memory.
+    pub(super) async fn place(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        let busy = || Refusal::new(Kind::Overloaded, "the registry has too much to do");
+        let places = Arc::clone(&self.0.bodies);
+        timeout(self.limits().body_timeout, places.acquire_owned())
+            .await
+            .map_err(|_elapsed| busy())?
+            .map_err(|_closed| busy())
+    }
+
     /// Reads a body of at most `bytes_max`.
     pub(super) async fn read_body(
         &self,
         request: Request,
         bytes_max: usize,
-    ) -> Result<Bytes, Refusal> {
+    ) -> Result<Held, Refusal> {
         let (head, body) = request.into_parts();
         let too_large = || {
             Refusal::new(
@@ -35,16 +54,16 @@ impl Registry {
         if announced.is_some_and(|bytes| bytes > bytes_max) {
             return Err(too_large());
         }
-        let waited = self.limits().body_timeout;
-        let slow = |_elapsed| Refusal::new(Kind::Timeout, "the body took too long to come");
-        let busy = |_closed| Refusal::new(Kind::Overloaded, "the registry is shutting down");
-        let place = timeout(waited, self.0.bodies.acquire()).await;
-        let _place = place.map_err(slow)?.map_err(busy)?;
-        let collected = timeout(waited, Limited::new(body, bytes_max).collect())
+        let place = self.place().await?;
+        let body = Limited::new(body, bytes_max).collect();
+        let collected = timeout(self.limits().body_timeout, body)
             .await
-            .map_err(slow)?;
+            .map_err(|_elapsed| Refusal::new(Kind::Timeout, "the body took too long to come"))?;
         match collected {
-            Ok(collected) => Ok(collected.to_bytes()),
+            Ok(collected) => Ok(Held {
+                bytes: collected.to_bytes(),
+                _place: place,
+            }),
             Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
             Err(_cut_off) => Err(Refusal::new(Kind::UploadInvalid, "the body was cut off")),
         }
@@ -55,8 +74,8 @@ impl Registry {
         &self,
         request: Request,
     ) -> Result<T, Refusal> {
-        let bytes = self.read_body(request, JSON_BYTES_MAX).await?;
-        serde_json::from_slice(&bytes)
+        let held = self.read_body(request, JSON_BYTES_MAX).await?;
+        serde_json::from_slice(&held.bytes)
             .map_err(|error| Refusal::new(Kind::Invalid, format!("the body is not valid: {error}")))
     }
 }

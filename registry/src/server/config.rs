@@ -1,22 +1,27 @@
 //! What a registry needs to know.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use secrecy::SecretString;
 
 use super::PublishCheck;
 use crate::clock::{Clock, SystemClock};
 use crate::keys::KeyPair;
 
 /// Where a registry keeps its things, and what it allows.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct RegistryConfig {
     /// `sqlite://path`, `postgres://…` or `postgresql://…`. Tables begin with `registry_`, so that a
     /// gateway's database can be used.
     pub database_url: String,
-    /// `file:///path` or a URL that `object_store` knows (`s3://…`, configured by `AWS_…`).
+    /// `file:///path`, or a URL that `object_store` knows: `s3://bucket/prefix`.
     pub blobs_url: String,
+    /// What the store for blobs needs besides, by the names that `object_store` knows:
+    /// `aws_access_key_id`, `aws_endpoint` and so on, in either case.
+    pub blobs_options: Vec<(String, SecretString)>,
     /// Signs the index. Clients know its public half; a lost one makes it another registry.
     pub key: KeyPair,
     /// Tells the time.
@@ -36,12 +41,25 @@ impl RegistryConfig {
         Self {
             database_url,
             blobs_url,
+            blobs_options: Vec::new(),
             key,
             clock: Arc::new(SystemClock),
             reserved_names: Vec::new(),
             checks: Vec::new(),
             limits: Limits::default(),
         }
+    }
+}
+
+impl fmt::Debug for RegistryConfig {
+    /// Without the URLs, which may hold passwords.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RegistryConfig")
+            .field("key", &self.key)
+            .field("reserved_names", &self.reserved_names)
+            .field("checks", &self.checks)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
     }
 }
 

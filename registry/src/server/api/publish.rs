@@ -53,9 +53,9 @@ pub(super) async fn publish(
         // Before the body is read: strangers need not send it.
         registry.own_name(account, &name).await?;
         let most = registry.limits().blob_bytes_max;
-        let component = registry.read_body(request, most).await?;
+        let held = registry.read_body(request, most).await?;
         registry
-            .publish_sent(account, &name, component, sidecar.into())
+            .publish_sent(account, &name, held.bytes.clone(), sidecar.into())
             .await?
     } else {
         let Pushed { version } = registry.read_json(request).await?;

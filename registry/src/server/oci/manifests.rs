@@ -55,9 +55,14 @@ pub(super) async fn put(
         .map(|value| value.split(';').next().unwrap_or(value).trim().to_owned())
         .ok_or_else(|| Refusal::new(Kind::ManifestInvalid, "Content-Type is missing"))?;
     let most = registry.limits().manifest_bytes_max;
-    let bytes = registry.read_body(request, most).await?;
+    let held = registry.read_body(request, most).await?;
     let row = registry
-        .put_manifest(account, &name, &reference, (&media_type, bytes))
+        .put_manifest(
+            account,
+            &name,
+            &reference,
+            (&media_type, held.bytes.clone()),
+        )
         .await?;
     let mut response = StatusCode::CREATED.into_response();
     let headers = response.headers_mut();

@@ -43,9 +43,9 @@ pub(super) async fn start(
     if let Some(digest) = query.digest {
         let digest = parse_digest(&digest)?;
         let most = registry.limits().blob_bytes_max;
-        let bytes = registry.read_body(request, most).await?;
+        let held = registry.read_body(request, most).await?;
         registry
-            .keep_if(account, name.as_str(), bytes, digest)
+            .keep_if(account, name.as_str(), held.bytes.clone(), digest)
             .await?;
         return created(&name, digest);
     }
@@ -75,8 +75,10 @@ pub(super) async fn append(
     let (name, upload) = found(&registry, &caller, &name, &upload).await?;
     in_order(request.headers(), upload.received)?;
     let most = registry.limits().blob_bytes_max;
-    let bytes = registry.read_body(request, most).await?;
-    let received = registry.append_upload(account, &upload, bytes).await?;
+    let held = registry.read_body(request, most).await?;
+    let received = registry
+        .append_upload(account, &upload, held.bytes.clone())
+        .await?;
     under_way(&name, upload.id, received, StatusCode::ACCEPTED)
 }
 
@@ -96,9 +98,9 @@ pub(super) async fn finish(
     let digest = parse_digest(&digest)?;
     in_order(request.headers(), upload.received)?;
     let most = registry.limits().blob_bytes_max;
-    let last = registry.read_body(request, most).await?;
+    let held = registry.read_body(request, most).await?;
     registry
-        .finish_upload(account, &upload, last, digest)
+        .finish_upload(account, &upload, held.bytes.clone(), digest)
         .await?;
     created(&name, digest)
 }
