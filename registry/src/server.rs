@@ -13,6 +13,7 @@
 
 mod accounts;
 mod api;
+mod asked;
 mod blobs;
 mod body;
 mod caller;

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use url::Url;
+
 use crate::digest::Digest;
 
 /// An image in some OCI registry.
@@ -109,18 +111,9 @@ fn is_host(text: &str) -> bool {
         _ => (text, None),
     };
     let port_fits = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
-    let literal = name
-        .strip_prefix('[')
-        .and_then(|name| name.strip_suffix(']'));
-    let name_fits = match literal {
-        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
-        None => {
-            !name.is_empty()
-                && name
-                    .chars()
-                    .all(|c| c.is_ascii_alphanumeric() || c == '.' || c == '-')
-        }
-    };
+    // Written as the URL will have it: `0x7f.1` would be another host than it seems.
+    let name_fits = Url::parse(&format!("https://{text}/"))
+        .is_ok_and(|url| url.host_str() == Some(name) && url.username().is_empty());
     port_fits && name_fits
 }
 
@@ -202,6 +195,11 @@ mod tests {
             "oci://ghcr.io:0/acme:1",
             "oci://ghcr.io#x/acme:1",
             "oci://ghcr.io/Acme:1",
+            "oci://0/acme:1",
+            "oci://127.1/acme:1",
+            "oci://0x7f000001/acme:1",
+            "oci://ghcr.io%2eevil.example/acme:1",
+            "oci://GHCR.io/acme:1",
         ] {
             assert!(text.parse::<OciReference>().is_err(), "{text}");
         }

@@ -210,6 +210,9 @@ impl Refusal {
 
 impl From<sqlx::Error> for Refusal {
     fn from(error: sqlx::Error) -> Self {
+        if matches!(error, sqlx::Error::PoolTimedOut) {
+            return Self::new(Kind::Overloaded, "the registry has too much to do");
+        }
         Self::from(StoreError::from(error))
     }
 }
@@ -239,8 +242,14 @@ impl IntoResponse for Refusal {
 pub(super) async fn render(request: Request, next: Next) -> Response {
     let is_oci = request.uri().path().starts_with("/v2");
     let mut response = next.run(request).await;
-    let Some(refusal) = response.extensions_mut().remove::<Refusal>() else {
-        return response;
+    let refusal = response.extensions_mut().remove::<Refusal>();
+    let refusal = match refusal {
+        Some(refusal) => refusal,
+        // A path that is not even text is refused before any of ours sees it.
+        None if response.status() == StatusCode::BAD_REQUEST => {
+            Refusal::new(Kind::NameInvalid, "the path is not valid")
+        }
+        None => return response,
     };
     let (status, oci_code, code, title) = refusal.kind.row();
     let mut rendered = if is_oci {

@@ -1,155 +1,18 @@
 //! A registry that means harm.
 
-use std::collections::HashMap;
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
-use axum::extract::{Request, State};
 use axum::response::Response;
-use bytes::Bytes;
-use futures_util::stream;
 use onerouter_registry::client::{
-    Client, ClientConfig, Credentials, FetchError, RegistryApi, Source,
+    Client, ClientConfig, Credentials, FetchError, OciReference, RegistryApi, Source,
 };
 use onerouter_registry::index::{Freshness, Index};
 use onerouter_registry::package::Image;
 use onerouter_registry::{Digest, KeyPair};
-use tokio::net::TcpListener;
-use tokio::task::JoinSet;
 
+use crate::answers::{Hostile, bytes, endless, manifest, redirect, silent, typed};
 use crate::support::component;
-
-type Answer = Arc<dyn Fn() -> Response + Send + Sync>;
-
-/// Answers paths as it was told to, and notes who came with credentials.
-#[derive(Clone, Default)]
-struct Answers {
-    by_path: Arc<Mutex<HashMap<String, Answer>>>,
-    logins: Arc<Mutex<Vec<(String, String)>>>,
-}
-
-struct Hostile {
-    answers: Answers,
-    address: SocketAddr,
-    _serving: JoinSet<()>,
-}
-
-impl Hostile {
-    async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let answers = Answers::default();
-        let router = Router::new().fallback(answer).with_state(answers.clone());
-        let mut serving = JoinSet::new();
-        serving.spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self {
-            answers,
-            address,
-            _serving: serving,
-        }
-    }
-
-    /// One that has a good image of a plugin.
-    async fn with_image() -> (Self, Image) {
-        let hostile = Self::start().await;
-        let (image, _) = Image::of_component(&component("acme-texts", "1.0.0")).unwrap();
-        hostile.gives("/v2/acme/manifests/1.0.0", manifest(&image.manifest));
-        for blob in &image.blobs {
-            hostile.gives(&format!("/v2/acme/blobs/{}", Digest::of(blob)), bytes(blob));
-        }
-        (hostile, image)
-    }
-
-    fn gives(&self, path: &str, answer: impl Fn() -> Response + Send + Sync + 'static) {
-        self.answers
-            .by_path
-            .lock()
-            .unwrap()
-            .insert(path.to_owned(), Arc::new(answer));
-    }
-
-    fn component_path(&self, image: &Image) -> String {
-        format!("/v2/acme/blobs/{}", Digest::of(&image.blobs[0]))
-    }
-
-    async fn fetch_with(&self, config: ClientConfig) -> Result<Digest, FetchError> {
-        let source = Source::parse(&format!("oci://{}/acme:1.0.0", self.address), None).unwrap();
-        let client = Client::new(config).unwrap();
-        client
-            .fetch(&source, None, &|_progress| {})
-            .await
-            .map(|fetched| fetched.digest)
-    }
-
-    async fn fetch(&self) -> Result<Digest, FetchError> {
-        let mut config = ClientConfig::default();
-        config.limits.component_bytes_max = 1 << 20;
-        config.limits.document_bytes_max = 1 << 20;
-        self.fetch_with(config).await
-    }
-}
-
-async fn answer(State(answers): State<Answers>, request: Request) -> Response {
-    let path = request.uri().path().to_owned();
-    if let Some(login) = request.headers().get("authorization") {
-        let login = login.to_str().unwrap().to_owned();
-        answers.logins.lock().unwrap().push((path.clone(), login));
-    }
-    let answer = answers.by_path.lock().unwrap().get(&path).cloned();
-    answer.map_or_else(|| status(404), |answer| answer())
-}
-
-fn status(status: u16) -> Response {
-    Response::builder()
-        .status(status)
-        .body(Body::empty())
-        .unwrap()
-}
-
-fn manifest(body: &[u8]) -> impl Fn() -> Response + Send + Sync + 'static {
-    typed("application/vnd.oci.image.manifest.v1+json", body)
-}
-
-fn typed(media_type: &'static str, body: &[u8]) -> impl Fn() -> Response + Send + Sync + 'static {
-    let body = body.to_vec();
-    move || {
-        Response::builder()
-            .header("content-type", media_type)
-            .body(body.clone().into())
-            .unwrap()
-    }
-}
-
-fn bytes(body: &[u8]) -> impl Fn() -> Response + Send + Sync + 'static {
-    typed("application/octet-stream", body)
-}
-
-fn endless() -> Response {
-    let piece = Bytes::from_static(&[b' '; 64 << 10]);
-    let pieces = stream::repeat_with(move || Ok::<_, std::io::Error>(piece.clone()));
-    Response::builder()
-        .header("content-type", "application/vnd.oci.image.manifest.v1+json")
-        .body(Body::from_stream(pieces))
-        .unwrap()
-}
-
-fn silent() -> Response {
-    let pieces = stream::pending::<Result<Bytes, std::io::Error>>();
-    Response::new(Body::from_stream(pieces))
-}
-
-fn redirect(to: String) -> impl Fn() -> Response + Send + Sync + 'static {
-    move || {
-        Response::builder()
-            .status(307)
-            .header("location", &to)
-            .body(Body::empty())
-            .unwrap()
-    }
-}
 
 #[tokio::test]
 async fn an_honest_answer_is_taken() {
@@ -439,4 +302,51 @@ async fn words_of_a_refusal_are_cut_short_and_made_harmless() {
         panic!("a refusal");
     };
     assert!(message.starts_with("[2Jx") && message.len() == 300);
+}
+
+#[tokio::test]
+async fn an_image_with_another_component_than_the_index_says_is_refused() {
+    let server = crate::server::Server::start().await;
+    let acme = server.publisher("acme").await;
+    acme.add_key("acme").await;
+    acme.publish("acme", "1.0.0").await;
+    let mut index = Index::empty(server.registry.key());
+    let client = Client::new(ClientConfig::default()).unwrap();
+    let honest = RegistryApi::new(server.url("/").parse().unwrap());
+    client
+        .update_index(&honest, &mut index, Freshness::AnyAge)
+        .await
+        .unwrap();
+    let resolved = index.view().resolve(&"acme".parse().unwrap()).unwrap();
+    let (hostile, other) = Hostile::with_image().await;
+    let registry = RegistryApi::new(format!("http://{}/", hostile.address).parse().unwrap());
+    let source = Source::Registry {
+        registry,
+        wanted: "acme".parse().unwrap(),
+    };
+    let path = format!("/v2/acme/manifests/{}", resolved.published.manifest);
+    hostile.gives(&path, manifest(&other.manifest));
+    let fetched = client.fetch(&source, Some(&index), &|_progress| {}).await;
+    assert!(matches!(
+        fetched,
+        Err(FetchError::OtherDigest {
+            what: "manifest",
+            ..
+        })
+    ));
+    let unknown = client.fetch(&source, None, &|_progress| {}).await;
+    assert!(matches!(unknown, Err(FetchError::NoIndex)));
+}
+
+proptest::proptest! {
+    #[test]
+    fn whatever_is_typed_as_a_reference_leads_to_its_host(text in "oci://[a-z0-9.:@#-]{1,12}/[a-z0-9/._%?-]{1,12}[:@][A-Za-z0-9._/-]{1,10}") {
+        if let Ok(reference) = text.parse::<OciReference>() {
+            let url = url::Url::parse(&format!("https://{}/v2/{}/manifests/{}", reference.host(), reference.repository(), reference.reference())).unwrap();
+            let host = url.host_str().unwrap();
+            proptest::prop_assert_eq!(reference.host().rsplit_once(':').map_or(reference.host(), |(name, _)| name), host);
+            proptest::prop_assert!(url.username().is_empty() && url.query().is_none() && url.fragment().is_none());
+            proptest::prop_assert!(url.path().starts_with("/v2/") && url.path().contains("/manifests/"));
+        }
+    }
 }

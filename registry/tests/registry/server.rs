@@ -42,8 +42,8 @@ pub(crate) struct Server {
     pub(crate) clock: Arc<TestClock>,
     pub(crate) address: SocketAddr,
     pub(crate) client: reqwest::Client,
-    pub(crate) folder: TempDir,
-    key: KeyPair,
+    pub(crate) folder: Arc<TempDir>,
+    config: RegistryConfig,
     _serving: JoinSet<()>,
 }
 
@@ -84,8 +84,16 @@ impl Server {
         );
         config.clock = clock.clone();
         change(&mut config);
-        let key = config.key.clone();
-        let registry = Registry::open(config).await.unwrap();
+        Self::serve(config, clock, folder.into()).await
+    }
+
+    /// Another node over the same database and blobs.
+    pub(crate) async fn another_node(&self) -> Self {
+        Self::serve(self.config.clone(), self.clock.clone(), self.folder.clone()).await
+    }
+
+    async fn serve(config: RegistryConfig, clock: Arc<TestClock>, folder: Arc<TempDir>) -> Self {
+        let registry = Registry::open(config.clone()).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let service = registry
@@ -99,14 +107,14 @@ impl Server {
             address,
             client: reqwest::Client::builder().build().unwrap(),
             folder,
-            key,
+            config,
             _serving: serving,
         }
     }
 
     /// What the index is signed with.
     pub(crate) fn registry_key(&self) -> KeyPair {
-        self.key.clone()
+        self.config.key.clone()
     }
 
     pub(crate) fn limits(limits: Limits) -> impl FnOnce(&mut RegistryConfig) {

@@ -1,13 +1,14 @@
 //! The index, as clients follow it.
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderValue, header};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::super::Registry;
+use super::super::asked::Asked;
 use super::super::log::ENTRIES_MAX;
 use super::super::refusal::Refusal;
 
@@ -33,7 +34,7 @@ pub(super) async fn head(State(registry): State<Registry>) -> Result<Response, R
 /// `GET /registry/v1/index/entries?from=N`: entries as texts, since their exact bytes are hashed.
 pub(super) async fn entries(
     State(registry): State<Registry>,
-    Query(query): Query<From>,
+    Asked(query): Asked<From>,
 ) -> Result<Json<Value>, Refusal> {
     let limit = query.limit.unwrap_or(ENTRIES_MAX);
     let entries = registry.entries(query.from, limit).await?;

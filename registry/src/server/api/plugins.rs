@@ -1,7 +1,7 @@
 //! Finding plugins, and reading about one.
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::TimeDelta;
@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::super::Registry;
+use super::super::asked::Asked;
 use super::super::owned::parse_name;
 use super::super::refusal::{Kind, Refusal};
 use super::super::store::{AdvisoryRow, PluginFilter, VersionRow};
@@ -34,7 +35,7 @@ pub(super) struct Search {
 /// `GET /registry/v1/plugins`: the ones with the most downloads first.
 pub(super) async fn search(
     State(registry): State<Registry>,
-    Query(query): Query<Search>,
+    Asked(query): Asked<Search>,
 ) -> Result<Json<Value>, Refusal> {
     let limit = query.limit.unwrap_or(LIMIT_DEFAULT);
     if !(1..=LIMIT_MAX).contains(&limit) {

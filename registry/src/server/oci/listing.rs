@@ -1,13 +1,14 @@
 //! Lists: of tags, of referrers.
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderName, HeaderValue, header};
 use serde::Deserialize;
 use serde_json::json;
 
 use super::super::Registry;
+use super::super::asked::Asked;
 use super::super::owned::parse_name;
 use super::super::refusal::Refusal;
 use super::super::store::ReferrerRow;
@@ -37,7 +38,7 @@ pub(super) struct Filter {
 pub(super) async fn tags(
     State(registry): State<Registry>,
     Path(name): Path<String>,
-    Query(page): Query<Page>,
+    Asked(page): Asked<Page>,
 ) -> Result<Response, Refusal> {
     let name = parse_name(&name)?;
     registry.get_name(&name).await?;
@@ -67,7 +68,7 @@ pub(super) async fn tags(
 pub(super) async fn referrers(
     State(registry): State<Registry>,
     Path((name, digest)): Path<(String, String)>,
-    Query(filter): Query<Filter>,
+    Asked(filter): Asked<Filter>,
 ) -> Result<Response, Refusal> {
     let name = parse_name(&name)?;
     let digest = parse_digest(&digest)?;

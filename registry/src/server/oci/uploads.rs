@@ -1,6 +1,6 @@
 //! Uploading blobs: at once, in pieces, or by taking one from another repository.
 
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, HeaderName, StatusCode, header};
 use onerouter_manifest::PluginId;
@@ -8,6 +8,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::super::Registry;
+use super::super::asked::Asked;
 use super::super::caller::Caller;
 use super::super::owned::parse_name;
 use super::super::refusal::{Kind, Refusal};
@@ -34,7 +35,7 @@ pub(super) async fn start(
     State(registry): State<Registry>,
     caller: Caller,
     Path(name): Path<String>,
-    Query(query): Query<Started>,
+    Asked(query): Asked<Started>,
     request: Request,
 ) -> Result<Response, Refusal> {
     let account = caller.account()?;
@@ -87,7 +88,7 @@ pub(super) async fn finish(
     State(registry): State<Registry>,
     caller: Caller,
     Path((name, upload)): Path<(String, String)>,
-    Query(query): Query<Finished>,
+    Asked(query): Asked<Finished>,
     request: Request,
 ) -> Result<Response, Refusal> {
     let account = caller.account()?;

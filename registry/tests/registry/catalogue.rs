@@ -1,0 +1,333 @@
+//! What the API shows of plugins, names, and the log.
+
+use onerouter_registry::client::{Client, ClientConfig, RegistryApi};
+use onerouter_registry::index::{Freshness, Index};
+use onerouter_registry::{Digest, KeyPair};
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+
+use crate::server::{Server, json_of, reason, refusal};
+use crate::support::component;
+
+#[tokio::test]
+async fn a_name_belongs_to_its_first_publisher() {
+    for server in Server::start_on_each().await {
+        let (acme, other) = (
+            server.publisher("acme").await,
+            server.publisher("other").await,
+        );
+        acme.add_key("acme-texts").await;
+        acme.publish("acme-texts", "1.0.0").await;
+        assert_eq!(
+            refusal(other.add_key("acme-texts").await).await,
+            (403, "forbidden".to_owned())
+        );
+        let component = component("acme-texts", "1.0.1");
+        let sidecar = other.sign("acme-texts", "1.0.1", &component);
+        let refused = other.send_version("acme-texts", &component, &sidecar).await;
+        assert_eq!(refusal(refused).await, (403, "forbidden".to_owned()));
+        for path in ["/versions/1.0.0/yank", "/advisories"] {
+            let body = json!({"reason": "x"});
+            let body = if path == "/advisories" {
+                json!({"affected": "*", "summary": "x"})
+            } else {
+                body
+            };
+            let refused = other
+                .post_json(&format!("/plugins/acme-texts{path}"), &body)
+                .await;
+            assert_eq!(
+                refusal(refused).await,
+                (403, "forbidden".to_owned()),
+                "{path}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn squatters_are_refused() {
+    for server in Server::start_on_each().await {
+        let (acme, other) = (
+            server.publisher("acme").await,
+            server.publisher("other").await,
+        );
+        acme.add_key("acme-texts").await;
+        for name in ["acmetexts", "acme-text5", "onerouter", "registry"] {
+            let refused = other.add_key(name).await;
+            assert_eq!(
+                refusal(refused).await,
+                (400, "name_refused".to_owned()),
+                "{name}"
+            );
+        }
+        let pushed = other
+            .send(Method::POST, "/v2/acme--texts/blobs/uploads/", "")
+            .await;
+        assert_eq!(refusal(pushed).await, (400, "NAME_INVALID".to_owned()));
+        assert_eq!(
+            acme.add_key("acme-text5").await.status(),
+            StatusCode::CREATED,
+            "its own family"
+        );
+        assert_eq!(
+            other.add_key("acme-textz").await.status(),
+            StatusCode::CREATED,
+            "nobody uses it yet"
+        );
+    }
+}
+
+#[tokio::test]
+async fn names_near_a_popular_one_are_refused() {
+    let limits = onerouter_registry::server::Limits {
+        popular_from: 2,
+        ..Default::default()
+    };
+    let server = Server::start_with(Server::limits(limits)).await;
+    let (acme, other) = (
+        server.publisher("acme").await,
+        server.publisher("other").await,
+    );
+    acme.add_key("acme-texts").await;
+    let component = acme.publish("acme-texts", "1.0.0").await;
+    for _ in 0..2 {
+        server
+            .get(&format!("/v2/acme-texts/blobs/{}", Digest::of(&component)))
+            .await;
+    }
+    server.registry.maintain().await.unwrap();
+    let refused = other.add_key("acme-textz").await;
+    assert!(
+        reason(refused)
+            .await
+            .contains("one keystroke from acme-texts")
+    );
+}
+
+#[tokio::test]
+async fn a_yank_an_advisory_and_downloads_are_shown() {
+    for server in Server::start_on_each().await {
+        let acme = server.publisher("acme").await;
+        acme.add_key("acme-texts").await;
+        let component = acme.publish("acme-texts", "1.0.0").await;
+        acme.publish("acme-texts", "1.1.0").await;
+        let path = "/plugins/acme-texts/versions/1.0.0";
+        let empty = acme
+            .post_json(&format!("{path}/yank"), &json!({"reason": " "}))
+            .await;
+        assert_eq!(refusal(empty).await, (422, "validation_failed".to_owned()));
+        let yanked = acme
+            .post_json(&format!("{path}/yank"), &json!({"reason": "sends twice"}))
+            .await;
+        assert_eq!(yanked.status(), StatusCode::NO_CONTENT);
+        let advisory = json!({"affected": "<1.1.0", "summary": "Sends twice.", "url": "https://acme.example/1"});
+        let advised = acme
+            .post_json("/plugins/acme-texts/advisories", &advisory)
+            .await;
+        assert_eq!(advised.status(), StatusCode::CREATED);
+        let script = json!({"affected": "*", "summary": "x", "url": "javascript:alert(1)"});
+        let refused = acme
+            .post_json("/plugins/acme-texts/advisories", &script)
+            .await;
+        assert_eq!(
+            refusal(refused).await,
+            (422, "validation_failed".to_owned())
+        );
+        server
+            .get(&format!("/v2/acme-texts/blobs/{}", Digest::of(&component)))
+            .await;
+        server.registry.maintain().await.unwrap();
+        let page = server.get_json("/registry/v1/plugins/acme-texts").await;
+        assert_eq!(page["latest"], "1.1.0");
+        assert_eq!(page["downloads"], 1);
+        assert_eq!(page["categories"], json!(["sms"]));
+        assert_eq!(page["versions"], json!(["1.1.0", "1.0.0"]));
+        assert_eq!(page["latest_version"]["advisories"], json!([]));
+        assert_eq!(page["advisories"][0]["summary"], "Sends twice.");
+        let version = server.get_json(&format!("/registry/v1{path}")).await;
+        assert_eq!(version["yanked"], "sends twice");
+        assert_eq!(version["advisories"].as_array().unwrap().len(), 1);
+        acme.post_json(&format!("{path}/unyank"), &json!({})).await;
+        let version = server.get_json(&format!("/registry/v1{path}")).await;
+        assert_eq!(version["yanked"], json!(null));
+        let downloads = server
+            .get_json("/registry/v1/plugins/acme-texts/downloads")
+            .await;
+        assert_eq!(downloads["days"][0]["version"], "1.0.0");
+    }
+}
+
+#[tokio::test]
+async fn plugins_are_found_by_text_and_category_in_pages() {
+    for server in Server::start_on_each().await {
+        let acme = server.publisher("acme").await;
+        for plugin in ["acme-texts", "blue-phone", "cargo-mail", "under-way"] {
+            acme.add_key(plugin).await;
+            acme.publish(plugin, "1.0.0").await;
+        }
+        acme.add_key("nothing-yet").await;
+        let names = |query: &'static str| {
+            let server = &server;
+            async move {
+                let found = server
+                    .get_json(&format!("/registry/v1/plugins{query}"))
+                    .await;
+                let names = found["data"].as_array().unwrap().iter();
+                names
+                    .map(|plugin| plugin["name"].as_str().unwrap().to_owned())
+                    .collect::<Vec<_>>()
+            }
+        };
+        assert_eq!(
+            names("").await,
+            ["acme-texts", "blue-phone", "cargo-mail", "under-way"]
+        );
+        assert_eq!(names("?q=PHONE").await, ["blue-phone"]);
+        assert_eq!(names("?q=over+cargo").await, ["cargo-mail"]);
+        assert_eq!(
+            names("?q=%25").await,
+            [] as [&str; 0],
+            "a pattern's characters are plain text"
+        );
+        assert_eq!(names("?q=_").await, [] as [&str; 0]);
+        assert_eq!(
+            names("?category=sms&limit=2").await,
+            ["acme-texts", "blue-phone"]
+        );
+        assert_eq!(names("?category=email").await, [] as [&str; 0]);
+        let page = server.get_json("/registry/v1/plugins?limit=3").await;
+        assert_eq!(page["has_more"], true);
+        let cursor = page["next_cursor"].as_str().unwrap();
+        let rest = server
+            .get_json(&format!("/registry/v1/plugins?cursor={cursor}"))
+            .await;
+        assert_eq!(rest["data"][0]["name"], "under-way");
+        for wrong in ["?limit=0", "?limit=101", "?category=fax", "?cursor=!"] {
+            let refused = server.get(&format!("/registry/v1/plugins{wrong}")).await;
+            assert_eq!(
+                refusal(refused).await,
+                (422, "validation_failed".to_owned()),
+                "{wrong}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn refusals_of_the_api_are_problem_documents() {
+    let server = Server::start().await;
+    let response = server.get("/registry/v1/plugins/nothing").await;
+    assert_eq!(
+        response.headers()["content-type"],
+        "application/problem+json"
+    );
+    insta::assert_json_snapshot!(json_of(response).await, @r#"
+    {
+      "code": "not_found",
+      "detail": "there is no plugin nothing",
+      "retryable": false,
+      "status": 404,
+      "title": "There is no such plugin",
+      "type": "https://onerouter.dev/docs/registry/errors#not_found"
+    }
+    "#);
+    for (method, path, expected) in [
+        (Method::GET, "/registry/v1/nowhere", 404),
+        (Method::DELETE, "/registry/v1/plugins", 405),
+        (Method::GET, "/registry/v1/account", 401),
+        (Method::GET, "/registry/v1/plugins?limit=many", 422),
+        (Method::GET, "/registry/v1/plugins?colour=red", 422),
+        (Method::GET, "/registry/v1/plugins/%ff", 400),
+    ] {
+        let response = server.request(method, path).send().await.unwrap();
+        assert_eq!(response.status(), expected, "{path}");
+        assert_eq!(
+            response.headers()["content-type"],
+            "application/problem+json"
+        );
+    }
+}
+
+#[tokio::test]
+async fn operators_make_accounts_and_see_their_tokens() {
+    let server = Server::start().await;
+    let _acme = server.publisher("acme").await;
+    let found = server.registry.find_account("acme").await.unwrap().unwrap();
+    assert_eq!(
+        server.registry.list_tokens(found.id).await.unwrap().len(),
+        1
+    );
+    assert!(server.registry.create_account("acme").await.is_err());
+    assert!(server.registry.create_account("Not A Name").await.is_err());
+    assert_eq!(server.registry.list_accounts().await.unwrap(), [found]);
+}
+
+#[tokio::test]
+async fn several_nodes_append_to_one_log() {
+    for server in Server::start_on_each().await {
+        let second = server.another_node().await;
+        let accounts = [
+            server.publisher("acme").await,
+            server.publisher("other").await,
+        ];
+        // The same tokens are good at both.
+        let calls =
+            accounts
+                .iter()
+                .zip(["acme-texts", "other-mails"])
+                .flat_map(|(account, name)| {
+                    [&server, &second].into_iter().flat_map(move |node| {
+                        (0..4).map(move |_| {
+                            let body = json!({"key": KeyPair::generate().public()}).to_string();
+                            let path = format!("/registry/v1/plugins/{name}/keys");
+                            let request = node
+                                .request(Method::POST, &path)
+                                .bearer_auth(&account.token);
+                            request.body(body).send()
+                        })
+                    })
+                });
+        for answer in futures_util::future::join_all(calls).await {
+            assert_eq!(answer.unwrap().status(), StatusCode::CREATED);
+        }
+        let mut index = Index::empty(server.registry.key());
+        let api = RegistryApi::new(second.url("/").parse().unwrap());
+        let client = Client::new(ClientConfig::default()).unwrap();
+        client
+            .update_index(&api, &mut index, Freshness::AnyAge)
+            .await
+            .unwrap();
+        assert_eq!(index.size(), 16);
+    }
+}
+
+#[tokio::test]
+async fn a_long_log_is_read_in_pages() {
+    let server = Server::start().await;
+    let acme = server.publisher("acme").await;
+    acme.add_key("acme-texts").await;
+    acme.publish("acme-texts", "1.0.0").await;
+    let path = "/plugins/acme-texts/versions/1.0.0";
+    for round in 0..510 {
+        let (verb, body) = if round % 2 == 0 {
+            ("yank", json!({"reason": "x"}))
+        } else {
+            ("unyank", json!({}))
+        };
+        let done = acme.post_json(&format!("{path}/{verb}"), &body).await;
+        assert_eq!(done.status(), StatusCode::NO_CONTENT);
+    }
+    let page = server
+        .get_json("/registry/v1/index/entries?limit=10000")
+        .await;
+    assert_eq!(page["entries"].as_array().unwrap().len(), 500);
+    let mut index = Index::empty(server.registry.key());
+    let api = RegistryApi::new(server.url("/").parse().unwrap());
+    let client = Client::new(ClientConfig::default()).unwrap();
+    client
+        .update_index(&api, &mut index, Freshness::AnyAge)
+        .await
+        .unwrap();
+    assert_eq!(index.size(), 512);
+}
