@@ -33,6 +33,7 @@ use crate::package::ImageManifest;
 pub use config::{ClientConfig, ClientLimits, Credentials};
 pub use error::FetchError;
 pub use fetched::{Fetched, Origin, Progress};
+pub use file::sidecar_of;
 pub use push::Pushed;
 pub use reference::{InvalidReference, OciReference};
 pub use registry::{NewAdvisory, RegistryApi, load_index, save_index};

@@ -37,6 +37,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use tokio::sync::Semaphore;
+use uuid::{ContextV7, Timestamp, Uuid};
 
 use crate::keys::PublicKey;
 
@@ -150,6 +151,14 @@ impl Registry {
 
     fn now(&self) -> chrono::DateTime<chrono::Utc> {
         self.0.config.clock.now()
+    }
+
+    /// An id that begins with the time of the registry's own clock.
+    fn new_id(&self) -> Uuid {
+        let now = self.now();
+        let seconds = u64::try_from(now.timestamp()).unwrap_or_default();
+        let time = Timestamp::from_unix(ContextV7::new(), seconds, now.timestamp_subsec_nanos());
+        Uuid::new_v7(time)
     }
 
     fn limits(&self) -> &Limits {

@@ -44,6 +44,7 @@ create table registry_blobs (
     constraint registry_blobs_pkey primary key (repository, digest)
 );
 create index registry_blobs_created_idx on registry_blobs (created_at);
+create index registry_blobs_object_idx on registry_blobs (object);
 create index registry_blobs_account_idx on registry_blobs (account_id);
 
 create table registry_uploads (
@@ -63,6 +64,7 @@ create table registry_upload_chunks (
     object blob not null,
     constraint registry_upload_chunks_pkey primary key (upload_id, start)
 );
+create index registry_upload_chunks_object_idx on registry_upload_chunks (object);
 
 create table registry_manifests (
     repository text not null,

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use super::{ClientLimits, FetchError, Fetched, Origin};
 use crate::statement::STATEMENT_BYTES_MAX;
 
-/// Where the statement of a component's file is.
+/// Where the statement of a component's file is: beside it, `plugin.wasm.sig`.
 #[must_use]
-pub(super) fn sidecar_of(component: &Path) -> PathBuf {
+pub fn sidecar_of(component: &Path) -> PathBuf {
     let mut path = component.as_os_str().to_owned();
     path.push(".sig");
     path.into()

@@ -123,7 +123,7 @@ impl Registry {
             )));
         }
         let account = AccountRow {
-            id: Uuid::now_v7(),
+            id: self.new_id(),
             name: name.to_owned(),
             blob_bytes_max: self.limits().account_bytes_max,
             names_max: self.limits().account_names_max,
@@ -175,7 +175,7 @@ impl Registry {
         let secret = TokenSecret::generate();
         let now = self.now();
         let token = TokenRow {
-            id: Uuid::now_v7(),
+            id: self.new_id(),
             account_id: account,
             label: new.label,
             expires_at: new.lifetime.map(|lifetime| now + lifetime),

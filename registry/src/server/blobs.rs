@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use axum::body::Body;
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
-use futures_util::TryStreamExt as _;
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::{Stream, TryStreamExt as _};
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt as _};
@@ -21,6 +21,11 @@ use crate::digest::Digest;
 
 /// Of one sweep; the next one goes on.
 const SWEPT_MAX: u64 = 100;
+/// Where objects are in the store.
+const FOLDER: &str = "objects";
+/// An object gets its row within seconds. One that has none after so long belongs to a node that died
+/// in between.
+const ORPHAN_AGE: TimeDelta = TimeDelta::days(1);
 
 /// Where the bytes are.
 pub(super) struct Blobs(PrefixStore<Box<dyn ObjectStore>>);
@@ -78,6 +83,17 @@ impl Blobs {
         self.0.copy(&place(from), &place(to)).await
     }
 
+    /// Every object, by its name.
+    fn list(&self) -> impl Stream<Item = Result<Uuid, object_store::Error>> + '_ {
+        let folder = Path::from(FOLDER);
+        self.0.list(Some(&folder)).try_filter_map(|found| {
+            let name = found.location.filename().map(str::to_owned);
+            // What else may lie in a bucket is not ours.
+            let object = name.and_then(|name| Uuid::parse_str(&name).ok());
+            std::future::ready(Ok(object))
+        })
+    }
+
     /// That it was gone already is as well.
     pub(super) async fn delete(&self, object: Uuid) -> Result<(), object_store::Error> {
         match self.0.delete(&place(object)).await {
@@ -92,7 +108,7 @@ fn place(object: Uuid) -> Path {
     let text = object.simple().to_string();
     // The end: ids of one time begin alike.
     let (_, folder) = text.split_at(text.len().saturating_sub(2));
-    Path::from_iter(["objects", folder, &text])
+    Path::from_iter([FOLDER, folder, &text])
 }
 
 impl Registry {
@@ -144,7 +160,7 @@ impl Registry {
             digest,
             account_id: account.id,
             bytes: u64::try_from(bytes.len()).unwrap_or(u64::MAX),
-            object: Uuid::now_v7(),
+            object: self.new_id(),
             created_at: self.now(),
         };
         let mut tx = self.0.store.read().await?;
@@ -178,7 +194,7 @@ impl Registry {
         let row = BlobRow {
             repository: repository.to_owned(),
             account_id: account.id,
-            object: Uuid::now_v7(),
+            object: self.new_id(),
             created_at: self.now(),
             ..source.clone()
         };
@@ -196,6 +212,32 @@ impl Registry {
             self.0.blobs.delete(row.object).await?;
         }
         Ok(())
+    }
+
+    /// Looks through the whole store for what a node left behind that died between writing an object
+    /// and its row. To be called once a day or so. Gives how many there were.
+    ///
+    /// # Errors
+    /// The database or the store failed; the next call begins again.
+    pub async fn collect_orphans(&self) -> Result<u64, RegistryError> {
+        let mut objects = std::pin::pin!(self.0.blobs.list());
+        let mut deleted = 0_u64;
+        while let Some(object) = objects.try_next().await? {
+            let young = self.age_of(object).is_none_or(|age| age < ORPHAN_AGE);
+            if young || self.0.store.read().await?.has_object(object).await? {
+                continue;
+            }
+            self.0.blobs.delete(object).await?;
+            deleted = deleted.saturating_add(1);
+        }
+        Ok(deleted)
+    }
+
+    /// How old an object is, by the time in its name.
+    fn age_of(&self, object: Uuid) -> Option<TimeDelta> {
+        let (seconds, _) = object.get_timestamp()?.to_unix();
+        let made = DateTime::from_timestamp(i64::try_from(seconds).ok()?, 0)?;
+        Some(self.now().signed_duration_since(made))
     }
 
     /// Clears away blobs that no manifest names.

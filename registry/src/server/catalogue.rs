@@ -3,7 +3,6 @@
 use onerouter_manifest::PluginId;
 use semver::{Version, VersionReq};
 use url::Url;
-use uuid::Uuid;
 
 use super::Registry;
 use super::refusal::{Kind, Refusal};
@@ -135,7 +134,7 @@ impl Registry {
     ) -> Result<AdvisoryRow, Refusal> {
         self.own_name(account, name).await?;
         let row = AdvisoryRow {
-            id: format!("adv_{}", Uuid::now_v7().simple()),
+            id: format!("adv_{}", self.new_id().simple()),
             affected: new.affected.to_string(),
             summary: text("summary", new.summary)?,
             url: new.url.map(web_address).transpose()?,

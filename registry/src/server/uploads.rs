@@ -23,7 +23,7 @@ impl Registry {
         name: &PluginId,
     ) -> Result<Uuid, Refusal> {
         let upload = UploadRow {
-            id: Uuid::now_v7(),
+            id: self.new_id(),
             repository: name.as_str().to_owned(),
             account_id: account.id,
             received: 0,
@@ -73,7 +73,7 @@ impl Registry {
         let chunk = ChunkRow {
             start: upload.received,
             bytes: u64::try_from(bytes.len()).unwrap_or(u64::MAX),
-            object: Uuid::now_v7(),
+            object: self.new_id(),
         };
         let received = chunk.start.saturating_add(chunk.bytes);
         self.refuse_oversized(received)?;

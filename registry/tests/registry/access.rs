@@ -81,6 +81,16 @@ async fn tokens_end() {
     assert!(server.registry.revoke_token(token.id).await.unwrap());
     assert_eq!(status().await, StatusCode::UNAUTHORIZED);
     assert!(!server.registry.revoke_token(token.id).await.unwrap());
+    let files = std::fs::read_dir(server.folder.path()).unwrap();
+    for file in files
+        .map(|file| file.unwrap().path())
+        .filter(|path| path.is_file())
+    {
+        let bytes = std::fs::read(&file).unwrap();
+        let secret = secret.expose().as_bytes();
+        let found = bytes.windows(secret.len()).any(|window| window == secret);
+        assert!(!found, "a token is kept in {}", file.display());
+    }
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use onerouter_registry::Digest;
 use reqwest::{Method, StatusCode};
 
 use crate::server::{Server, refusal};
+use crate::support::at;
 
 const UPLOADS: &str = "/v2/acme-texts/blobs/uploads/";
 
@@ -184,5 +185,34 @@ async fn a_blob_of_another_repository_is_mounted() {
     ] {
         let upload = other.send(Method::POST, &path, "").await;
         assert_eq!(upload.status(), StatusCode::ACCEPTED, "upload it yourself");
+    }
+}
+
+#[tokio::test]
+async fn what_a_node_left_behind_that_died_is_collected() {
+    for server in Server::start_on_each().await {
+        let acme = server.publisher("acme").await;
+        acme.push_image("acme-texts", "latest", b"used").await;
+        let started = acme.send(Method::POST, UPLOADS, "").await;
+        let place = started.headers()["location"].to_str().unwrap().to_owned();
+        acme.send(Method::PATCH, &place, "a piece").await;
+        let folder = server.folder.path().join("blobs/objects");
+        // Version 7, of the time at which all tests begin.
+        let stray = format!("{:012x}70008000000000000000", at(0).timestamp_millis());
+        std::fs::create_dir_all(folder.join("00")).unwrap();
+        std::fs::write(folder.join("00").join(stray), "stray").unwrap();
+        std::fs::write(folder.join("00").join("somebody-elses"), "other").unwrap();
+        assert_eq!(
+            server.registry.collect_orphans().await.unwrap(),
+            0,
+            "it may get its row yet"
+        );
+        server.clock.advance(TimeDelta::days(2));
+        assert_eq!(server.registry.collect_orphans().await.unwrap(), 1);
+        assert_eq!(
+            objects(&server),
+            4,
+            "two blobs, a piece, and what is not ours"
+        );
     }
 }

@@ -85,6 +85,17 @@ impl Tx {
         .map(|Count(bytes)| bytes)
     }
 
+    /// Whether some row stands for an object.
+    pub(in crate::server) async fn has_object(&mut self, object: Uuid) -> Result<bool, Error> {
+        fetch_one!(
+            self,
+            "select (select count(*) from registry_blobs where object = $1)
+                  + (select count(*) from registry_upload_chunks where object = $1) as count",
+            [object]
+        )
+        .map(|Count(rows)| rows > 0)
+    }
+
     /// Takes away blobs that were put before `before` and that no manifest of their repository names.
     /// The log must be locked, so that no such manifest is put meanwhile.
     pub(in crate::server) async fn delete_unused_blobs(
