@@ -45,7 +45,7 @@ pub use accounts::{Account, NewToken, Token, TokenSecret};
 pub use caller::ClientAddress;
 pub use check::{CheckFailed, PublishCheck, Submission};
 pub use config::{Limits, RegistryConfig};
-pub use store::StoreError;
+pub use store::{Schema, StoreError, migrate};
 
 use blobs::Blobs;
 use downloads::Downloads;
@@ -96,7 +96,7 @@ impl Registry {
     /// # Errors
     /// One of them cannot be used.
     pub async fn open(config: RegistryConfig) -> Result<Self, RegistryError> {
-        let store = Store::open(&config.database_url).await?;
+        let store = Store::open(&config.database_url, config.schema).await?;
         let blobs = Blobs::open(&config)?;
         Ok(Self(Arc::new(Inner {
             rates: RateLimits::new(&config.limits),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use secrecy::SecretString;
 
-use super::PublishCheck;
+use super::{PublishCheck, Schema};
 use crate::clock::{Clock, SystemClock};
 use crate::keys::KeyPair;
 
@@ -17,6 +17,8 @@ pub struct RegistryConfig {
     /// `sqlite://path`, `postgres://…` or `postgresql://…`. Tables begin with `registry_`, so that a
     /// gateway's database can be used.
     pub database_url: String,
+    /// Who sees to the schema.
+    pub schema: Schema,
     /// `file:///path`, or a URL that `object_store` knows: `s3://bucket/prefix`.
     pub blobs_url: String,
     /// What the store for blobs needs besides, by the names that `object_store` knows:
@@ -40,6 +42,7 @@ impl RegistryConfig {
     pub fn new(database_url: String, blobs_url: String, key: KeyPair) -> Self {
         Self {
             database_url,
+            schema: Schema::default(),
             blobs_url,
             blobs_options: Vec::new(),
             key,

@@ -16,6 +16,7 @@ mod versions;
 use std::str::FromStr as _;
 use std::time::Duration;
 
+use sqlx::AssertSqlSafe;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{
@@ -54,6 +55,16 @@ pub enum StoreError {
     Migrate(#[from] sqlx::migrate::MigrateError),
 }
 
+/// Who sees to the schema.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Schema {
+    /// Whoever opens the registry: for SQLite, and for one role that owns the tables.
+    #[default]
+    Migrate,
+    /// Somebody has called [`migrate`] before, as the owner; the registry's role owns nothing.
+    Expect,
+}
+
 #[derive(Debug, Clone)]
 pub(super) enum Store {
     Postgres(PgPool),
@@ -65,32 +76,27 @@ pub(super) enum Store {
 }
 
 impl Store {
-    /// Opens the database and brings its schema up to date.
-    pub(super) async fn open(url: &str) -> Result<Self, StoreError> {
-        match url.split_once(':') {
-            Some(("postgres" | "postgresql", _)) => Self::postgres(url).await,
-            Some(("sqlite", place)) if !place.is_empty() && !url.contains(":memory:") => {
-                Self::sqlite(url).await
+    /// Opens the database, whose schema must be there unless it is to be brought up to date.
+    pub(super) async fn open(url: &str, schema: Schema) -> Result<Self, StoreError> {
+        let store = match target(url)? {
+            Target::Postgres(options) => {
+                let pool = PgPoolOptions::new()
+                    .max_connections(CONNECTIONS_MAX)
+                    .acquire_timeout(WAIT_MAX)
+                    .connect_with(*options)
+                    .await?;
+                Self::Postgres(pool)
             }
-            _ => Err(StoreError::InvalidUrl),
+            Target::Sqlite(options) => Self::sqlite(*options).await?,
+        };
+        if schema == Schema::Migrate {
+            store.migrate().await?;
         }
+        Ok(store)
     }
 
-    async fn postgres(url: &str) -> Result<Self, StoreError> {
-        let options = PgConnectOptions::from_str(url)?.application_name("onerouter-registry");
-        let pool = PgPoolOptions::new()
-            .max_connections(CONNECTIONS_MAX)
-            .acquire_timeout(WAIT_MAX)
-            .connect_with(options)
-            .await?;
-        migrator(sqlx::migrate!("migrations/postgres"))
-            .run(&pool)
-            .await?;
-        Ok(Self::Postgres(pool))
-    }
-
-    async fn sqlite(url: &str) -> Result<Self, StoreError> {
-        let options = SqliteConnectOptions::from_str(url)?
+    async fn sqlite(options: SqliteConnectOptions) -> Result<Self, StoreError> {
+        let options = options
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             // Not `Normal`: a power cut may not undo what a publisher was told.
@@ -106,13 +112,26 @@ impl Store {
             .max_connections(1)
             .connect_with(options.clone())
             .await?;
-        migrator(sqlx::migrate!("migrations/sqlite"))
-            .run(&write)
-            .await?;
         let read = pool
             .max_connections(CONNECTIONS_MAX)
             .connect_lazy_with(options.pragma("query_only", "on"));
         Ok(Self::Sqlite { write, read })
+    }
+
+    async fn migrate(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Postgres(pool) => {
+                migrator(sqlx::migrate!("migrations/postgres"))
+                    .run(pool)
+                    .await?
+            }
+            Self::Sqlite { write, .. } => {
+                migrator(sqlx::migrate!("migrations/sqlite"))
+                    .run(write)
+                    .await?;
+            }
+        }
+        Ok(())
     }
 
     /// A transaction that changes nothing. It sees one state from its first statement on.
@@ -144,6 +163,56 @@ impl Store {
                 write.close().await;
             }
         }
+    }
+}
+
+/// Brings a registry's schema up to date as the owner of its tables, and lets `service`, a role that
+/// owns nothing, use them. With SQLite there are no roles, and `service` is not looked at.
+///
+/// # Errors
+/// The URL names no database, or a migration failed.
+pub async fn migrate(owner_url: &str, service: Option<&str>) -> Result<(), StoreError> {
+    let store = Store::open(owner_url, Schema::Migrate).await?;
+    if let (Store::Postgres(pool), Some(service)) = (&store, service) {
+        let tables: Vec<String> = sqlx::query_scalar(
+            "select tablename::text from pg_tables
+             where schemaname = current_schema() and starts_with(tablename, 'registry_')",
+        )
+        .fetch_all(pool)
+        .await?;
+        for table in tables {
+            let grant = format!(
+                "grant select, insert, update, delete on {} to {}",
+                quoted(&table),
+                quoted(service)
+            );
+            sqlx::query(AssertSqlSafe(grant)).execute(pool).await?;
+        }
+    }
+    store.close().await;
+    Ok(())
+}
+
+/// A name as SQL writes it, whatever is in it.
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+enum Target {
+    Postgres(Box<PgConnectOptions>),
+    Sqlite(Box<SqliteConnectOptions>),
+}
+
+fn target(url: &str) -> Result<Target, StoreError> {
+    match url.split_once(':') {
+        Some(("postgres" | "postgresql", _)) => {
+            let options = PgConnectOptions::from_str(url)?.application_name("onerouter-registry");
+            Ok(Target::Postgres(Box::new(options)))
+        }
+        Some(("sqlite", place)) if !place.is_empty() && !url.contains(":memory:") => Ok(
+            Target::Sqlite(Box::new(SqliteConnectOptions::from_str(url)?)),
+        ),
+        _ => Err(StoreError::InvalidUrl),
     }
 }
 

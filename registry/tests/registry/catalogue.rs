@@ -2,11 +2,13 @@
 
 use onerouter_registry::client::{Client, ClientConfig, RegistryApi};
 use onerouter_registry::index::{Freshness, Index};
+use onerouter_registry::server::{RegistryConfig, Schema, migrate};
 use onerouter_registry::{Digest, KeyPair};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 
-use crate::server::{Server, json_of, reason, refusal};
+use crate::server::{Server, json_of, new_postgres_database, reason, refusal};
 use crate::support::component;
 
 #[tokio::test]
@@ -330,4 +332,32 @@ async fn a_long_log_is_read_in_pages() {
         .await
         .unwrap();
     assert_eq!(index.size(), 512);
+}
+
+#[tokio::test]
+async fn a_role_that_owns_nothing_serves_a_registry() {
+    let Some(owner) = new_postgres_database().await else {
+        return;
+    };
+    let role = format!("registry \"{}\"", uuid::Uuid::now_v7().simple());
+    let quoted = role.replace('"', "\"\"");
+    let mut connection = sqlx::PgConnection::connect(&owner).await.unwrap();
+    let create = AssertSqlSafe(format!("create role \"{quoted}\" login"));
+    connection.execute(create).await.unwrap();
+    migrate(&owner, Some(&role)).await.unwrap();
+    migrate(&owner, Some(&role)).await.unwrap();
+    let mut service = url::Url::parse(&owner).unwrap();
+    service.set_username(&role).unwrap();
+    let expect = |config: &mut RegistryConfig| config.schema = Schema::Expect;
+    let server = Server::start_on(Some(service.into()), expect).await;
+    let acme = server.publisher("acme").await;
+    acme.add_key("acme-texts").await;
+    acme.publish("acme-texts", "1.0.0").await;
+    let drop_table = "drop table registry_entries";
+    let refused = sqlx::PgConnection::connect(&server.database_url())
+        .await
+        .unwrap()
+        .execute(drop_table)
+        .await;
+    assert!(refused.is_err(), "the role owns nothing");
 }

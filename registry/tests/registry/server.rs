@@ -73,7 +73,10 @@ impl Server {
         servers
     }
 
-    async fn start_on(database: Option<String>, change: impl FnOnce(&mut RegistryConfig)) -> Self {
+    pub(crate) async fn start_on(
+        database: Option<String>,
+        change: impl FnOnce(&mut RegistryConfig),
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(TestClock::default());
         let path = folder.path().display();
@@ -110,6 +113,10 @@ impl Server {
             config,
             _serving: serving,
         }
+    }
+
+    pub(crate) fn database_url(&self) -> String {
+        self.config.database_url.clone()
     }
 
     /// What the index is signed with.
@@ -306,7 +313,7 @@ pub(crate) async fn reason(response: Response) -> String {
     text.unwrap().to_owned()
 }
 
-async fn new_postgres_database() -> Option<String> {
+pub(crate) async fn new_postgres_database() -> Option<String> {
     use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
     let server = std::env::var_os("ONEROUTER_TEST_POSTGRES_URL")?
         .into_string()
