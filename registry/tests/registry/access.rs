@@ -225,6 +225,21 @@ async fn who_asks_too_often_waits() {
         .await
         .unwrap();
     assert_eq!(refusal(guess).await, (429, "rate_limited".to_owned()));
+    // A socket for both families writes addresses of IPv4 so; they are as many as otherwise.
+    let from = async |address: &str| {
+        let request = server.request(Method::GET, "/v2/");
+        let request = request.header("test-address", address);
+        request.send().await.unwrap().status()
+    };
+    for _ in 0..3 {
+        assert_eq!(from("::ffff:192.0.2.1").await, StatusCode::OK);
+        assert_eq!(from("2001:db8:0:100::1").await, StatusCode::OK);
+    }
+    assert_eq!(from("192.0.2.1").await, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(from("::ffff:192.0.2.2").await, StatusCode::OK);
+    let neighbour = from("2001:db8:0:1ff::1").await;
+    assert_eq!(neighbour, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(from("2001:db8:0:200::1").await, StatusCode::OK);
     let acme = server.publisher("acme").await;
     for expected in [200, 200, 429] {
         assert_eq!(acme.send(Method::GET, "/v2/", "").await.status(), expected);

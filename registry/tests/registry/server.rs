@@ -4,10 +4,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use axum::extract::Request;
+use axum::middleware::Next;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, TimeDelta, Utc};
-use onerouter_registry::server::{Limits, NewToken, Registry, RegistryConfig};
+use onerouter_registry::server::{ClientAddress, Limits, NewToken, Registry, RegistryConfig};
 use onerouter_registry::{Clock, Digest, KeyPair};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
@@ -101,6 +103,7 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let service = registry
             .router()
+            .layer(axum::middleware::from_fn(told_address))
             .into_make_service_with_connect_info::<SocketAddr>();
         let mut serving = JoinSet::new();
         serving.spawn(async move { axum::serve(listener, service).await.unwrap() });
@@ -156,6 +159,16 @@ impl Server {
         assert_eq!(response.status(), StatusCode::OK, "{path}");
         json_of(response).await
     }
+}
+
+/// What a proxy in front would say.
+async fn told_address(mut request: Request, next: Next) -> axum::response::Response {
+    let told = request.headers().get("test-address");
+    let told = told.map(|address| address.to_str().unwrap().parse().unwrap());
+    if let Some(address) = told {
+        request.extensions_mut().insert(ClientAddress(address));
+    }
+    next.run(request).await
 }
 
 impl Publisher<'_> {
