@@ -12,7 +12,18 @@ use crate::digest::Digest;
 pub struct OciReference {
     host: String,
     repository: String,
-    reference: String,
+    reference: Reference,
+}
+
+/// What an image is known by in its repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Reference {
+    Tag(String),
+    Digest {
+        digest: Digest,
+        /// As it stands in a path.
+        text: String,
+    },
 }
 
 /// A text that is no such reference.
@@ -41,7 +52,19 @@ impl OciReference {
     /// A tag or a digest.
     #[must_use]
     pub fn reference(&self) -> &str {
-        &self.reference
+        match &self.reference {
+            Reference::Tag(tag) => tag,
+            Reference::Digest { text, .. } => text,
+        }
+    }
+
+    /// The digest, where the image is named by it.
+    #[must_use]
+    pub const fn digest(&self) -> Option<Digest> {
+        match self.reference {
+            Reference::Tag(_) => None,
+            Reference::Digest { digest, .. } => Some(digest),
+        }
     }
 }
 
@@ -69,18 +92,21 @@ impl FromStr for OciReference {
                     .map_err(|_invalid| wrong("the digest is no SHA-256"))?;
                 // `repository:tag@digest`: the digest counts.
                 let repository = repository.split(':').next().unwrap_or(repository);
-                (repository, digest.to_string())
+                let text = digest.to_string();
+                (repository, Reference::Digest { digest, text })
             }
-            None => path
-                .split_once(':')
-                .map(|(repository, tag)| (repository, tag.to_owned()))
-                .ok_or_else(|| wrong("there is no tag; which version is meant must be said"))?,
+            None => {
+                let (repository, tag) = path
+                    .split_once(':')
+                    .ok_or_else(|| wrong("there is no tag; which version is meant must be said"))?;
+                if !is_tag(tag) {
+                    return Err(wrong("the tag has characters that none may have"));
+                }
+                (repository, Reference::Tag(tag.to_owned()))
+            }
         };
         if !is_repository(repository) {
             return Err(wrong("the repository has characters that none may have"));
-        }
-        if !reference.contains(':') && !is_tag(&reference) {
-            return Err(wrong("the tag has characters that none may have"));
         }
         Ok(Self {
             host: host.to_owned(),
@@ -92,16 +118,13 @@ impl FromStr for OciReference {
 
 impl fmt::Display for OciReference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let between = if self.reference.contains(':') {
-            '@'
-        } else {
-            ':'
-        };
-        write!(
-            f,
-            "oci://{}/{}{between}{}",
-            self.host, self.repository, self.reference
-        )
+        let Self {
+            host, repository, ..
+        } = self;
+        match &self.reference {
+            Reference::Tag(tag) => write!(f, "oci://{host}/{repository}:{tag}"),
+            Reference::Digest { digest, .. } => write!(f, "oci://{host}/{repository}@{digest}"),
+        }
     }
 }
 
@@ -200,6 +223,9 @@ mod tests {
             "oci://0x7f000001/acme:1",
             "oci://ghcr.io%2eevil.example/acme:1",
             "oci://GHCR.io/acme:1",
+            "oci://ghcr.io/acme:1:/../../other?x=y",
+            "oci://ghcr.io/acme:1:2",
+            "oci://ghcr.io/acme:sha256:00",
         ] {
             assert!(text.parse::<OciReference>().is_err(), "{text}");
         }
