@@ -11,9 +11,10 @@ use secrecy::SecretString;
 pub struct ClientConfig {
     /// Credentials by registry: `host` or `host:port`, as in a reference.
     pub credentials: BTreeMap<String, Credentials>,
-    /// Hosts, besides a registry's own, that its answers may lead to: where it keeps blobs, or who
-    /// gives out its tokens (`auth.docker.io` for Docker Hub). Only over HTTPS.
-    pub other_hosts: BTreeSet<String>,
+    /// By registry (`host` or `host:port`): hosts, besides its own, that its answers may lead to:
+    /// where it keeps blobs, or who gives out its tokens (`auth.docker.io` for Docker Hub). Only over
+    /// HTTPS.
+    pub other_hosts: BTreeMap<String, BTreeSet<String>>,
     /// Registries that may be spoken to without TLS, besides those on loopback: `host` or
     /// `host:port`.
     pub plain_http: BTreeSet<String>,
@@ -51,7 +52,7 @@ pub struct ClientLimits {
     pub connect_timeout: Duration,
     /// Between two pieces of an answer.
     pub idle_timeout: Duration,
-    /// For everything together.
+    /// For everything together, and for each request of those who ask for one thing only.
     pub total_timeout: Duration,
 }
 

@@ -1,6 +1,7 @@
 //! Requests whose answers are bounded in size, time, and where they lead.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, StatusCode, header};
@@ -42,6 +43,20 @@ pub(super) struct Call {
     pub(super) body: Bytes,
 }
 
+/// When an answer must be there as a whole.
+#[derive(Debug, Clone, Copy)]
+struct Deadline(Instant);
+
+impl Deadline {
+    /// What it means that a request failed.
+    fn judge(self, host: String, source: reqwest::Error) -> FetchError {
+        if source.is_timeout() && Instant::now() >= self.0 {
+            return FetchError::TooSlow;
+        }
+        FetchError::Unreachable { host, source }
+    }
+}
+
 impl Call {
     pub(super) fn get(url: Url) -> Self {
         Self {
@@ -76,6 +91,8 @@ impl Http {
             // Followed here, where it is looked at where they lead.
             .redirect(Policy::none())
             .referer(false)
+            // A proxy that stands in the environment is no host that the operator has named here.
+            .no_proxy()
             .user_agent(concat!("onerouter/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(FetchError::Setup)?;
@@ -124,18 +141,17 @@ impl Http {
         }
     }
 
-    /// Whether an answer from `from` may lead to `to`: on the same origin, or over TLS to a host
-    /// that was named.
-    pub(super) fn may_lead(&self, from: &Url, to: &Url) -> Result<(), FetchError> {
+    /// Whether an answer of a registry may lead to `to`: on the same origin, or over TLS to a host
+    /// that was named for that registry.
+    pub(super) fn may_lead(&self, registry: &Url, to: &Url) -> Result<(), FetchError> {
+        let others = self.config.other_hosts.get(&host_of(registry));
         let named = to.scheme() == "https"
-            && to
-                .host_str()
-                .is_some_and(|host| self.config.other_hosts.contains(host));
-        if to.origin() == from.origin() || named {
+            && others.is_some_and(|others| to.host_str().is_some_and(|host| others.contains(host)));
+        if to.origin() == registry.origin() || named {
             return Ok(());
         }
         Err(FetchError::OtherHost {
-            from: host_of(from),
+            from: host_of(registry),
             to: format!("{}://{}", to.scheme(), host_of(to)),
         })
     }
@@ -156,7 +172,7 @@ impl Http {
                 .and_then(|location| url.join(location.to_str().ok()?).ok());
             match next {
                 Some(next) if call.method == Method::GET => {
-                    self.may_lead(&url, &next)?;
+                    self.may_lead(&call.url, &next)?;
                     url = next;
                 }
                 _ => return Ok(response),
@@ -177,6 +193,8 @@ impl Http {
         let mut request = self
             .client
             .request(call.method.clone(), url.clone())
+            // Until the last byte of the answer: one that drips is never idle.
+            .timeout(self.config.limits.total_timeout)
             .headers(call.headers.clone());
         if !call.body.is_empty() || call.method != Method::GET {
             request = request.body(call.body.clone());
@@ -189,12 +207,12 @@ impl Http {
             ),
             Login::Bearer(token) => request.bearer_auth(token.expose_secret()),
         };
-        let unreachable = |source| FetchError::Unreachable {
-            host: host_of(url),
-            source,
-        };
-        let request: Request = request.build().map_err(unreachable)?;
-        self.client.execute(request).await.map_err(unreachable)
+        let deadline = Deadline(Instant::now() + self.config.limits.total_timeout);
+        let failed = |source| deadline.judge(host_of(url), source);
+        let request: Request = request.build().map_err(failed)?;
+        let mut response = self.client.execute(request).await.map_err(failed)?;
+        response.extensions_mut().insert(deadline);
+        Ok(response)
     }
 
     /// A token from who gives them out for a registry.
@@ -291,12 +309,15 @@ pub(super) async fn read_with(
         return Err(too_large);
     }
     let host = host_of(response.url());
+    let deadline = response.extensions().get::<Deadline>().copied();
     let mut bytes = BytesMut::new();
     loop {
-        let piece = response.chunk().await;
-        let piece = piece.map_err(|source| FetchError::Unreachable {
-            host: host.clone(),
-            source,
+        let piece = response.chunk().await.map_err(|source| {
+            let host = host.clone();
+            match deadline {
+                Some(deadline) => deadline.judge(host, source),
+                None => FetchError::Unreachable { host, source },
+            }
         })?;
         let Some(piece) = piece else {
             return Ok(bytes.freeze());

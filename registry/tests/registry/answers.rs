@@ -140,6 +140,15 @@ pub(crate) fn silent() -> Response {
     Response::new(Body::from_stream(pieces))
 }
 
+/// Never idle, never done.
+pub(crate) fn dripping() -> Response {
+    let pieces = stream::unfold((), |()| async {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        Some((Ok::<_, std::io::Error>(Bytes::from_static(b" ")), ()))
+    });
+    Response::new(Body::from_stream(pieces))
+}
+
 pub(crate) fn redirect(to: String) -> impl Fn() -> Response + Send + Sync + 'static {
     move || {
         Response::builder()

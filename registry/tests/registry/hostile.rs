@@ -11,7 +11,7 @@ use onerouter_registry::index::{Freshness, Index};
 use onerouter_registry::package::Image;
 use onerouter_registry::{Digest, KeyPair};
 
-use crate::answers::{Hostile, bytes, endless, manifest, redirect, silent, typed};
+use crate::answers::{Hostile, bytes, dripping, endless, manifest, redirect, silent, typed};
 use crate::support::component;
 
 #[tokio::test]
@@ -68,6 +68,54 @@ async fn silence_ends() {
     assert!(matches!(
         hostile.fetch_with(config).await,
         Err(FetchError::TooSlow)
+    ));
+}
+
+#[tokio::test]
+async fn every_request_ends() {
+    let hostile = Hostile::start().await;
+    hostile.gives("/registry/v1/account", dripping);
+    hostile.gives("/v2/acme/blobs/uploads/", dripping);
+    let api = RegistryApi::new(format!("http://{}/", hostile.address).parse().unwrap());
+    let mut config = ClientConfig::default();
+    config.limits.total_timeout = Duration::from_millis(200);
+    let client = Client::new(config).unwrap();
+    let asked = tokio::time::timeout(Duration::from_secs(10), client.get(&api, "/account"));
+    assert!(matches!(asked.await.unwrap(), Err(FetchError::TooSlow)));
+    hostile.gives("/v2/acme/blobs/uploads/", || {
+        Response::builder()
+            .status(403)
+            .body(dripping().into_body())
+            .unwrap()
+    });
+    let reference = format!("oci://{}/acme:1.0.0", hostile.address)
+        .parse()
+        .unwrap();
+    let component = component("acme-texts", "1.0.0");
+    let pushed = client.push(&reference, &component, None);
+    let pushed = tokio::time::timeout(Duration::from_secs(10), pushed);
+    assert!(pushed.await.unwrap().is_err());
+}
+
+#[tokio::test]
+async fn hosts_of_one_registry_are_none_of_another() {
+    let (hostile, image) = Hostile::with_image().await;
+    hostile.gives(
+        &hostile.component_path(&image),
+        redirect("https://blobs.invalid/x".to_owned()),
+    );
+    let named_for = |registry: String| {
+        let mut config = ClientConfig::default();
+        let others = ["blobs.invalid".to_owned()].into();
+        config.other_hosts.insert(registry, others);
+        config
+    };
+    let other = hostile.fetch_with(named_for("ghcr.io".to_owned())).await;
+    assert!(matches!(other, Err(FetchError::OtherHost { .. })));
+    let own = named_for(hostile.address.to_string());
+    assert!(matches!(
+        hostile.fetch_with(own).await,
+        Err(FetchError::Unreachable { host, .. }) if host == "blobs.invalid"
     ));
 }
 
@@ -340,7 +388,7 @@ async fn an_image_with_another_component_than_the_index_says_is_refused() {
 
 proptest::proptest! {
     #[test]
-    fn whatever_is_typed_as_a_reference_leads_to_its_host(text in "oci://[a-z0-9.:@#-]{1,12}/[a-z0-9/._%?-]{1,12}[:@][A-Za-z0-9._/-]{1,10}") {
+    fn whatever_is_typed_as_a_reference_leads_to_its_host(text in "oci://[a-z0-9.:@#-]{1,12}/[a-z0-9/._%?-]{1,12}[:@][A-Za-z0-9._/:?-]{1,10}") {
         if let Ok(reference) = text.parse::<OciReference>() {
             let url = url::Url::parse(&format!("https://{}/v2/{}/manifests/{}", reference.host(), reference.repository(), reference.reference())).unwrap();
             let host = url.host_str().unwrap();
