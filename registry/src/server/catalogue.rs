@@ -13,6 +13,9 @@ use crate::keys::{KeyId, PublicKey};
 /// Keys of one name, revoked ones included.
 const KEYS_MAX: usize = 64;
 
+/// Of a range of affected versions. Its pre-releases could be of any length.
+const AFFECTED_CHARACTERS_MAX: usize = 200;
+
 /// An advisory to be published.
 #[derive(Debug)]
 pub(super) struct NewAdvisory {
@@ -35,7 +38,7 @@ impl Registry {
             name: name.clone(),
             key,
         };
-        self.append(&mut tx, event).await?;
+        self.append(&mut tx, account, event).await?;
         if tx.list_keys(name.as_str()).await?.len() >= KEYS_MAX {
             return Err(Refusal::new(
                 Kind::QuotaExceeded,
@@ -71,7 +74,7 @@ impl Registry {
             key,
             reason: reason.clone(),
         };
-        self.append(&mut tx, event).await?;
+        self.append(&mut tx, account, event).await?;
         if !tx
             .revoke_key(name.as_str(), key, &reason, self.now())
             .await?
@@ -118,7 +121,7 @@ impl Registry {
                 version: version.clone(),
             },
         };
-        self.append(&mut tx, event).await?;
+        self.append(&mut tx, account, event).await?;
         tx.set_yanked(name.as_str(), version, reason.as_deref())
             .await?;
         tx.commit().await?;
@@ -133,9 +136,16 @@ impl Registry {
         new: NewAdvisory,
     ) -> Result<AdvisoryRow, Refusal> {
         self.own_name(account, name).await?;
+        let affected = new.affected.to_string();
+        if affected.len() > AFFECTED_CHARACTERS_MAX {
+            return Err(Refusal::new(
+                Kind::Invalid,
+                format!("/affected: at most {AFFECTED_CHARACTERS_MAX} characters"),
+            ));
+        }
         let row = AdvisoryRow {
             id: format!("adv_{}", self.new_id().simple()),
-            affected: new.affected.to_string(),
+            affected,
             summary: text("summary", new.summary)?,
             url: new.url.map(web_address).transpose()?,
             created_at: self.now(),
@@ -148,7 +158,13 @@ impl Registry {
             summary: row.summary.clone(),
             url: row.url.clone(),
         };
-        self.append(&mut tx, event).await?;
+        self.append(&mut tx, account, event).await?;
+        if tx.count_advisories(name.as_str()).await? >= self.limits().advisories_max {
+            return Err(Refusal::new(
+                Kind::QuotaExceeded,
+                format!("{name} has as many advisories as a name may have"),
+            ));
+        }
         tx.insert_advisory(name.as_str(), &row).await?;
         tx.commit().await?;
         Ok(row)

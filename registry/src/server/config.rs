@@ -77,6 +77,11 @@ pub struct Limits {
     pub account_bytes_max: u64,
     /// Names of an account: whoever wants to sit on names soon has no more.
     pub account_names_max: u64,
+    /// What an account may add to the index on a day (UTC), in bytes of its entries. A version takes
+    /// some 1,500.
+    pub log_bytes_per_day: u64,
+    /// Advisories of one name.
+    pub advisories_max: u64,
     /// Uploads of an account that are under way.
     pub account_uploads_max: u64,
     /// After that an upload that nobody went on with is forgotten.
@@ -104,6 +109,8 @@ impl Default for Limits {
             manifest_bytes_max: 4 << 20,
             account_bytes_max: 4 << 30,
             account_names_max: 100,
+            log_bytes_per_day: 256 << 10,
+            advisories_max: 100,
             account_uploads_max: 16,
             upload_lifetime: TimeDelta::hours(1),
             unused_blob_lifetime: TimeDelta::days(1),

@@ -1,27 +1,63 @@
 //! The index: appending to it, and showing it.
 
+use std::time::Duration;
+
+use chrono::NaiveTime;
+
 use super::Registry;
-use super::refusal::Refusal;
-use super::store::Tx;
+use super::refusal::{Kind, Refusal};
+use super::store::{AccountRow, Tx};
 use crate::digest::Digest;
-use crate::index::{Entry, Event, GENESIS, Head, chain};
+use crate::index::{Entry, Event, GENESIS, Head, ViewError, chain};
 
 /// Entries of one answer.
 pub(super) const ENTRIES_MAX: u64 = 500;
 
 impl Registry {
-    /// Appends to the log within a transaction, which other writers wait for.
-    pub(super) async fn append(&self, tx: &mut Tx, event: Event) -> Result<(), Refusal> {
+    /// Appends to the log within a transaction, which other writers wait for. Nothing of it ever goes
+    /// away, and every client reads all of it: so an account may only append so much on a day.
+    pub(super) async fn append(
+        &self,
+        tx: &mut Tx,
+        account: &AccountRow,
+        event: Event,
+    ) -> Result<(), Refusal> {
         let end = tx.lock_log().await?;
         let entry = Entry {
             at: self.now(),
             event,
         };
-        let text = entry
-            .to_text()
-            .map_err(|error| Refusal::internal("write an entry of the index", &error))?;
+        let text = entry.to_text().map_err(|error| match error {
+            ViewError::TooLarge(_) => Refusal::new(Kind::Invalid, error),
+            other => Refusal::internal("write an entry of the index", &other),
+        })?;
+        self.within_day(tx, account, &text).await?;
         tx.append_entry(end, &text, chain(end.hash, &text)).await?;
         Ok(())
+    }
+
+    async fn within_day(
+        &self,
+        tx: &mut Tx,
+        account: &AccountRow,
+        text: &str,
+    ) -> Result<(), Refusal> {
+        let now = self.now();
+        let day = now.format("%Y-%m-%d").to_string();
+        let bytes = u64::try_from(text.len()).unwrap_or(u64::MAX);
+        let most = self.limits().log_bytes_per_day;
+        if tx.add_log_use(account.id, &day, bytes).await? <= most {
+            return Ok(());
+        }
+        let tomorrow = now
+            .date_naive()
+            .succ_opt()
+            .map(|day| day.and_time(NaiveTime::MIN).and_utc());
+        let wait = tomorrow
+            .and_then(|tomorrow| (tomorrow - now).to_std().ok())
+            .unwrap_or(Duration::ZERO);
+        let reason = format!("an account may add {most} bytes to the index on a day");
+        Err(Refusal::new(Kind::RateLimited, reason).after(wait))
     }
 
     /// The end of the log, signed now.

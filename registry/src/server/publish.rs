@@ -78,7 +78,7 @@ impl Registry {
             match self.vet_statement(&candidate).await {
                 Ok(key) => {
                     self.vet(name, version, &candidate).await?;
-                    return self.record(name, version, candidate, key).await;
+                    return self.record(account, (name, version), candidate, key).await;
                 }
                 Err(refusal) => refused = refusal,
             }
@@ -118,7 +118,7 @@ impl Registry {
             .await?;
         let referrer = Image::of_statement(&sidecar, &image.manifest);
         self.keep_image(account, name, &referrer, None).await?;
-        self.record(name, &version, candidate, key).await
+        self.record(account, (name, &version), candidate, key).await
     }
 
     /// Whose statement it is, if it holds.
@@ -178,11 +178,12 @@ impl Registry {
 
     async fn record(
         &self,
-        name: &PluginId,
-        version: &Version,
+        account: &AccountRow,
+        named: (&PluginId, &Version),
         candidate: Candidate,
         key: KeyId,
     ) -> Result<VersionRow, Refusal> {
+        let (name, version) = named;
         let manifest = &candidate.unpacked.manifest;
         let json = |value: Result<String, serde_json::Error>| {
             value.map_err(|error| Refusal::internal("write a manifest", &error))
@@ -208,7 +209,7 @@ impl Registry {
         };
         let mut tx = self.0.store.write().await?;
         // First, so that nothing of what is checked below changes any more.
-        self.append(&mut tx, event).await?;
+        self.append(&mut tx, account, event).await?;
         let known = tx.list_versions(name.as_str()).await?;
         if known.iter().any(|known| known.version == *version) {
             return Err(published_before(name, version));

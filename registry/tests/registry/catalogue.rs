@@ -1,5 +1,6 @@
 //! What the API shows of plugins, names, and the log.
 
+use chrono::TimeDelta;
 use onerouter_registry::client::{Client, ClientConfig, RegistryApi};
 use onerouter_registry::index::{Freshness, Index};
 use onerouter_registry::server::{RegistryConfig, Schema, migrate};
@@ -332,6 +333,51 @@ async fn a_long_log_is_read_in_pages() {
         .await
         .unwrap();
     assert_eq!(index.size(), 512);
+}
+
+#[tokio::test]
+async fn nobody_fills_the_log() {
+    for database in Server::databases().await {
+        let limits = onerouter_registry::server::Limits {
+            log_bytes_per_day: 2_000,
+            advisories_max: 2,
+            ..Default::default()
+        };
+        let server = Server::start_on(database, Server::limits(limits)).await;
+        let (acme, other) = (
+            server.publisher("acme").await,
+            server.publisher("other").await,
+        );
+        acme.add_key("acme-texts").await;
+        let path = "/plugins/acme-texts/advisories";
+        let long = format!("=1.0.0-{}", "x".repeat(20_000));
+        let long = json!({"affected": long, "summary": "x"});
+        assert_eq!(
+            refusal(acme.post_json(path, &long).await).await,
+            (422, "validation_failed".to_owned())
+        );
+        let short = json!({"affected": "*", "summary": "x"});
+        for expected in [201, 201, 403] {
+            assert_eq!(acme.post_json(path, &short).await.status(), expected);
+        }
+        let key = || json!({"key": KeyPair::generate().public()});
+        let mut added = acme.post_json("/plugins/acme-mails/keys", &key()).await;
+        for _ in 0..20 {
+            if added.status() != StatusCode::CREATED {
+                break;
+            }
+            added = acme.post_json("/plugins/acme-mails/keys", &key()).await;
+        }
+        assert!(added.headers().contains_key("retry-after"));
+        assert_eq!(refusal(added).await, (429, "rate_limited".to_owned()));
+        assert_eq!(
+            other.add_key("other-texts").await.status(),
+            StatusCode::CREATED
+        );
+        server.clock.advance(TimeDelta::days(1));
+        let tomorrow = acme.post_json("/plugins/acme-mails/keys", &key()).await;
+        assert_eq!(tomorrow.status(), StatusCode::CREATED);
+    }
 }
 
 #[tokio::test]

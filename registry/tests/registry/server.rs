@@ -68,11 +68,17 @@ impl Server {
 
     /// One with SQLite, and one with PostgreSQL where `ONEROUTER_TEST_POSTGRES_URL` names a server.
     pub(crate) async fn start_on_each() -> Vec<Self> {
-        let mut servers = vec![Self::start().await];
-        if let Some(url) = new_postgres_database().await {
-            servers.push(Self::start_on(Some(url), |_config| {}).await);
+        let mut servers = Vec::new();
+        for database in Self::databases().await {
+            servers.push(Self::start_on(database, |_config| {}).await);
         }
         servers
+    }
+
+    /// SQLite's, and one of PostgreSQL where there is a server.
+    pub(crate) async fn databases() -> Vec<Option<String>> {
+        let postgres = new_postgres_database().await;
+        [None].into_iter().chain(postgres.map(Some)).collect()
     }
 
     pub(crate) async fn start_on(

@@ -1,9 +1,10 @@
 //! The append-only log.
 
 use sqlx::Error;
+use uuid::Uuid;
 
 use super::backend::{
-    Columns, FromColumns, Text, Tx, decode, execute, fetch_all, fetch_one, signed,
+    Columns, Count, FromColumns, Text, Tx, decode, execute, fetch_all, fetch_one, signed,
 };
 use crate::digest::Digest;
 
@@ -61,6 +62,26 @@ impl Tx {
             [signed(before.size.saturating_add(1)), hash.to_string()]
         )
         .map(|_rows| ())
+    }
+
+    /// What an account has appended on a day, with what it appends now.
+    pub(in crate::server) async fn add_log_use(
+        &mut self,
+        account: Uuid,
+        day: &str,
+        bytes: u64,
+    ) -> Result<u64, Error> {
+        fetch_one!(
+            self,
+            "insert into registry_log_use (account_id, day, bytes) values ($1, $2, $3)
+             on conflict (account_id) do update set
+                 bytes = case when registry_log_use.day = $2
+                     then registry_log_use.bytes + $3 else $3 end,
+                 day = $2
+             returning bytes as count",
+            [account, day, signed(bytes)]
+        )
+        .map(|Count(bytes)| bytes)
     }
 
     /// Entries from one on.

@@ -239,6 +239,15 @@ impl Tx {
         )
     }
 
+    pub(in crate::server) async fn count_advisories(&mut self, name: &str) -> Result<u64, Error> {
+        fetch_one!(
+            self,
+            "select count(*) as count from registry_advisories where name = $1",
+            [name]
+        )
+        .map(|Count(count)| count)
+    }
+
     /// False when there is one of that id.
     pub(in crate::server) async fn insert_advisory(
         &mut self,
