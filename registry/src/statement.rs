@@ -15,6 +15,10 @@ pub const STATEMENT_TYPE: &str = "application/vnd.onerouter.statement.v1+json";
 /// A signed statement has some 700 bytes.
 pub const STATEMENT_BYTES_MAX: usize = 4 << 10;
 
+/// Statements about one image that are looked at: of the right type, before anything else is known of
+/// them.
+pub(crate) const STATEMENTS_MAX: usize = 16;
+
 /// The longest that a statement may hold: after that, somebody must say again that they stand by
 /// the component.
 pub const LIFETIME_MAX: TimeDelta = TimeDelta::days(5 * 366);
@@ -135,6 +139,17 @@ impl Statement {
 #[must_use]
 pub fn is_publishable(version: &Version) -> bool {
     version.build.is_empty() && version.to_string().len() <= VERSION_CHARACTERS_MAX
+}
+
+/// Whether this is what is looked for among what lies beside a component: validly signed by whomever
+/// it names, and about that component. Whether that publisher may say so is for
+/// [`verify`](crate::verify()).
+pub(crate) fn speaks_of(sidecar: &[u8], component: Digest) -> bool {
+    Statement::open(sidecar).is_ok_and(|opened| {
+        opened
+            .signed()
+            .is_ok_and(|statement| statement.component == component)
+    })
 }
 
 /// A statement and the signature that came with it.

@@ -15,6 +15,12 @@ use crate::statement::is_publishable;
 /// Things that one manifest may name.
 const NAMED_MAX: usize = 256;
 
+/// Of a media type (RFC 6838 has 127 for each half).
+const TYPE_BYTES_MAX: usize = 255;
+/// Of annotations, as far as they are shown to who asks for referrers. Longer ones are in the
+/// manifest only.
+const ANNOTATIONS_BYTES_MAX: usize = 8 << 10;
+
 /// What a manifest is known by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Reference {
@@ -101,7 +107,8 @@ impl Read {
                 row.annotations = image
                     .annotations
                     .as_ref()
-                    .and_then(|annotations| serde_json::to_string(annotations).ok());
+                    .and_then(|annotations| serde_json::to_string(annotations).ok())
+                    .filter(|text| text.len() <= ANNOTATIONS_BYTES_MAX);
                 let mut blobs = vec![image.config.digest];
                 blobs.extend(image.layers.iter().map(|layer| layer.digest));
                 (blobs, Vec::new(), Some(image))
@@ -126,6 +133,12 @@ impl Read {
                 )));
             }
         };
+        let of_type = row.artifact_type.as_ref().map_or(0, String::len);
+        if of_type > TYPE_BYTES_MAX {
+            return Err(wrong(format!(
+                "its type has more than {TYPE_BYTES_MAX} characters"
+            )));
+        }
         if blobs.len().max(manifests.len()) > NAMED_MAX {
             return Err(wrong(format!("it names more than {NAMED_MAX} things")));
         }

@@ -10,10 +10,7 @@ use super::refusal::{Kind, Refusal};
 use super::store::AccountRow;
 use crate::digest::Digest;
 use crate::package::{IMAGE_TYPE, Image, ImageManifest};
-use crate::statement::{STATEMENT_BYTES_MAX, STATEMENT_TYPE};
-
-/// Signed statements of one image that are looked at.
-const STATEMENTS_MAX: u64 = 16;
+use crate::statement::{STATEMENT_BYTES_MAX, STATEMENT_TYPE, STATEMENTS_MAX};
 
 impl Registry {
     /// The signed statements that were pushed as referrers of an image.
@@ -25,10 +22,11 @@ impl Registry {
         let repository = name.as_str();
         let mut tx = self.0.store.read().await?;
         let mut blobs = Vec::new();
-        for referrer in tx.list_referrers(repository, image, STATEMENTS_MAX).await? {
-            if referrer.artifact_type.as_deref() != Some(STATEMENT_TYPE) {
-                continue;
-            }
+        let most = u64::try_from(STATEMENTS_MAX).unwrap_or(u64::MAX);
+        let referrers = tx
+            .list_referrers(repository, image, Some(STATEMENT_TYPE), most)
+            .await?;
+        for referrer in referrers {
             let manifest = tx.find_manifest(repository, referrer.digest).await?;
             let layer = manifest
                 .and_then(|row| ImageManifest::parse(&row.body).ok())
@@ -40,8 +38,11 @@ impl Registry {
         drop(tx);
         let mut statements = Vec::new();
         for blob in blobs {
-            if usize::try_from(blob.bytes).is_ok_and(|bytes| bytes <= STATEMENT_BYTES_MAX) {
-                let bytes = self.read_blob(&blob).await?;
+            if !usize::try_from(blob.bytes).is_ok_and(|bytes| bytes <= STATEMENT_BYTES_MAX) {
+                continue;
+            }
+            // A damaged one is logged there, and does not hide the next.
+            if let Ok(bytes) = self.read_blob(&blob).await {
                 statements.push(String::from_utf8_lossy(&bytes).into_owned());
             }
         }

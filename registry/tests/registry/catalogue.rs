@@ -336,6 +336,64 @@ async fn a_long_log_is_read_in_pages() {
 }
 
 #[tokio::test]
+async fn long_answers_come_in_pages_or_are_cut() {
+    for server in Server::start_on_each().await {
+        let acme = server.publisher("acme").await;
+        acme.add_key("acme-texts").await;
+        for minor in 0..5 {
+            acme.publish("acme-texts", &format!("1.{minor}.0")).await;
+        }
+        let path = "/registry/v1/plugins/acme-texts/versions";
+        let page = server.get_json(&format!("{path}?limit=3")).await;
+        let of = |page: &serde_json::Value| -> Vec<String> {
+            let data = page["data"].as_array().unwrap().iter();
+            data.map(|version| version["version"].as_str().unwrap().to_owned())
+                .collect()
+        };
+        assert_eq!(of(&page), ["1.4.0", "1.3.0", "1.2.0"]);
+        assert_eq!(page["has_more"], true);
+        let cursor = page["next_cursor"].as_str().unwrap();
+        let rest = server.get_json(&format!("{path}?cursor={cursor}")).await;
+        assert_eq!(of(&rest), ["1.1.0", "1.0.0"]);
+        assert_eq!(rest["next_cursor"], json!(null));
+        for wrong in [
+            "?limit=0".to_owned(),
+            "?limit=101".to_owned(),
+            "?cursor=x".to_owned(),
+        ] {
+            let refused = server.get(&format!("{path}{wrong}")).await;
+            assert_eq!(refused.status(), 422, "{wrong}");
+        }
+        let nothing = server.get("/registry/v1/plugins?q=%00").await;
+        assert_eq!(nothing.status(), 422);
+        let config = acme.put_blob("acme-texts", b"{}").await;
+        let layer = acme.put_blob("acme-texts", b"note").await;
+        let about = Digest::of(b"something");
+        for number in 0..40 {
+            let layer = ("text/plain", layer, 4);
+            let mut note = crate::server::image(config, 2, layer, Some(about));
+            note["annotations"] = json!({"n": format!("{number}{}", "y".repeat(8_000))});
+            let put = acme
+                .put_manifest("acme-texts", &format!("n{number}"), &note)
+                .await;
+            assert_eq!(put.status(), StatusCode::CREATED);
+        }
+        let layer = ("text/plain", layer, 4);
+        let mut note = crate::server::image(config, 2, layer, Some(about));
+        note["annotations"] = json!({"n": "y".repeat(100_000)});
+        acme.put_manifest("acme-texts", "long", &note).await;
+        note["artifactType"] = "x".repeat(300).into();
+        let refused = acme.put_manifest("acme-texts", "typed", &note).await;
+        assert_eq!(refused.status(), 400);
+        let path = format!("/v2/acme-texts/referrers/{about}");
+        let answer = server.get(&path).await.bytes().await.unwrap();
+        assert!(answer.len() < 300 << 10, "{}", answer.len());
+        let all: serde_json::Value = serde_json::from_slice(&answer).unwrap();
+        assert_eq!(all["manifests"].as_array().unwrap().len(), 41);
+    }
+}
+
+#[tokio::test]
 async fn nobody_fills_the_log() {
     for database in Server::databases().await {
         let limits = onerouter_registry::server::Limits {

@@ -16,7 +16,7 @@ use super::super::catalogue::NewAdvisory;
 use super::super::owned::parse_name;
 use super::super::refusal::{Kind, Refusal};
 use super::keys::Reason;
-use super::views;
+use super::views::{self, Affecting};
 use crate::package::{COMPONENT_TYPE, STATEMENT_HEADER};
 use crate::statement::STATEMENT_BYTES_MAX;
 
@@ -61,7 +61,10 @@ pub(super) async fn publish(
         let Pushed { version } = registry.read_json(request).await?;
         registry.publish_pushed(account, &name, &version).await?
     };
-    Ok((StatusCode::CREATED, Json(views::version(&name, &row, &[]))))
+    Ok((
+        StatusCode::CREATED,
+        Json(views::version(&name, &row, &Affecting::default())),
+    ))
 }
 
 fn statement(headers: &HeaderMap) -> Result<Vec<u8>, Refusal> {

@@ -54,16 +54,28 @@ pub(super) fn key(row: &KeyRow) -> Value {
     })
 }
 
-pub(super) fn version(name: &PluginId, row: &VersionRow, advisories: &[AdvisoryRow]) -> Value {
+/// Advisories with their ranges, read once for all versions that are shown.
+#[derive(Debug, Default)]
+pub(super) struct Affecting<'a>(Vec<(&'a str, VersionReq)>);
+
+impl<'a> Affecting<'a> {
+    pub(super) fn of(advisories: &'a [AdvisoryRow]) -> Self {
+        let read = advisories.iter().filter_map(|advisory| {
+            let affected = VersionReq::parse(&advisory.affected).ok()?;
+            Some((advisory.id.as_str(), affected))
+        });
+        Self(read.collect())
+    }
+}
+
+pub(super) fn version(name: &PluginId, row: &VersionRow, advisories: &Affecting<'_>) -> Value {
     // Written by us, so they are JSON; a damaged row is shown without them.
     let parsed = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();
     let affecting: Vec<&str> = advisories
+        .0
         .iter()
-        .filter(|advisory| {
-            VersionReq::parse(&advisory.affected)
-                .is_ok_and(|affected| affects(&affected, &row.version))
-        })
-        .map(|advisory| advisory.id.as_str())
+        .filter(|(_, affected)| affects(affected, &row.version))
+        .map(|(id, _)| *id)
         .collect();
     json!({
         "object": "version",

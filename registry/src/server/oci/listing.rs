@@ -19,7 +19,9 @@ const FILTERS_APPLIED: HeaderName = HeaderName::from_static("oci-filters-applied
 /// Tags of one page.
 const TAGS_MAX: u64 = 1_000;
 /// Referrers of one manifest. Only its publisher can make any.
-const REFERRERS_MAX: u64 = 1_000;
+const REFERRERS_MAX: u64 = 250;
+/// Of their annotations together; what does not fit is shown without.
+const ANNOTATIONS_BYTES_MAX: usize = 256 << 10;
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Page {
@@ -73,14 +75,21 @@ pub(super) async fn referrers(
     let name = parse_name(&name)?;
     let digest = parse_digest(&digest)?;
     let mut tx = registry.0.store.read().await?;
-    let rows = tx
-        .list_referrers(name.as_str(), digest, REFERRERS_MAX)
-        .await?;
     let wanted = filter.artifact_type.as_deref();
+    let rows = tx
+        .list_referrers(name.as_str(), digest, wanted, REFERRERS_MAX)
+        .await?;
+    let mut left = ANNOTATIONS_BYTES_MAX;
     let manifests: Vec<Descriptor> = rows
-        .iter()
-        .filter(|row| wanted.is_none() || row.artifact_type.as_deref() == wanted)
-        .map(descriptor)
+        .into_iter()
+        .map(|mut row| {
+            let bytes = row.annotations.as_ref().map_or(0, String::len);
+            match left.checked_sub(bytes) {
+                Some(rest) => left = rest,
+                None => row.annotations = None,
+            }
+            descriptor(&row)
+        })
         .collect();
     let mut response = Json(json!({
         "schemaVersion": 2,

@@ -49,12 +49,13 @@ impl Tx {
         &mut self,
         name: &str,
         since_day: &str,
+        limit: u64,
     ) -> Result<Vec<DownloadRow>, Error> {
         fetch_all!(
             self,
             "select version, day, count from registry_downloads
-             where name = $1 and day >= $2 order by day desc, version",
-            [name, since_day]
+             where name = $1 and day >= $2 order by day desc, version limit $3",
+            [name, since_day, signed(limit)]
         )
     }
 }

@@ -218,19 +218,26 @@ impl Tx {
         Ok(rows.into_iter().map(|Text(tag)| tag).collect())
     }
 
-    /// Manifests whose subject this is, the oldest first.
+    /// Manifests whose subject this is, of one type or of any, the oldest first.
     pub(in crate::server) async fn list_referrers(
         &mut self,
         repository: &str,
         subject: Digest,
+        artifact_type: Option<&str>,
         limit: u64,
     ) -> Result<Vec<ReferrerRow>, Error> {
         fetch_all!(
             self,
             "select digest, media_type, artifact_type, annotations, bytes
              from registry_manifests where repository = $1 and subject = $2
-             order by created_at, digest limit $3",
-            [repository, subject.to_string(), signed(limit)]
+               and ($3 is null or artifact_type = $3)
+             order by created_at, digest limit $4",
+            [
+                repository,
+                subject.to_string(),
+                artifact_type,
+                signed(limit)
+            ]
         )
     }
 }

@@ -5,7 +5,8 @@ use semver::Version;
 use sqlx::Error;
 
 use super::backend::{
-    Columns, Count, FromColumns, Tx, execute, fetch_all, fetch_one, fetch_optional, signed,
+    Columns, Count, FromColumns, Text, Tx, decode, execute, fetch_all, fetch_one, fetch_optional,
+    signed,
 };
 use crate::digest::Digest;
 use crate::keys::{KeyId, PublicKey};
@@ -141,6 +142,24 @@ impl Tx {
              from registry_versions where name = $1",
             [name]
         )
+    }
+
+    /// The numbers alone, the newest first.
+    pub(in crate::server) async fn list_version_numbers(
+        &mut self,
+        name: &str,
+    ) -> Result<Vec<Version>, Error> {
+        let rows: Vec<Text> = fetch_all!(
+            self,
+            "select version as value from registry_versions where name = $1",
+            [name]
+        )?;
+        let parsed = rows.iter().map(|Text(version)| Version::parse(version));
+        let mut versions: Vec<Version> = parsed
+            .collect::<Result<_, _>>()
+            .map_err(|error| decode("version", error))?;
+        versions.sort_by(|one, other| other.cmp(one));
+        Ok(versions)
     }
 
     pub(in crate::server) async fn find_version(
