@@ -58,7 +58,8 @@ impl Client {
     }
 
     /// Gets a plugin. `index` is what is known of the registry: for [`Source::Registry`] it says
-    /// which version and where; a bundle's own index must agree with it.
+    /// which version and where; a bundle's own index must agree with it, and may know more
+    /// ([`Fetched::newer_index`]).
     ///
     /// # Errors
     /// It cannot be had, or what came is not what was asked for. Nothing is left behind.
@@ -126,7 +127,7 @@ impl Client {
         let repository = Repository::new(&self.http, reference)?;
         let body = repository.manifest(reference.reference()).await?;
         let layer = ImageManifest::parse(&body.bytes)?.component()?.clone();
-        let statement = repository.statement(body.digest).await?;
+        let statement = repository.statement(body.digest, layer.digest).await?;
         let component: Bytes = repository.component(&layer, progress).await?;
         let origin = Origin::Oci {
             reference: reference.clone(),

@@ -18,13 +18,15 @@
 //! - [`Wanted`], [`View::resolve`]: which version `NAME@RANGE` is
 
 mod copy;
+mod entries;
 mod entry;
 mod error;
 mod head;
 mod resolve;
 mod view;
 
-pub use copy::{Freshness, Index, Seen};
+pub use copy::{COPY_BYTES_MAX, Freshness, Index, Seen};
+pub(crate) use entries::{Entries, kept_bytes};
 pub use entry::{ENTRY_BYTES_MAX, Entry, Event, GENESIS, TEXT_CHARACTERS_MAX, chain};
 pub use error::{IndexError, ResolveError, ViewError};
 pub use head::{HEAD_BYTES_MAX, HEAD_TYPE, Head, SignedHead};

@@ -58,4 +58,4 @@ pub use statement::{
     StatementError, is_publishable,
 };
 pub use trust::{KeyList, KeyStanding, Trust, TrustedBy};
-pub use verify::{CLOCK_SKEW, Check, Verified, VerifyError, verify};
+pub use verify::{CLOCK_SKEW, Check, Listing, Verified, VerifyError, verify};

@@ -14,6 +14,41 @@ use crate::trust::{KeyList, KeyStanding, Trust, TrustedBy};
 /// How far two honest clocks may be apart.
 pub const CLOCK_SKEW: TimeDelta = TimeDelta::minutes(5);
 
+/// Whose keys a registry lists, and what follows for one that it does not.
+#[derive(Clone, Copy)]
+pub enum Listing<'a> {
+    /// The key must be listed for the name, and not revoked: for what comes from the registry.
+    Required(&'a dyn KeyList),
+    /// It must not be revoked; one that is not listed is for the operator's trust alone. For what
+    /// comes from elsewhere, where a registry is known.
+    RevocationsOnly(&'a dyn KeyList),
+    /// No registry is known, so only the operator's trust decides.
+    NoRegistry,
+}
+
+impl fmt::Debug for Listing<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Required(_) => "Required",
+            Self::RevocationsOnly(_) => "RevocationsOnly",
+            Self::NoRegistry => "NoRegistry",
+        })
+    }
+}
+
+impl Listing<'_> {
+    fn standing(&self, name: &PluginId, key: KeyId) -> KeyStanding {
+        match self {
+            Self::Required(list) => list.standing(name, key),
+            Self::RevocationsOnly(list) => match list.standing(name, key) {
+                KeyStanding::Unlisted => KeyStanding::Active,
+                other => other,
+            },
+            Self::NoRegistry => KeyStanding::Active,
+        }
+    }
+}
+
 /// What a statement is held against.
 #[derive(Clone, Copy)]
 pub struct Check<'a> {
@@ -23,8 +58,8 @@ pub struct Check<'a> {
     pub manifest: &'a Manifest,
     /// Now.
     pub now: DateTime<Utc>,
-    /// Whose keys the registry lists; none where there is no registry, so only `trust` decides.
-    pub listed: Option<&'a dyn KeyList>,
+    /// Whose keys the registry lists.
+    pub listed: Listing<'a>,
     /// Whose keys the operator trusts.
     pub trust: &'a Trust,
 }
@@ -34,6 +69,7 @@ impl fmt::Debug for Check<'_> {
         f.debug_struct("Check")
             .field("component", &self.component)
             .field("now", &self.now)
+            .field("listed", &self.listed)
             .finish_non_exhaustive()
     }
 }
@@ -169,9 +205,7 @@ pub fn verify(sidecar: &[u8], check: &Check<'_>) -> Result<Verified, VerifyError
     let key = statement.publisher.id();
     agrees(statement, check)?;
     holds_now(statement, check.now)?;
-    match check.listed.map_or(KeyStanding::Active, |listed| {
-        listed.standing(&statement.name, key)
-    }) {
+    match check.listed.standing(&statement.name, key) {
         KeyStanding::Active => {}
         KeyStanding::Revoked { reason } => {
             return Err(VerifyError::KeyRevoked {

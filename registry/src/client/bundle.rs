@@ -49,7 +49,7 @@ pub async fn write(
     }
     let folder = folder.to_owned();
     let written = tokio::task::spawn_blocking(move || put(&folder, files));
-    written.await.map_err(|_stopped| FetchError::TooSlow)?
+    written.await.map_err(FetchError::stopped)?
 }
 
 fn add(files: &mut Vec<(PathBuf, Vec<u8>)>, image: Image) {

@@ -46,7 +46,7 @@ pub struct ClientLimits {
     pub component_bytes_max: usize,
     /// Of a manifest, a list of referrers, a page of the API.
     pub document_bytes_max: usize,
-    /// Of a whole index, in bytes of its entries.
+    /// Of a whole index, as it is kept in memory: its entries, and 64 bytes for each.
     pub index_bytes_max: usize,
     /// To connect.
     pub connect_timeout: Duration,

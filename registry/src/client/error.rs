@@ -28,6 +28,9 @@ pub enum FetchError {
     /// It took too long as a whole.
     #[error("it took too long; try again, or raise the time limit")]
     TooSlow,
+    /// A task of ours broke off.
+    #[error("the work on it broke off; this is a fault of this program")]
+    Stopped(#[source] tokio::task::JoinError),
     /// The other side refused.
     #[error("{host} refused with {status}: {message}")]
     Refused {
@@ -144,6 +147,10 @@ pub enum FetchError {
 }
 
 impl FetchError {
+    pub(super) fn stopped(error: tokio::task::JoinError) -> Self {
+        Self::Stopped(error)
+    }
+
     pub(super) fn file(
         operation: &'static str,
         path: impl Into<PathBuf>,

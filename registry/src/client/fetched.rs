@@ -1,6 +1,7 @@
 //! What was got.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -10,9 +11,9 @@ use url::Url;
 
 use super::{FetchError, OciReference};
 use crate::digest::Digest;
-use crate::index::Advisory;
-use crate::trust::{KeyList, Trust};
-use crate::verify::{Check, Verified, VerifyError, verify};
+use crate::index::{Advisory, Index};
+use crate::trust::Trust;
+use crate::verify::{Check, Listing, Verified, VerifyError, verify};
 
 /// How far a download is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +69,9 @@ pub struct Fetched {
     pub origin: Origin,
     /// What the index says should be known about this version.
     pub advisories: Vec<Advisory>,
+    /// The index that came along in a bundle and chose it, where it goes on from the one that was
+    /// known: to be kept in its place.
+    pub newer_index: Option<Arc<Index>>,
 }
 
 impl Fetched {
@@ -78,7 +82,7 @@ impl Fetched {
     ) -> Result<Self, FetchError> {
         let bytes = component.clone();
         let read = tokio::task::spawn_blocking(move || (Digest::of(&bytes), unpack(&bytes))).await;
-        let (digest, unpacked) = read.map_err(|_stopped| FetchError::TooSlow)?;
+        let (digest, unpacked) = read.map_err(FetchError::stopped)?;
         let unpacked = unpacked?;
         Ok(Self {
             component,
@@ -88,6 +92,7 @@ impl Fetched {
             statement,
             origin,
             advisories: Vec::new(),
+            newer_index: None,
         })
     }
 
@@ -122,14 +127,35 @@ impl Fetched {
         self
     }
 
+    pub(super) fn with_newer_index(mut self, index: Option<Arc<Index>>) -> Self {
+        self.newer_index = index;
+        self
+    }
+
     /// Whether its publisher stands by it, and may.
+    ///
+    /// Where an index came along that goes on from the known one, a key that must be listed must be
+    /// listed in that, and be revoked in neither.
     ///
     /// # Errors
     /// Something does not hold; see [`verify`].
     pub fn verify(
         &self,
         now: DateTime<Utc>,
-        listed: Option<&dyn KeyList>,
+        listed: Listing<'_>,
+        trust: &Trust,
+    ) -> Result<Verified, VerifyError> {
+        if let (Some(newer), Listing::Required(known)) = (&self.newer_index, listed) {
+            self.held_against(now, Listing::RevocationsOnly(known), trust)?;
+            return self.held_against(now, Listing::Required(newer.view()), trust);
+        }
+        self.held_against(now, listed, trust)
+    }
+
+    fn held_against(
+        &self,
+        now: DateTime<Utc>,
+        listed: Listing<'_>,
         trust: &Trust,
     ) -> Result<Verified, VerifyError> {
         let statement = self

@@ -33,12 +33,18 @@ pub(super) async fn read(
     let (what, most) = bounds;
     let read = tokio::task::spawn_blocking(move || {
         let failed = |error| FetchError::file("read", &path)(error);
-        let file = std::fs::File::open(&path).map_err(failed)?;
-        // A pipe or a device could go on for ever.
-        if !file.metadata().map_err(failed)?.is_file() {
+        // A pipe or a device could go on for ever, and a pipe without a writer blocks who opens it. Held
+        // against the open file again: what lies there may have been changed in between.
+        let regular = |metadata: std::fs::Metadata| {
+            if metadata.is_file() {
+                return Ok(());
+            }
             let error = std::io::Error::new(ErrorKind::InvalidInput, "it is no regular file");
-            return Err(failed(error));
-        }
+            Err(failed(error))
+        };
+        regular(std::fs::metadata(&path).map_err(failed)?)?;
+        let file = std::fs::File::open(&path).map_err(failed)?;
+        regular(file.metadata().map_err(failed)?)?;
         let mut bytes = Vec::new();
         let one_more = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
         file.take(one_more)
@@ -49,5 +55,5 @@ pub(super) async fn read(
         }
         Ok(bytes)
     });
-    read.await.map_err(|_stopped| FetchError::TooSlow)?
+    read.await.map_err(FetchError::stopped)?
 }

@@ -12,10 +12,7 @@ use super::http::{Call, Http, Login, accepted, host_of, nonsense, of_total, read
 use super::{Credentials, FetchError, OciReference, Progress, RegistryApi};
 use crate::digest::Digest;
 use crate::package::{Descriptor, IMAGE_INDEX_TYPE, IMAGE_TYPE, ImageIndex, ImageManifest};
-use crate::statement::{STATEMENT_BYTES_MAX, STATEMENT_TYPE, Statement};
-
-/// Statements about one image that are looked at.
-const STATEMENTS_MAX: usize = 8;
+use crate::statement::{STATEMENT_BYTES_MAX, STATEMENT_TYPE, STATEMENTS_MAX, speaks_of};
 
 /// One repository, and how one is logged in to it.
 #[derive(Debug)]
@@ -165,7 +162,7 @@ impl<'a> Repository<'a> {
         let bytes = read_with(response, what, size, &progress).await?;
         let hashed = bytes.clone();
         let found = tokio::task::spawn_blocking(move || Digest::of(&hashed)).await;
-        let found = found.map_err(|_stopped| FetchError::TooSlow)?;
+        let found = found.map_err(FetchError::stopped)?;
         if found == wanted {
             return Ok(bytes);
         }
@@ -176,38 +173,48 @@ impl<'a> Repository<'a> {
         })
     }
 
-    /// The signed statement about an image: the newest of those that can be read.
-    pub(super) async fn statement(&self, image: Digest) -> Result<Option<Vec<u8>>, FetchError> {
+    /// The signed statement about an image: the first that is validly signed and about the component.
+    /// What cannot be read hides none.
+    pub(super) async fn statement(
+        &self,
+        image: Digest,
+        component: Digest,
+    ) -> Result<Option<Vec<u8>>, FetchError> {
         let referrers = self.referrers(image).await?;
-        let mut newest = None;
-        for entry in referrers
-            .iter()
-            .filter(|entry| {
-                entry
-                    .artifact_type
-                    .as_deref()
-                    .is_none_or(|artifact_type| artifact_type == STATEMENT_TYPE)
-            })
-            .take(STATEMENTS_MAX)
-        {
-            let document = self.manifest(&entry.digest.to_string()).await?;
-            let Ok(manifest) = ImageManifest::parse(&document.bytes) else {
-                continue;
-            };
-            let about = manifest.subject.as_ref().map(|subject| subject.digest);
-            let (Some(layer), true) = (manifest.statement().ok(), about == Some(image)) else {
-                continue;
-            };
-            let bounds = ("statement", STATEMENT_BYTES_MAX);
-            let bytes = self.blob(layer, bounds, &|_progress| {}).await?;
-            let issued = Statement::open(&bytes)
-                .ok()
-                .map(|opened| opened.statement().issued);
-            if newest.as_ref().is_none_or(|(known, _)| issued > *known) {
-                newest = Some((issued, bytes.to_vec()));
+        let of_type = |entry: &&Descriptor| {
+            let artifact_type = entry.artifact_type.as_deref();
+            artifact_type.is_none_or(|artifact_type| artifact_type == STATEMENT_TYPE)
+        };
+        for entry in referrers.iter().filter(of_type).take(STATEMENTS_MAX) {
+            match self.statement_in(entry, image).await {
+                Ok(Some(sidecar)) if speaks_of(&sidecar, component) => {
+                    return Ok(Some(sidecar.to_vec()));
+                }
+                // Of the connection, not of what was asked for.
+                Err(error @ (FetchError::Unreachable { .. } | FetchError::TooSlow)) => {
+                    return Err(error);
+                }
+                Ok(_) | Err(_) => {}
             }
         }
-        Ok(newest.map(|(_, bytes)| bytes))
+        Ok(None)
+    }
+
+    /// What a referrer carries, if it is a statement about this image.
+    async fn statement_in(
+        &self,
+        entry: &Descriptor,
+        image: Digest,
+    ) -> Result<Option<Bytes>, FetchError> {
+        let document = self.manifest(&entry.digest.to_string()).await?;
+        let manifest = ImageManifest::parse(&document.bytes)?;
+        let about = manifest.subject.as_ref().map(|subject| subject.digest);
+        if about != Some(image) {
+            return Ok(None);
+        }
+        let layer = manifest.statement()?;
+        let bounds = ("statement", STATEMENT_BYTES_MAX);
+        self.blob(layer, bounds, &|_progress| {}).await.map(Some)
     }
 
     /// What refers to an image: by the API for it, else by the tag that stands in for it.

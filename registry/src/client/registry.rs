@@ -16,7 +16,9 @@ use url::Url;
 
 use super::http::{Call, Login, accepted, nonsense, read};
 use super::{Client, FetchError};
-use crate::index::{Freshness, HEAD_BYTES_MAX, Index, IndexError, SignedHead};
+use crate::index::{
+    COPY_BYTES_MAX, Entries, Freshness, HEAD_BYTES_MAX, Index, IndexError, SignedHead, kept_bytes,
+};
 use crate::keys::{KeyId, PublicKey};
 use crate::package::{COMPONENT_TYPE, STATEMENT_HEADER};
 
@@ -89,11 +91,11 @@ impl Client {
             let url = registry.path("/index/head")?;
             let head = self.ask(registry, Call::get(url), HEAD_BYTES_MAX).await?;
             let seen = index.judge(&head, freshness)?;
-            let entries = self.entries(registry, seen.from, &seen.head).await?;
-            match index.advance(seen.head.clone(), entries) {
-                Err(IndexError::Forged { .. }) if seen.from > 0 => {
-                    let all = self.entries(registry, 0, &seen.head).await?;
-                    Err(index.explain(&seen.head, &all).into())
+            let entries = self.entries(registry, seen.from(), seen.head()).await?;
+            match index.advance(seen.clone(), entries) {
+                Err(IndexError::Forged { .. }) if seen.from() > 0 => {
+                    let all = self.entries(registry, 0, seen.head()).await?;
+                    Err(index.explain(seen.head(), &all).into())
                 }
                 advanced => Ok(advanced?),
             }
@@ -112,7 +114,7 @@ impl Client {
     ) -> Result<Vec<String>, FetchError> {
         #[derive(Deserialize)]
         struct Page {
-            entries: Vec<String>,
+            entries: Entries,
         }
         let limits = self.http.limits();
         let (mut entries, mut bytes) = (Vec::new(), 0_usize);
@@ -123,11 +125,12 @@ impl Client {
             let body = self.ask(registry, Call::get(url.clone()), most).await?;
             let page: Page =
                 serde_json::from_slice(&body).map_err(|error| nonsense(&url, error))?;
-            if page.entries.is_empty() {
+            let Entries(page) = page.entries;
+            if page.is_empty() {
                 return Err(nonsense(&url, "it has fewer entries than its head says"));
             }
-            for entry in page.entries {
-                bytes = bytes.saturating_add(entry.len());
+            for entry in page {
+                bytes = bytes.saturating_add(kept_bytes(&entry));
                 if bytes > limits.index_bytes_max {
                     return Err(FetchError::TooLarge {
                         what: "index",
@@ -326,30 +329,61 @@ impl Client {
 /// It cannot be read, or is not what was kept: then somebody has changed it.
 pub async fn load_index(path: &Path, registry: PublicKey) -> Result<Index, FetchError> {
     let path = path.to_owned();
-    let loaded = tokio::task::spawn_blocking(move || match std::fs::read(&path) {
-        Ok(json) => Ok(Index::restore(&json, registry)?),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Index::empty(registry)),
-        Err(error) => Err(FetchError::file("read", path)(error)),
-    });
-    loaded.await.map_err(|_stopped| FetchError::TooSlow)?
+    let json = match super::file::read(path, ("index", COPY_BYTES_MAX)).await {
+        Err(FetchError::File { source, .. }) if source.kind() == ErrorKind::NotFound => {
+            return Ok(Index::empty(registry));
+        }
+        read => read?,
+    };
+    let restored = tokio::task::spawn_blocking(move || Index::restore(&json, registry));
+    Ok(restored.await.map_err(FetchError::stopped)??)
 }
 
-/// Keeps a copy of a registry's index, at once or not at all.
+/// Keeps a copy of a registry's index, at once or not at all. A copy that knows more, which somebody
+/// else has kept meanwhile, stays.
 ///
 /// # Errors
-/// It cannot be written.
+/// It cannot be written, or the one that is there tells another history.
 pub async fn save_index(path: &Path, index: &Index) -> Result<(), FetchError> {
+    match load_index(path, index.registry()).await {
+        Ok(kept) => {
+            index.agrees_with(&kept)?;
+            let known = |index: &Index| {
+                let head = index.head().map(SignedHead::head);
+                (index.size(), head.map(|head| head.time))
+            };
+            if known(&kept) > known(index) {
+                return Ok(());
+            }
+        }
+        // One that cannot be read is not worth keeping.
+        Err(FetchError::Index(_)) => {}
+        Err(error) => return Err(error),
+    }
     let (path, json) = (path.to_owned(), index.to_json());
     let saved = tokio::task::spawn_blocking(move || {
+        // A name of its own: two who keep a copy at once must not write into each other's.
         let mut beside = path.clone().into_os_string();
-        beside.push(".new");
-        std::fs::File::create(&beside)
-            .and_then(|mut file| {
-                file.write_all(&json)?;
-                file.sync_all()
-            })
-            .and_then(|()| std::fs::rename(&beside, &path))
-            .map_err(FetchError::file("write", path))
+        beside.push(format!(".{}.new", uuid::Uuid::now_v7().simple()));
+        let kept = put(&path, Path::new(&beside), &json);
+        if kept.is_err() {
+            // Best effort: what failed is said below.
+            let _gone = std::fs::remove_file(&beside);
+        }
+        kept.map_err(FetchError::file("write", path))
     });
-    saved.await.map_err(|_stopped| FetchError::TooSlow)?
+    saved.await.map_err(FetchError::stopped)?
+}
+
+/// The file, then its name, both on the disk: after a power cut there is the old copy or the new one.
+fn put(path: &Path, beside: &Path, json: &[u8]) -> std::io::Result<()> {
+    let mut file = std::fs::File::create_new(beside)?;
+    file.write_all(json)?;
+    file.sync_all()?;
+    std::fs::rename(beside, path)?;
+    let folder = path.parent().filter(|folder| *folder != Path::new(""));
+    if cfg!(unix) {
+        std::fs::File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()?;
+    }
+    Ok(())
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::head::SignedHead;
 use super::view::View;
-use super::{Entry, GENESIS, IndexError, chain};
+use super::{Entries, Entry, GENESIS, IndexError, chain};
 use crate::digest::Digest;
 use crate::keys::PublicKey;
 use crate::verify::CLOCK_SKEW;
@@ -27,10 +27,23 @@ pub enum Freshness {
 /// A head that goes on from a copy, if the entries between do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
+    registry: PublicKey,
+    head: SignedHead,
+    from: u64,
+}
+
+impl Seen {
     /// The head.
-    pub head: SignedHead,
+    #[must_use]
+    pub const fn head(&self) -> &SignedHead {
+        &self.head
+    }
+
     /// The first entry that is missing. There is none when it equals the head's size.
-    pub from: u64,
+    #[must_use]
+    pub const fn from(&self) -> u64 {
+        self.from
+    }
 }
 
 /// The log as far as it is known, with its meaning. Everything in it has been checked.
@@ -45,12 +58,22 @@ pub struct Index {
 }
 
 /// How a copy is kept.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Kept {
+#[derive(Serialize)]
+struct Kept<'a> {
     head: Option<String>,
-    entries: Vec<String>,
+    entries: &'a [String],
 }
+
+/// The same as it is read back, from a file that may have been changed.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Restored {
+    head: Option<String>,
+    entries: Entries,
+}
+
+/// Of a kept copy. As much as a client takes by default, with JSON's escapes.
+pub const COPY_BYTES_MAX: usize = 512 << 20;
 
 impl Index {
     /// Nothing is known yet of the registry with this key.
@@ -125,16 +148,28 @@ impl Index {
             });
         }
         Ok(Seen {
+            registry: self.registry,
             head: signed,
             from: self.size(),
         })
     }
 
-    /// Takes in the entries that lead to a head. On error nothing is changed.
+    /// Takes in the entries that lead to a head that [`Index::judge`] has seen. On error nothing is
+    /// changed.
     ///
     /// # Errors
-    /// They do not lead there ([`Index::explain`] finds out why), or contradict the ones before.
-    pub fn advance(&mut self, head: SignedHead, entries: Vec<String>) -> Result<(), IndexError> {
+    /// They do not lead there ([`Index::explain`] finds out why), or contradict the ones before; or
+    /// another registry's copy has judged the head.
+    pub fn advance(&mut self, seen: Seen, entries: Vec<String>) -> Result<(), IndexError> {
+        if seen.registry != self.registry {
+            return Err(IndexError::WrongSignature {
+                key: self.registry.id(),
+            });
+        }
+        self.take_in(seen.head, entries)
+    }
+
+    fn take_in(&mut self, head: SignedHead, entries: Vec<String>) -> Result<(), IndexError> {
         // The hashes first: what the registry did not sign is not worth a reading.
         let mut hash = self.hashes.last().copied();
         let mut hashes = Vec::with_capacity(entries.len());
@@ -223,7 +258,7 @@ impl Index {
                 .head
                 .as_ref()
                 .map(|head| String::from_utf8_lossy(&head.to_json()).into_owned()),
-            entries: self.entries.clone(),
+            entries: &self.entries,
         };
         // Texts only: there is nothing that JSON could not hold.
         serde_json::to_vec(&kept).unwrap_or_default()
@@ -234,16 +269,21 @@ impl Index {
     /// # Errors
     /// It is none, or not this registry's.
     pub fn restore(json: &[u8], registry: PublicKey) -> Result<Self, IndexError> {
-        let kept: Kept =
+        if json.len() > COPY_BYTES_MAX {
+            let reason = format!("it has more than {COPY_BYTES_MAX} bytes");
+            return Err(IndexError::Copy(reason));
+        }
+        let kept: Restored =
             serde_json::from_slice(json).map_err(|error| IndexError::Copy(error.to_string()))?;
+        let Entries(entries) = kept.entries;
         let mut index = Self::empty(registry);
         match kept.head {
             Some(head) => {
                 let head = SignedHead::open(head.as_bytes(), &registry)?;
-                index.advance(head, kept.entries)?;
+                index.take_in(head, entries)?;
                 Ok(index)
             }
-            None if kept.entries.is_empty() => Ok(index),
+            None if entries.is_empty() => Ok(index),
             None => Err(IndexError::Copy("it has entries but no head".to_owned())),
         }
     }

@@ -99,6 +99,15 @@ impl View {
     /// # Errors
     /// There is no such plugin, no version fits, or all that fit were yanked.
     pub fn resolve(&self, wanted: &Wanted) -> Result<Resolved, ResolveError> {
+        self.resolve_among(wanted, |_published| true)
+    }
+
+    /// The same among the versions that can be had.
+    pub(crate) fn resolve_among(
+        &self,
+        wanted: &Wanted,
+        is_here: impl Fn(&PublishedVersion) -> bool,
+    ) -> Result<Resolved, ResolveError> {
         let plugin = self
             .find(&wanted.name)
             .filter(|plugin| !plugin.versions.is_empty())
@@ -107,6 +116,7 @@ impl View {
             .versions
             .iter()
             .rev()
+            .filter(|(_, published)| is_here(published))
             .filter(|(version, _)| wanted.range.matches(version))
             .peekable();
         let Some((newest, newest_published)) = fitting.peek().copied() else {
@@ -115,10 +125,11 @@ impl View {
                 range: wanted.range.clone(),
                 versions: plugin
                     .versions
-                    .keys()
+                    .iter()
                     .rev()
+                    .filter(|(_, published)| is_here(published))
                     .take(LISTED_MAX)
-                    .cloned()
+                    .map(|(version, _)| version.clone())
                     .collect(),
             });
         };

@@ -15,7 +15,7 @@ use crate::keys::KeyId;
 use crate::package::{Image, ImageManifest};
 use crate::statement::{STATEMENT_TYPE, is_publishable};
 use crate::trust::{KeyList, KeyStanding, Trust};
-use crate::verify::{Check, VerifyError, verify};
+use crate::verify::{Check, Listing, VerifyError, verify};
 
 /// A version that is to be published.
 struct Candidate {
@@ -138,7 +138,7 @@ impl Registry {
             component: Digest::of(&candidate.component),
             manifest,
             now: self.now(),
-            listed: Some(&keys),
+            listed: Listing::Required(&keys),
             trust: &trust,
         };
         verify(candidate.statement.as_bytes(), &check)

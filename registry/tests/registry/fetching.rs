@@ -6,7 +6,7 @@ use onerouter_registry::client::{
     Progress, RegistryApi, Source, load_index, save_index,
 };
 use onerouter_registry::index::{Freshness, Index, IndexError, ResolveError};
-use onerouter_registry::{Clock as _, KeyPair, Trust, TrustedBy, VerifyError};
+use onerouter_registry::{Clock as _, KeyPair, Listing, Trust, TrustedBy, VerifyError};
 use std::sync::Mutex;
 
 use crate::server::{Publisher, Server};
@@ -84,11 +84,11 @@ async fn a_range_leads_to_a_plugin_that_is_believed() {
         );
         assert!(matches!(&fetched.origin, Origin::Registry { .. }));
         let verified = fetched
-            .verify(at(0), Some(index.view()), &trusting(&acme.key))
+            .verify(at(0), Listing::Required(index.view()), &trusting(&acme.key))
             .unwrap();
         assert_eq!(verified.publisher(), acme.key.public());
         assert_eq!(verified.trusted_by, TrustedBy::Operator);
-        let stranger = fetched.verify(at(0), Some(index.view()), &Trust::nobody());
+        let stranger = fetched.verify(at(0), Listing::Required(index.view()), &Trust::nobody());
         assert!(matches!(stranger, Err(VerifyError::KeyNotTrusted { .. })));
     }
 }
@@ -159,7 +159,7 @@ async fn publishing_by_the_client_is_seen_by_the_next_update() {
             .update_index(&own, &mut index, freshness(&server))
             .await
             .unwrap();
-        let believed = fetched.verify(at(0), Some(index.view()), &trusting(&acme.key));
+        let believed = fetched.verify(at(0), Listing::Required(index.view()), &trusting(&acme.key));
         assert!(
             matches!(believed, Err(VerifyError::KeyRevoked { reason, .. }) if reason == "lost")
         );
@@ -256,6 +256,67 @@ async fn a_kept_index_is_read_back_and_a_changed_one_refused() {
 }
 
 #[tokio::test]
+async fn a_longer_kept_index_is_not_replaced() {
+    let server = Server::start().await;
+    let acme = server.publisher("acme").await;
+    started(&acme, &["1.0.0"]).await;
+    let older = index_of(&server).await;
+    acme.publish("acme-texts", "1.1.0").await;
+    let newer = index_of(&server).await;
+    let path = server.folder.path().join("index.json");
+    let (one, other) = tokio::join!(save_index(&path, &newer), save_index(&path, &older));
+    one.and(other).unwrap();
+    save_index(&path, &newer).await.unwrap();
+    save_index(&path, &older).await.unwrap();
+    let kept = load_index(&path, newer.registry()).await.unwrap();
+    assert_eq!(kept.size(), newer.size());
+    let beside = std::fs::read_dir(server.folder.path()).unwrap();
+    let left = beside
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".new"));
+    assert_eq!(left.count(), 0);
+}
+
+#[tokio::test]
+async fn junk_hides_no_statement() {
+    let server = Server::start().await;
+    let acme = server.publisher("acme").await;
+    acme.add_key("acme-texts").await;
+    let component = component("acme-texts", "1.0.0");
+    let pushed = acme.push_image("acme-texts", "1.0.0", &component).await;
+    let image = pushed.headers()["docker-content-digest"].to_str().unwrap();
+    let image = image.parse().unwrap();
+    let other = crate::support::component("acme-texts", "1.0.1");
+    let of_another = acme.sign("acme-texts", "1.0.1", &other);
+    let mut unsigned = acme.sign("acme-texts", "1.0.0", &component);
+    let end = unsigned.len() - 20;
+    unsigned[end] ^= 1;
+    for junk in [b"{}".to_vec(), vec![b'x'; 9_000], of_another, unsigned] {
+        acme.push_statement("acme-texts", image, &junk).await;
+        // Of another type: these are not even looked at.
+        for number in 0..5 {
+            let config = acme.put_blob("acme-texts", b"{}").await;
+            let layer = format!("{number}{}", junk.len()).into_bytes();
+            let digest = acme.put_blob("acme-texts", &layer).await;
+            let layer = ("text/plain", digest, layer.len());
+            let manifest = crate::server::image(config, 2, layer, Some(image));
+            let own = onerouter_registry::Digest::of(manifest.to_string().as_bytes());
+            acme.put_manifest("acme-texts", &own.to_string(), &manifest)
+                .await;
+        }
+        server.clock.advance(TimeDelta::seconds(1));
+    }
+    let sidecar = acme.sign("acme-texts", "1.0.0", &component);
+    acme.push_statement("acme-texts", image, &sidecar).await;
+    let source = format!("oci://{}/acme-texts:1.0.0", server.address);
+    let fetched = fetch(&Source::parse(&source, None).unwrap(), None).await;
+    assert_eq!(fetched.unwrap().statement.as_deref(), Some(&sidecar[..]));
+    let body = serde_json::json!({"version": "1.0.0"});
+    let published = acme.post_json("/plugins/acme-texts/versions", &body).await;
+    assert_eq!(published.status(), 201);
+}
+
+#[tokio::test]
 async fn any_oci_registry_is_a_source_and_a_target() {
     for server in Server::start_on_each().await {
         let acme = server.publisher("acme").await;
@@ -283,7 +344,11 @@ async fn any_oci_registry_is_a_source_and_a_target() {
         let source = Source::parse(&text, None).unwrap();
         let fetched = fetch(&source, None).await.unwrap();
         assert_eq!(fetched.statement.as_deref(), Some(&sidecar[..]));
-        assert!(fetched.verify(at(0), None, &trusting(&acme.key)).is_ok());
+        assert!(
+            fetched
+                .verify(at(0), Listing::NoRegistry, &trusting(&acme.key))
+                .is_ok()
+        );
         let by_digest = format!("oci://{}/acme-texts@{}", server.address, pushed.image);
         assert_eq!(
             fetch(&Source::parse(&by_digest, None).unwrap(), None)

@@ -7,7 +7,7 @@ use axum::response::Response;
 use onerouter_registry::client::{
     Client, ClientConfig, Credentials, FetchError, OciReference, RegistryApi, Source,
 };
-use onerouter_registry::index::{Freshness, Index};
+use onerouter_registry::index::{Freshness, Index, IndexError};
 use onerouter_registry::package::Image;
 use onerouter_registry::{Digest, KeyPair};
 
@@ -326,12 +326,24 @@ async fn an_index_without_its_entries_or_without_an_end_is_refused() {
     );
     hostile.gives("/registry/v1/index/entries", bytes(br#"{"entries": []}"#));
     assert!(matches!(update().await, Err(FetchError::Nonsense { .. })));
-    let page = format!(r#"{{"entries": ["{}"]}}"#, "x".repeat(300 << 10));
+    let entry = format!("\"{}\"", "x".repeat(15 << 10));
+    let page = format!(r#"{{"entries": [{}]}}"#, vec![entry; 20].join(","));
     hostile.gives("/registry/v1/index/entries", bytes(page.as_bytes()));
     assert!(matches!(
         update().await,
         Err(FetchError::TooLarge { what: "index", .. })
     ));
+}
+
+#[test]
+fn an_index_of_nothings_is_refused() {
+    let registry = KeyPair::generate().public();
+    let copy = format!(
+        r#"{{"head": null, "entries": [{}""]}}"#,
+        "\"\",".repeat(1_000)
+    );
+    let refused = Index::restore(copy.as_bytes(), registry);
+    assert!(matches!(refused, Err(IndexError::Copy(reason)) if reason.contains("no entry")));
 }
 
 #[tokio::test]

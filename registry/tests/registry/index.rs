@@ -72,6 +72,12 @@ fn a_longer_fork_is_noticed_and_told_from_forged_entries() {
         index.explain(&head, &log.entries),
         IndexError::Fork { position: 2, .. }
     ));
+    let seen = index.judge(&log.head(), now()).unwrap();
+    let mut other = Index::empty(KeyPair::generate().public());
+    assert!(matches!(
+        other.advance(seen, Vec::new()),
+        Err(IndexError::WrongSignature { .. })
+    ));
     let mut forged = log.entries.clone();
     forged[0] = forged[2].clone();
     assert!(matches!(

@@ -1,7 +1,7 @@
 //! A registry's side of the log.
 
 use chrono::TimeDelta;
-use onerouter_registry::index::{Entry, Event, Freshness, Head, Index, IndexError, Seen, chain};
+use onerouter_registry::index::{Entry, Event, Freshness, Head, Index, IndexError, chain};
 use onerouter_registry::{Digest, KeyPair};
 
 use crate::support::{at, name, statement};
@@ -88,11 +88,9 @@ impl Log {
     }
 
     pub(crate) fn update(&self, index: &mut Index) -> Result<(), IndexError> {
-        let Seen { head, from } = index.judge(&self.head(), now())?;
-        index.advance(
-            head,
-            self.entries[usize::try_from(from).unwrap()..].to_vec(),
-        )
+        let seen = index.judge(&self.head(), now())?;
+        let from = usize::try_from(seen.from()).unwrap();
+        index.advance(seen, self.entries[from..].to_vec())
     }
 }
 

@@ -4,8 +4,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use onerouter_manifest::Manifest;
 use onerouter_registry::index::{Entry, Event, View};
 use onerouter_registry::{
-    Check, Digest, Envelope, KeyId, KeyPair, STATEMENT_TYPE, SignError, Statement, StatementError,
-    Trust, TrustedBy, VerifyError, verify,
+    Check, Digest, Envelope, KeyId, KeyPair, Listing, STATEMENT_TYPE, SignError, Statement,
+    StatementError, Trust, TrustedBy, VerifyError, verify,
 };
 use proptest::prelude::*;
 
@@ -44,7 +44,7 @@ impl Case {
             component: Digest::of(&self.component),
             manifest: &self.manifest,
             now: self.now,
-            listed: Some(&self.view),
+            listed: Listing::Required(&self.view),
             trust: &self.trust,
         };
         verify(sidecar, &check).map(|verified| verified.trusted_by)

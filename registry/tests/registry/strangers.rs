@@ -12,7 +12,7 @@ use oci_client::manifest::{OciDescriptor, OciImageManifest, OciManifest};
 use oci_client::secrets::RegistryAuth;
 use oci_client::{Client, Reference};
 use onerouter_registry::client::{self, Source};
-use onerouter_registry::{Digest, KeyPair, STATEMENT_TYPE, Trust};
+use onerouter_registry::{Digest, KeyPair, Listing, STATEMENT_TYPE, Trust};
 use reqwest::StatusCode;
 use serde_json::json;
 use tokio::process::{Child, Command};
@@ -152,7 +152,7 @@ async fn the_oras_client_of_pypi_pushes_what_is_then_published() {
     let client = client::Client::new(client::ClientConfig::default()).unwrap();
     let fetched = client.fetch(&source, None, &|_progress| {}).await.unwrap();
     let trust = Trust::nobody().key(acme.key.public().id());
-    assert!(fetched.verify(at(0), None, &trust).is_ok());
+    assert!(fetched.verify(at(0), Listing::NoRegistry, &trust).is_ok());
 }
 
 /// With `ONEROUTER_TEST_DOCKER_REGISTRY`: the program of Debian's `docker-registry`, which does not
@@ -186,7 +186,7 @@ async fn a_registry_without_referrers_is_pushed_to_and_pulled_from() {
     let fetched = client.fetch(&source, None, &|_progress| {}).await.unwrap();
     assert_eq!(fetched.component, good);
     let trust = Trust::nobody().key(key.public().id());
-    assert!(fetched.verify(at(0), None, &trust).is_ok());
+    assert!(fetched.verify(at(0), Listing::NoRegistry, &trust).is_ok());
 }
 
 async fn docker_registry(program: OsString, folder: &Path) -> (Child, String) {
