@@ -36,7 +36,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use tokio::sync::Semaphore;
+use tokio::sync::RwLock;
 use uuid::{ContextV7, Timestamp, Uuid};
 
 use crate::keys::PublicKey;
@@ -48,8 +48,10 @@ pub use config::{Limits, RegistryConfig};
 pub use store::{Schema, StoreError, migrate};
 
 use blobs::Blobs;
+use body::Places;
 use downloads::Downloads;
 use limits::RateLimits;
+use refusal::Refusal;
 use store::Store;
 
 /// A registry. Clones are the same one.
@@ -62,8 +64,10 @@ struct Inner {
     store: Store,
     blobs: Blobs,
     rates: RateLimits,
-    /// Places for bodies that are held in memory.
-    bodies: Arc<Semaphore>,
+    /// For bodies that are held in memory.
+    places: Places,
+    /// Read by what must come to its end; written by who closes.
+    working: Arc<RwLock<()>>,
     downloads: Downloads,
 }
 
@@ -100,7 +104,8 @@ impl Registry {
         let blobs = Blobs::open(&config)?;
         Ok(Self(Arc::new(Inner {
             rates: RateLimits::new(&config.limits),
-            bodies: Arc::new(Semaphore::new(config.limits.bodies_at_once)),
+            places: Places::new(&config.limits),
+            working: Arc::default(),
             downloads: Downloads::default(),
             store,
             blobs,
@@ -133,17 +138,44 @@ impl Registry {
     /// The database or the blob store failed; the next call goes on.
     pub async fn maintain(&self) -> Result<(), RegistryError> {
         self.0.rates.forget_idle();
-        self.write_downloads().await?;
-        self.sweep_uploads().await?;
-        self.sweep_blobs().await?;
-        Ok(())
+        // All of them: what one of them stumbles over must not keep the others from it for ever.
+        let parts = [
+            self.write_downloads().await,
+            self.sweep_uploads().await,
+            self.sweep_blobs().await,
+        ];
+        parts.into_iter().collect()
     }
 
-    /// Writes down what was counted and closes the database.
+    /// Does something to its end, even if the client hangs up: between an object and its row, say.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "it holds a lock that `close` waits for"
+    )]
+    async fn to_the_end<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Refusal>> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let working = Arc::clone(&self.0.working).read_owned().await;
+        let task = tokio::spawn(async move {
+            let done = work.await;
+            drop(working);
+            done
+        });
+        task.await
+            .map_err(|error| Refusal::internal("finish a request", &error))?
+    }
+
+    /// Waits for what is being written, writes down what was counted, and closes the database.
     ///
     /// # Errors
     /// The counts could not be written; it is closed all the same.
     pub async fn close(&self) -> Result<(), RegistryError> {
+        // What is still being written down; not for ever, since an object store may not answer.
+        let ended = tokio::time::timeout(self.limits().body_timeout, self.0.working.write()).await;
+        if ended.is_err() {
+            tracing::warn!("registry: closed while something was being written");
+        }
         let written = self.write_downloads().await;
         self.0.store.close().await;
         written

@@ -7,6 +7,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{Stream, TryStreamExt as _};
+use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt as _};
@@ -15,7 +16,7 @@ use url::Url;
 use uuid::Uuid;
 
 use super::refusal::{Kind, Refusal};
-use super::store::{AccountRow, BlobRow, Tx};
+use super::store::{AccountRow, BlobRow, ChunkRow, Tx};
 use super::{Registry, RegistryConfig, RegistryError};
 use crate::digest::Digest;
 
@@ -40,11 +41,6 @@ impl fmt::Debug for Blobs {
 impl Blobs {
     pub(super) fn open(config: &RegistryConfig) -> Result<Self, RegistryError> {
         let url = Url::parse(&config.blobs_url)?;
-        let options = config
-            .blobs_options
-            .iter()
-            .map(|(name, value)| (name, value.expose_secret()));
-        let (store, prefix) = object_store::parse_url_opts(&url, options)?;
         if url.scheme() == "file"
             && let Ok(folder) = url.to_file_path()
         {
@@ -52,7 +48,15 @@ impl Blobs {
                 store: "file",
                 source: Box::new(source),
             })?;
+            // A row is on the disk once it is committed; so must be what it stands for.
+            let store = LocalFileSystem::new_with_prefix(&folder)?.with_fsync(true);
+            return Ok(Self(PrefixStore::new(Box::new(store), Path::default())));
         }
+        let options = config
+            .blobs_options
+            .iter()
+            .map(|(name, value)| (name, value.expose_secret()));
+        let (store, prefix) = object_store::parse_url_opts(&url, options)?;
         Ok(Self(PrefixStore::new(store, prefix)))
     }
 
@@ -77,6 +81,15 @@ impl Blobs {
         Ok(Body::from_stream(
             found.into_stream().map_err(std::io::Error::other),
         ))
+    }
+
+    /// How large an object is, if it is there.
+    async fn size(&self, object: Uuid) -> Result<Option<u64>, object_store::Error> {
+        match self.0.head(&place(object)).await {
+            Ok(found) => Ok(Some(found.size)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     async fn copy(&self, from: Uuid, to: Uuid) -> Result<(), object_store::Error> {
@@ -147,14 +160,16 @@ impl Registry {
         Err(Refusal::new(Kind::Internal, "the stored blob is damaged"))
     }
 
-    /// Keeps bytes whose digest is known to be right.
+    /// Keeps bytes whose digest is known to be right, and ends the upload that they came by, if they
+    /// did.
     pub(super) async fn keep_blob(
         &self,
         account: &AccountRow,
         repository: &str,
-        digest: Digest,
-        bytes: Bytes,
+        blob: (Digest, Bytes),
+        upload: Option<Uuid>,
     ) -> Result<(), Refusal> {
+        let (digest, bytes) = blob;
         let row = BlobRow {
             repository: repository.to_owned(),
             digest,
@@ -164,14 +179,32 @@ impl Registry {
             created_at: self.now(),
         };
         let mut tx = self.0.store.read().await?;
-        if tx.find_blob(repository, digest).await?.is_some() {
-            return Ok(());
+        if let Some(known) = tx.find_blob(repository, digest).await? {
+            drop(tx);
+            self.mend(&known, bytes).await?;
+            return match upload {
+                Some(upload) => self.forget_upload(upload).await,
+                None => Ok(()),
+            };
         }
-        within_quota(&mut tx, account, row.bytes).await?;
+        // What is uploaded in pieces is counted already.
+        if upload.is_none() {
+            within_quota(&mut tx, account, row.bytes).await?;
+        }
         drop(tx);
         // The object first: a row without one would be a blob that cannot be read.
         self.0.blobs.put(row.object, bytes).await?;
-        self.insert_blob(&row).await
+        self.insert_blob(account, &row, upload).await
+    }
+
+    /// Writes an object again that was damaged: nobody else can, since its digest names it.
+    async fn mend(&self, row: &BlobRow, bytes: Bytes) -> Result<(), Refusal> {
+        if self.0.blobs.size(row.object).await? == Some(row.bytes) {
+            return Ok(());
+        }
+        tracing::warn!(blob.digest = %row.digest, "registry: a damaged blob is replaced");
+        self.0.blobs.put(row.object, bytes).await?;
+        Ok(())
     }
 
     /// Gives a repository a blob of another one. False when that has none.
@@ -199,19 +232,58 @@ impl Registry {
             ..source.clone()
         };
         self.0.blobs.copy(source.object, row.object).await?;
-        self.insert_blob(&row).await?;
+        self.insert_blob(account, &row, None).await?;
         Ok(true)
     }
 
-    async fn insert_blob(&self, row: &BlobRow) -> Result<(), Refusal> {
+    async fn insert_blob(
+        &self,
+        account: &AccountRow,
+        row: &BlobRow,
+        upload: Option<Uuid>,
+    ) -> Result<(), Refusal> {
+        match self.counted(account, row, upload).await {
+            Ok((inserted, pieces)) => {
+                if !inserted {
+                    // Somebody else was faster, with the same bytes.
+                    self.0.blobs.delete(row.object).await?;
+                }
+                for piece in pieces {
+                    self.0.blobs.delete(piece.object).await?;
+                }
+                Ok(())
+            }
+            Err(refusal) => {
+                // Where the database broke off, the row may be there all the same.
+                if refusal.is_decided() {
+                    self.0.blobs.delete(row.object).await?;
+                }
+                Err(refusal)
+            }
+        }
+    }
+
+    /// The row, if the account may keep so much, and the end of its upload, at once. Gives whether the
+    /// row is new, and the pieces that are left over.
+    async fn counted(
+        &self,
+        account: &AccountRow,
+        row: &BlobRow,
+        upload: Option<Uuid>,
+    ) -> Result<(bool, Vec<ChunkRow>), Refusal> {
         let mut tx = self.0.store.write().await?;
+        tx.lock_account(account.id).await?;
+        let mut pieces = Vec::new();
+        if let Some(upload) = upload {
+            pieces = tx.list_chunks(upload).await?;
+            if !tx.delete_upload(upload).await? {
+                return Err(Refusal::new(Kind::UploadUnknown, "the upload is over"));
+            }
+        }
+        within_quota(&mut tx, account, row.bytes).await?;
         let inserted = tx.insert_blob(row).await?;
         tx.commit().await?;
-        if !inserted {
-            // Somebody else was faster, with the same bytes.
-            self.0.blobs.delete(row.object).await?;
-        }
-        Ok(())
+        Ok((inserted, pieces))
     }
 
     /// Looks through the whole store for what a node left behind that died between writing an object

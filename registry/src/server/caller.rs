@@ -23,6 +23,18 @@ pub(super) const CHALLENGE: HeaderValue =
 #[derive(Debug, Clone, Copy)]
 pub struct ClientAddress(pub IpAddr);
 
+/// Where a request came from, as far as anybody says.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Address(pub(super) Option<IpAddr>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Address {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        Ok(parts.extensions.get().copied().unwrap_or(Self(None)))
+    }
+}
+
 /// Who is calling.
 #[derive(Debug, Clone)]
 pub(super) struct Caller(Option<AccountRow>);
@@ -58,6 +70,7 @@ pub(super) async fn identify(
     match identified(&registry, address, token).await {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
+            request.extensions_mut().insert(Address(address));
             next.run(request).await
         }
         Err(refusal) => refusal.into_response(),
@@ -70,10 +83,12 @@ async fn identified(
     token: Result<Option<String>, Refusal>,
 ) -> Result<Caller, Refusal> {
     let rates = &registry.0.rates;
-    let Some(token) = token? else {
-        rates.admit_anonymous(address)?;
-        return Ok(Caller(None));
+    let token = match token {
+        Ok(Some(token)) => token,
+        Ok(None) => return rates.admit_anonymous(address).map(|()| Caller(None)),
+        Err(malformed) => return rates.admit_anonymous(address).and(Err(malformed)),
     };
+    rates.admit_arrival(address)?;
     let Some(account) = registry.account_of(&token).await? else {
         rates.admit_anonymous(address)?;
         return Err(Refusal::new(

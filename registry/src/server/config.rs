@@ -90,10 +90,14 @@ pub struct Limits {
     pub unused_blob_lifetime: TimeDelta,
     /// Bodies that are held in memory at the same time.
     pub bodies_at_once: usize,
+    /// Of those, bodies of one account.
+    pub account_bodies_at_once: usize,
     /// How long one body may take to come.
     pub body_timeout: Duration,
     /// Requests of one address without a valid token, per minute.
     pub anonymous_per_minute: u32,
+    /// Requests of one address with a token, valid or not, per minute: several accounts may share one.
+    pub address_per_minute: u32,
     /// Requests of one account, per minute.
     pub account_per_minute: u32,
     /// From so many downloads on, names one slip away are refused.
@@ -115,8 +119,10 @@ impl Default for Limits {
             upload_lifetime: TimeDelta::hours(1),
             unused_blob_lifetime: TimeDelta::days(1),
             bodies_at_once: 16,
+            account_bodies_at_once: 4,
             body_timeout: Duration::from_secs(120),
             anonymous_per_minute: 1_200,
+            address_per_minute: 12_000,
             account_per_minute: 2_400,
             popular_from: 1_000,
             head_lifetime: TimeDelta::days(1),

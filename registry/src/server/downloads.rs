@@ -1,35 +1,69 @@
-//! Counting downloads. A count is kept in memory for a while: it may lose some when a node dies, and
-//! must not cost a write for each.
+//! Counting downloads: one for each network, component and day, since the count makes a name popular. A
+//! count is kept in memory for a while: it may lose some when a node dies, and must not cost a write for
+//! each.
 
-use std::collections::HashMap;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher as _, RandomState};
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
 
+use chrono::NaiveDate;
+
+use super::limits::network;
 use super::store::DownloadRow;
 use super::{Registry, RegistryError};
 use crate::digest::Digest;
 
 /// Different things that are counted between two writes. What comes on top is not counted.
 const PENDING_MAX: usize = 10_000;
+/// Downloads of a day that are remembered, as 8 bytes each. What comes on top is not counted.
+const SEEN_MAX: usize = 500_000;
 
 type Counts = HashMap<(String, Digest), u64>;
 
-/// Downloads that are not written down yet, by name and component.
+/// Downloads that are not written down yet, by name and component, and who had what today.
 #[derive(Debug, Default)]
-pub(super) struct Downloads(Mutex<Counts>);
+pub(super) struct Downloads {
+    state: Mutex<State>,
+    /// Keyed at random: addresses are not kept, nor can they be guessed from what is.
+    hasher: RandomState,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    pending: Counts,
+    day: NaiveDate,
+    seen: HashSet<u64>,
+}
 
 impl Downloads {
-    pub(super) fn count(&self, name: &str, component: Digest) {
-        let mut pending = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(super) fn count(&self, by: (Option<IpAddr>, NaiveDate), name: &str, component: Digest) {
+        let (address, day) = by;
+        let who = self
+            .hasher
+            .hash_one((address.map(network), name, component.as_bytes()));
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.day != day {
+            state.day = day;
+            state.seen.clear();
+        }
+        if state.seen.len() >= SEEN_MAX || !state.seen.insert(who) {
+            return;
+        }
         let key = (name.to_owned(), component);
+        let pending = &mut state.pending;
         if pending.len() < PENDING_MAX || pending.contains_key(&key) {
             let count = pending.entry(key).or_default();
             *count = count.saturating_add(1);
         }
     }
 
-    fn take(&self) -> Counts {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    /// In one order, so that two nodes that write at once do not wait for each other.
+    fn take(&self) -> Vec<((String, Digest), u64)> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts: Vec<_> = std::mem::take(&mut state.pending).into_iter().collect();
+        counts.sort_unstable();
+        counts
     }
 }
 

@@ -28,6 +28,8 @@ enum Place {
 
 pub(super) struct RateLimits {
     anonymous: DefaultKeyedRateLimiter<Place>,
+    /// Whoever brings a token, before it is looked up.
+    arrivals: DefaultKeyedRateLimiter<Place>,
     accounts: DefaultKeyedRateLimiter<Uuid>,
     /// Keyed at random, so that nobody can choose with whom to share.
     hasher: RandomState,
@@ -44,6 +46,7 @@ impl RateLimits {
     pub(super) fn new(limits: &Limits) -> Self {
         Self {
             anonymous: RateLimiter::keyed(per_minute(limits.anonymous_per_minute)),
+            arrivals: RateLimiter::keyed(per_minute(limits.address_per_minute)),
             accounts: RateLimiter::keyed(per_minute(limits.account_per_minute)),
             hasher: RandomState::new(),
             clock: DefaultClock::default(),
@@ -54,6 +57,12 @@ impl RateLimits {
     pub(super) fn admit_anonymous(&self, address: Option<IpAddr>) -> Result<(), Refusal> {
         let place = self.place(address, self.anonymous.len());
         self.admit(&self.anonymous, &place)
+    }
+
+    /// Somebody with a token, which may be made up: looking it up costs more than refusing.
+    pub(super) fn admit_arrival(&self, address: Option<IpAddr>) -> Result<(), Refusal> {
+        let place = self.place(address, self.arrivals.len());
+        self.admit(&self.arrivals, &place)
     }
 
     /// Where somebody counts, given how many places are known.
@@ -73,6 +82,8 @@ impl RateLimits {
     pub(super) fn forget_idle(&self) {
         self.anonymous.retain_recent();
         self.anonymous.shrink_to_fit();
+        self.arrivals.retain_recent();
+        self.arrivals.shrink_to_fit();
         self.accounts.retain_recent();
     }
 
@@ -94,7 +105,7 @@ fn per_minute(requests: u32) -> Quota {
 
 /// In IPv6 a household is given up to 2^72 addresses. A socket for both families writes IPv4 ones as
 /// IPv6, all in one network of that size.
-fn network(address: IpAddr) -> IpAddr {
+pub(super) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 72)).into(),

@@ -52,7 +52,7 @@ impl Registry {
     ) -> Result<VersionRow, Refusal> {
         self.own_name(account, name).await?;
         self.refuse_published(name, version).await?;
-        let _place = self.place().await?;
+        let _place = self.place(account.id).await?;
         let tag = Reference::Tag(Tag::from(version));
         let row = self.get_manifest(name, &tag).await?;
         let wrong = |error: crate::package::PackageError| Refusal::new(Kind::Invalid, error);

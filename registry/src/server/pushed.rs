@@ -57,13 +57,8 @@ impl Registry {
         version: Option<&Version>,
     ) -> Result<(), Refusal> {
         for blob in &image.blobs {
-            self.keep_blob(
-                account,
-                name.as_str(),
-                Digest::of(blob),
-                blob.clone().into(),
-            )
-            .await?;
+            let blob = (Digest::of(blob), blob.clone().into());
+            self.keep_blob(account, name.as_str(), blob, None).await?;
         }
         let reference = version.map_or(Reference::Digest(image.digest()), |version| {
             Reference::Tag(Tag::from(version))

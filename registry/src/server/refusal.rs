@@ -190,6 +190,11 @@ impl Refusal {
         }
     }
 
+    /// Whether it was decided, rather than that something broke with who knows what effect.
+    pub(super) const fn is_decided(&self) -> bool {
+        !matches!(self.kind, Kind::Internal | Kind::Overloaded)
+    }
+
     pub(super) const fn after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
         self

@@ -92,6 +92,12 @@ impl Registry {
         self.0.blobs.put(chunk.object, bytes).await?;
         let expires_at = self.now() + self.limits().upload_lifetime;
         let mut tx = self.0.store.write().await?;
+        tx.lock_account(account.id).await?;
+        if let Err(refusal) = within_quota(&mut tx, account, chunk.bytes).await {
+            drop(tx);
+            self.0.blobs.delete(chunk.object).await?;
+            return Err(refusal);
+        }
         let appended = tx.insert_chunk(upload.id, &chunk, expires_at).await?;
         tx.commit().await?;
         if appended {
@@ -112,9 +118,11 @@ impl Registry {
         last: Bytes,
         digest: Digest,
     ) -> Result<(), Refusal> {
-        let last_bytes = u64::try_from(last.len()).unwrap_or(u64::MAX);
-        self.refuse_oversized(upload.received.saturating_add(last_bytes))?;
         let chunks = self.0.store.read().await?.list_chunks(upload.id).await?;
+        // What has come by now, not what had when the request began.
+        let last_bytes = u64::try_from(last.len()).unwrap_or(u64::MAX);
+        let bytes = chunks.iter().map(|chunk| chunk.bytes);
+        self.refuse_oversized(bytes.fold(last_bytes, u64::saturating_add))?;
         let whole = if chunks.is_empty() {
             last
         } else {
@@ -125,9 +133,9 @@ impl Registry {
             whole.extend_from_slice(&last);
             whole.freeze()
         };
-        self.keep_if(account, &upload.repository, whole, digest)
-            .await?;
-        self.forget_upload(upload.id, &chunks).await
+        let blob = (digest, checked(whole, digest).await?);
+        self.keep_blob(account, &upload.repository, blob, Some(upload.id))
+            .await
     }
 
     /// Keeps bytes that came at once, if they are what `digest` says.
@@ -138,27 +146,18 @@ impl Registry {
         bytes: Bytes,
         digest: Digest,
     ) -> Result<(), Refusal> {
-        let hashed = bytes.clone();
-        let found = tokio::task::spawn_blocking(move || Digest::of(&hashed))
-            .await
-            .map_err(|error| Refusal::internal("hash an upload", &error))?;
-        if found != digest {
-            return Err(Refusal::new(
-                Kind::DigestInvalid,
-                format!("the bytes are {found}, not {digest}"),
-            ));
-        }
-        self.keep_blob(account, repository, digest, bytes).await
+        let blob = (digest, checked(bytes, digest).await?);
+        self.keep_blob(account, repository, blob, None).await
     }
 
     /// Ends an upload without keeping anything.
     pub(super) async fn cancel_upload(&self, upload: &UploadRow) -> Result<(), Refusal> {
-        let chunks = self.0.store.read().await?.list_chunks(upload.id).await?;
-        self.forget_upload(upload.id, &chunks).await
+        self.forget_upload(upload.id).await
     }
 
-    async fn forget_upload(&self, id: Uuid, chunks: &[ChunkRow]) -> Result<(), Refusal> {
+    pub(super) async fn forget_upload(&self, id: Uuid) -> Result<(), Refusal> {
         let mut tx = self.0.store.write().await?;
+        let chunks = tx.list_chunks(id).await?;
         tx.delete_upload(id).await?;
         tx.commit().await?;
         for chunk in chunks {
@@ -193,4 +192,19 @@ impl Registry {
             format!("a blob may have {most} bytes"),
         ))
     }
+}
+
+/// The bytes, if they are what `digest` says.
+async fn checked(bytes: Bytes, digest: Digest) -> Result<Bytes, Refusal> {
+    let hashed = bytes.clone();
+    let found = tokio::task::spawn_blocking(move || Digest::of(&hashed))
+        .await
+        .map_err(|error| Refusal::internal("hash an upload", &error))?;
+    if found == digest {
+        return Ok(bytes);
+    }
+    Err(Refusal::new(
+        Kind::DigestInvalid,
+        format!("the bytes are {found}, not {digest}"),
+    ))
 }

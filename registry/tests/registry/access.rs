@@ -205,6 +205,55 @@ async fn what_is_too_much_is_refused() {
 }
 
 #[tokio::test]
+async fn one_account_does_not_take_every_place() {
+    let limits = Limits {
+        bodies_at_once: 2,
+        account_bodies_at_once: 1,
+        body_timeout: std::time::Duration::from_secs(3),
+        ..Limits::default()
+    };
+    let server = Server::start_with(Server::limits(limits)).await;
+    let (acme, other) = (
+        server.publisher("acme").await,
+        server.publisher("other").await,
+    );
+    let path = format!("{UPLOADS}?digest={}", Digest::of(b"x"));
+    let slow = || {
+        let never = futures_util::stream::pending::<Result<Vec<u8>, std::io::Error>>();
+        acme.send(Method::POST, &path, reqwest::Body::wrap_stream(never))
+    };
+    let others = async {
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        let begun = std::time::Instant::now();
+        other.put_blob("other-texts", b"y").await;
+        let added = acme.add_key("acme-texts").await;
+        assert_eq!(added.status(), StatusCode::CREATED, "that is small");
+        begun.elapsed()
+    };
+    let (first, second, elapsed) = tokio::join!(slow(), slow(), others);
+    assert!(elapsed < std::time::Duration::from_secs(2), "{elapsed:?}");
+    assert!(!first.status().is_success() && !second.status().is_success());
+}
+
+#[tokio::test]
+async fn guesses_of_tokens_are_counted_before_they_are_looked_up() {
+    let limits = Limits {
+        address_per_minute: 3,
+        ..Limits::default()
+    };
+    let server = Server::start_with(Server::limits(limits)).await;
+    let guess = || async {
+        let request = server.request(Method::GET, "/registry/v1");
+        let guessed = request.bearer_auth("orr_guess").send().await;
+        guessed.unwrap().status().as_u16()
+    };
+    for expected in [401, 401, 401, 429] {
+        assert_eq!(guess().await, expected);
+    }
+    assert_eq!(server.get("/v2/").await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
 async fn who_asks_too_often_waits() {
     let limits = Limits {
         anonymous_per_minute: 3,

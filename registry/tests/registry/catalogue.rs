@@ -94,13 +94,20 @@ async fn names_near_a_popular_one_are_refused() {
     );
     acme.add_key("acme-texts").await;
     let component = acme.publish("acme-texts", "1.0.0").await;
-    for _ in 0..2 {
-        server
-            .get(&format!("/v2/acme-texts/blobs/{}", Digest::of(&component)))
-            .await;
+    let path = format!("/v2/acme-texts/blobs/{}", Digest::of(&component));
+    let get = async |address: &str| {
+        let request = server.request(Method::GET, &path);
+        let request = request.header("test-address", address);
+        request.send().await.unwrap().bytes().await.unwrap();
+        server.registry.maintain().await.unwrap();
+    };
+    for _ in 0..3 {
+        get("192.0.2.1").await;
     }
-    server.registry.maintain().await.unwrap();
-    let refused = other.add_key("acme-textz").await;
+    let near = other.add_key("acme-textz").await;
+    assert_eq!(near.status(), StatusCode::CREATED, "one who asks often");
+    get("192.0.2.2").await;
+    let refused = other.add_key("acme-textx").await;
     assert!(
         reason(refused)
             .await

@@ -133,6 +133,18 @@ impl Server {
         self.config.key.clone()
     }
 
+    /// What a query of SQLite counts.
+    pub(crate) async fn count(&self, query: &'static str) -> i64 {
+        use sqlx::Connection as _;
+        let mut connection = sqlx::SqliteConnection::connect(&self.config.database_url)
+            .await
+            .unwrap();
+        sqlx::query_scalar(query)
+            .fetch_one(&mut connection)
+            .await
+            .unwrap()
+    }
+
     pub(crate) fn limits(limits: Limits) -> impl FnOnce(&mut RegistryConfig) {
         |config| config.limits = limits
     }

@@ -216,3 +216,69 @@ async fn what_a_node_left_behind_that_died_is_collected() {
         );
     }
 }
+
+#[tokio::test]
+async fn quotas_hold_for_uploads_in_pieces_and_at_the_same_time() {
+    for database in Server::databases().await {
+        let limits = onerouter_registry::server::Limits {
+            account_bytes_max: 1_000,
+            ..Default::default()
+        };
+        let server = Server::start_on(database, Server::limits(limits)).await;
+        let acme = server.publisher("acme").await;
+        let started = acme.send(Method::POST, UPLOADS, "").await;
+        let place = started.headers()["location"].to_str().unwrap().to_owned();
+        let whole = vec![b'x'; 800];
+        let piece = acme.send(Method::PATCH, &place, whole.clone()).await;
+        assert_eq!(piece.status(), StatusCode::ACCEPTED);
+        let path = format!("{place}?digest={}", Digest::of(&whole));
+        let done = acme.send(Method::PUT, &path, "").await;
+        assert_eq!(done.status(), StatusCode::CREATED, "it is counted once");
+        let uploads = (0..8_u8).map(|number| {
+            let bytes = vec![number; 150];
+            let path = format!("{UPLOADS}?digest={}", Digest::of(&bytes));
+            let acme = &acme;
+            async move { acme.send(Method::POST, &path, bytes).await.status() }
+        });
+        let kept = futures_util::future::join_all(uploads).await;
+        let kept = kept.iter().filter(|status| status.is_success()).count();
+        assert_eq!(kept, 1);
+    }
+}
+
+#[tokio::test]
+async fn what_a_client_hangs_up_on_is_kept_or_gone() {
+    let server = Server::start().await;
+    let acme = server.publisher("acme").await;
+    acme.put_blob("acme-texts", b"first").await;
+    for number in 0..40_u8 {
+        let bytes = vec![number; 100_000];
+        let path = format!("{UPLOADS}?digest={}", Digest::of(&bytes));
+        let upload = acme.send(Method::POST, &path, bytes);
+        let wait = std::time::Duration::from_micros(u64::from(number) * 300);
+        drop(tokio::time::timeout(wait, upload).await);
+    }
+    server.registry.close().await.unwrap();
+    let rows = server.count("select count(*) from registry_blobs").await;
+    assert_eq!(objects(&server), usize::try_from(rows).unwrap());
+}
+
+#[tokio::test]
+async fn a_push_replaces_a_damaged_blob() {
+    let server = Server::start().await;
+    let acme = server.publisher("acme").await;
+    let digest = acme.put_blob("acme-texts", b"whole").await;
+    let kept = files(&server.folder.path().join("blobs/objects"));
+    std::fs::write(&kept[0], b"").unwrap();
+    acme.put_blob("acme-texts", b"whole").await;
+    let read = server.get(&format!("/v2/acme-texts/blobs/{digest}")).await;
+    assert_eq!(read.bytes().await.unwrap(), "whole");
+}
+
+fn files(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let folders = std::fs::read_dir(folder).unwrap();
+    folders
+        .flat_map(|folder| std::fs::read_dir(folder.unwrap().path()).unwrap())
+        .map(|object| object.unwrap().path())
+        .collect()
+}

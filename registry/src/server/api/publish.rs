@@ -42,7 +42,7 @@ pub(super) async fn publish(
     Path(name): Path<String>,
     request: Request,
 ) -> Result<(StatusCode, Json<Value>), Refusal> {
-    let account = caller.account()?;
+    let account = caller.account()?.clone();
     let name = parse_name(&name)?;
     let sent = request
         .headers()
@@ -51,15 +51,20 @@ pub(super) async fn publish(
     let row = if sent {
         let sidecar = statement(request.headers())?;
         // Before the body is read: strangers need not send it.
-        registry.own_name(account, &name).await?;
+        registry.own_name(&account, &name).await?;
         let most = registry.limits().blob_bytes_max;
-        let held = registry.read_body(request, most).await?;
-        registry
-            .publish_sent(account, &name, held.bytes.clone(), sidecar.into())
-            .await?
+        let held = registry.read_body(account.id, request, most).await?;
+        let (publisher, name) = (registry.clone(), name.clone());
+        let published = async move {
+            let component = held.bytes.clone();
+            publisher
+                .publish_sent(&account, &name, component, sidecar.into())
+                .await
+        };
+        registry.to_the_end(Box::pin(published)).await?
     } else {
         let Pushed { version } = registry.read_json(request).await?;
-        registry.publish_pushed(account, &name, &version).await?
+        registry.publish_pushed(&account, &name, &version).await?
     };
     Ok((
         StatusCode::CREATED,

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 use super::super::Registry;
+use super::super::caller::Address;
 use super::super::owned::parse_name;
 use super::super::refusal::{Kind, Refusal};
 use super::{DIGEST_HEADER, header_value, parse_digest};
@@ -16,6 +17,7 @@ use super::{DIGEST_HEADER, header_value, parse_digest};
 pub(super) async fn read(
     State(registry): State<Registry>,
     Path((name, digest)): Path<(String, String)>,
+    Address(address): Address,
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
@@ -27,7 +29,8 @@ pub(super) async fn read(
         Body::empty()
     } else {
         if range.is_none() {
-            registry.0.downloads.count(name.as_str(), digest);
+            let by = (address, registry.now().date_naive());
+            registry.0.downloads.count(by, name.as_str(), digest);
         }
         registry.0.blobs.stream(row.object, range.clone()).await?
     };

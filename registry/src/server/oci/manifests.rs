@@ -55,7 +55,7 @@ pub(super) async fn put(
         .map(|value| value.split(';').next().unwrap_or(value).trim().to_owned())
         .ok_or_else(|| Refusal::new(Kind::ManifestInvalid, "Content-Type is missing"))?;
     let most = registry.limits().manifest_bytes_max;
-    let held = registry.read_body(request, most).await?;
+    let held = registry.read_body(account.id, request, most).await?;
     let row = registry
         .put_manifest(
             account,

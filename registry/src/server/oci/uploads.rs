@@ -38,30 +38,41 @@ pub(super) async fn start(
     Asked(query): Asked<Started>,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let account = caller.account()?;
+    let account = caller.account()?.clone();
     let name = parse_name(&name)?;
-    registry.claim_name(account, &name).await?;
+    registry.claim_name(&account, &name).await?;
     if let Some(digest) = query.digest {
         let digest = parse_digest(&digest)?;
         let most = registry.limits().blob_bytes_max;
-        let held = registry.read_body(request, most).await?;
-        registry
-            .keep_if(account, name.as_str(), held.bytes.clone(), digest)
-            .await?;
+        let held = registry.read_body(account.id, request, most).await?;
+        let (keeper, repository) = (registry.clone(), name.clone());
+        let kept = async move {
+            let bytes = held.bytes.clone();
+            keeper
+                .keep_if(&account, repository.as_str(), bytes, digest)
+                .await
+        };
+        registry.to_the_end(kept).await?;
         return created(&name, digest);
     }
     if let (Some(digest), Some(from)) = (query.mount, query.from) {
         let digest = parse_digest(&digest)?;
         // A name that cannot be, like one that has no such blob, means: upload it yourself.
-        if let Ok(from) = parse_name(&from)
-            && registry
-                .mount_blob(account, name.as_str(), digest, from.as_str())
-                .await?
-        {
-            return created(&name, digest);
+        if let Ok(from) = parse_name(&from) {
+            let place = registry.place(account.id).await?;
+            let (keeper, account, to) = (registry.clone(), account.clone(), name.clone());
+            let mounted = async move {
+                let mounted = keeper.mount_blob(&account, to.as_str(), digest, from.as_str());
+                let mounted = mounted.await;
+                drop(place);
+                mounted
+            };
+            if registry.to_the_end(mounted).await? {
+                return created(&name, digest);
+            }
         }
     }
-    let id = registry.start_upload(account, &name).await?;
+    let id = registry.start_upload(&account, &name).await?;
     under_way(&name, id, 0, StatusCode::ACCEPTED)
 }
 
@@ -72,15 +83,18 @@ pub(super) async fn append(
     Path((name, upload)): Path<(String, String)>,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let account = caller.account()?;
+    let account = caller.account()?.clone();
     let (name, upload) = found(&registry, &caller, &name, &upload).await?;
     in_order(request.headers(), upload.received)?;
     let most = registry.limits().blob_bytes_max;
-    let held = registry.read_body(request, most).await?;
-    let received = registry
-        .append_upload(account, &upload, held.bytes.clone())
-        .await?;
-    under_way(&name, upload.id, received, StatusCode::ACCEPTED)
+    let held = registry.read_body(account.id, request, most).await?;
+    let (keeper, id) = (registry.clone(), upload.id);
+    let appended = async move {
+        let bytes = held.bytes.clone();
+        keeper.append_upload(&account, &upload, bytes).await
+    };
+    let received = registry.to_the_end(appended).await?;
+    under_way(&name, id, received, StatusCode::ACCEPTED)
 }
 
 /// `PUT /v2/{name}/blobs/uploads/{upload}?digest=`
@@ -91,7 +105,7 @@ pub(super) async fn finish(
     Asked(query): Asked<Finished>,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let account = caller.account()?;
+    let account = caller.account()?.clone();
     let (name, upload) = found(&registry, &caller, &name, &upload).await?;
     let digest = query
         .digest
@@ -99,10 +113,13 @@ pub(super) async fn finish(
     let digest = parse_digest(&digest)?;
     in_order(request.headers(), upload.received)?;
     let most = registry.limits().blob_bytes_max;
-    let held = registry.read_body(request, most).await?;
-    registry
-        .finish_upload(account, &upload, held.bytes.clone(), digest)
-        .await?;
+    let held = registry.read_body(account.id, request, most).await?;
+    let keeper = registry.clone();
+    let finished = async move {
+        let last = held.bytes.clone();
+        keeper.finish_upload(&account, &upload, last, digest).await
+    };
+    registry.to_the_end(finished).await?;
     created(&name, digest)
 }
 

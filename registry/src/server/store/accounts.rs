@@ -86,6 +86,17 @@ impl Tx {
         )
     }
 
+    /// Makes everybody else who wants to keep something for this account wait until this transaction
+    /// is over.
+    pub(in crate::server) async fn lock_account(&mut self, id: Uuid) -> Result<(), Error> {
+        execute!(
+            self,
+            "update registry_accounts set names_max = names_max where id = $1",
+            [id]
+        )
+        .map(|_rows| ())
+    }
+
     pub(in crate::server) async fn find_account_by_name(
         &mut self,
         name: &str,
