@@ -60,13 +60,16 @@ impl KeyPair {
         options.write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        options
-            .open(path)
-            .and_then(|mut file| {
-                file.write_all(pem.as_bytes())?;
-                file.sync_all()
-            })
-            .map_err(|source| KeyFileError::io("write", path, source))
+        let failed = |source| KeyFileError::io("write", path, source);
+        let mut file = options.open(path).map_err(failed)?;
+        let written = file
+            .write_all(pem.as_bytes())
+            .and_then(|()| file.sync_all());
+        if written.is_err() {
+            // Ours, and no key: it would stand in the way of the next attempt. What failed is said.
+            let _gone = fs::remove_file(path);
+        }
+        written.map_err(failed)
     }
 
     /// Reads a key file.

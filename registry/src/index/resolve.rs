@@ -172,8 +172,22 @@ impl PluginEntry {
     }
 }
 
-/// Pre-releases of an affected version are affected too, which `VersionReq` by itself denies.
+/// Pre-releases are affected like the version that they precede, and like what comes before a bound that
+/// is not: `<1.2.0` holds 1.2.0-rc.1. `VersionReq` by itself denies both.
 pub(crate) fn affects(affected: &VersionReq, version: &Version) -> bool {
     let released = Version::new(version.major, version.minor, version.patch);
-    affected.matches(version) || affected.matches(&released)
+    affected.matches(version)
+        || affected.comparators.iter().all(|bound| {
+            bound.matches(version) || bound.matches(&released) || is_below(bound, version)
+        })
+}
+
+fn is_below(bound: &Comparator, version: &Version) -> bool {
+    let mut end = Version::new(
+        bound.major,
+        bound.minor.unwrap_or(0),
+        bound.patch.unwrap_or(0),
+    );
+    end.pre = bound.pre.clone();
+    bound.op == Op::Less && *version < end
 }

@@ -96,6 +96,7 @@ fn advisories_come_with_the_versions_that_they_are_about() {
     let mut log = Log::new();
     log.publish("1.0.0");
     log.publish("1.1.0-rc.1");
+    log.publish("1.2.0-rc.1");
     log.publish("1.2.0");
     log.push(Event::Advisory {
         name: name("acme-texts"),
@@ -108,6 +109,7 @@ fn advisories_come_with_the_versions_that_they_are_about() {
     for (wanted, advisories) in [
         ("acme-texts@1.0.0", 1),
         ("acme-texts@1.1.0-rc.1", 1),
+        ("acme-texts@1.2.0-rc.1", 1),
         ("acme-texts@1.2.0", 0),
     ] {
         let resolved = index.view().resolve(&wanted.parse().unwrap()).unwrap();
