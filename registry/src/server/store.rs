@@ -181,16 +181,29 @@ pub async fn migrate(owner_url: &str, service: Option<&str>) -> Result<(), Store
         .fetch_all(pool)
         .await?;
         for table in tables {
-            let grant = format!(
-                "grant select, insert, update, delete on {} to {}",
-                quoted(&table),
-                quoted(service)
-            );
-            sqlx::query(AssertSqlSafe(grant)).execute(pool).await?;
+            let (table, service) = (quoted(&table), quoted(service));
+            let rights = rights(&table);
+            // What was given before may have been more.
+            let revoke = format!("revoke all on {table} from {service}");
+            let grant = format!("grant {rights} on {table} to {service}");
+            let mut tx = pool.begin().await?;
+            sqlx::query(AssertSqlSafe(revoke)).execute(&mut *tx).await?;
+            sqlx::query(AssertSqlSafe(grant)).execute(&mut *tx).await?;
+            tx.commit().await?;
         }
     }
     store.close().await;
     Ok(())
+}
+
+/// What a service may do with a table. The log is appended to, and not even whoever has taken over the
+/// service can take something out of it.
+fn rights(quoted_table: &str) -> &'static str {
+    match quoted_table {
+        "\"registry_entries\"" => "select, insert",
+        "\"registry_migrations\"" => "select",
+        _ => "select, insert, update, delete",
+    }
 }
 
 /// A name as SQL writes it, whatever is in it.
