@@ -65,7 +65,9 @@ fn listed(breaks: &[Break]) -> String {
 /// # Errors
 /// It breaks something that its number says it does not.
 pub fn check(old: &Manifest, new: &Manifest) -> Result<(), Incompatible> {
-    if new.version >= next_breaking(&old.version) {
+    // Its pre-releases belong to a version: 2.0.0-rc.1 may break what 1.9 promised, as 2.0.0 may.
+    let released = Version::new(new.version.major, new.version.minor, new.version.patch);
+    if released >= next_breaking(&old.version) {
         return Ok(());
     }
     let mut breaks = exports(old, new);

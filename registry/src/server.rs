@@ -39,7 +39,7 @@ use axum::middleware::from_fn_with_state;
 use tokio::sync::RwLock;
 use uuid::{ContextV7, Timestamp, Uuid};
 
-use crate::keys::PublicKey;
+use crate::keys::{KeyId, PublicKey};
 
 pub use accounts::{Account, NewToken, Token, TokenSecret};
 pub use caller::ClientAddress;
@@ -83,6 +83,21 @@ pub enum RegistryError {
     /// The URL of the place for blobs.
     #[error("the registry's blob store has no valid URL: {0}")]
     BlobsUrl(#[from] url::ParseError),
+    /// The database is another registry's.
+    #[error(
+        "the registry's database belongs to the key {known}, not to {own}; set the right key, or a database of its own"
+    )]
+    OtherKey {
+        /// Whose it is.
+        known: String,
+        /// The key that was set.
+        own: KeyId,
+    },
+    /// The blob store is another's, or nobody knows whose.
+    #[error(
+        "the blob store is not marked as this registry's, so nothing is cleared away there; see to its URL"
+    )]
+    OtherBlobs,
     /// A name of an account that is taken, or is none.
     #[error("{0}")]
     Refused(String),
@@ -101,7 +116,18 @@ impl Registry {
     /// One of them cannot be used.
     pub async fn open(config: RegistryConfig) -> Result<Self, RegistryError> {
         let store = Store::open(&config.database_url, config.schema).await?;
+        let own = config.key.public().id();
+        let mut tx = store.write().await?;
+        let known = tx.claim_log(own).await?;
+        if known != own.to_string() {
+            return Err(RegistryError::OtherKey { known, own });
+        }
+        tx.commit().await?;
         let blobs = Blobs::open(&config)?;
+        if let Err(error) = blobs.mark(own).await {
+            // It may come back; until it is marked, nothing is collected there.
+            tracing::warn!(%error, "registry: cannot mark the blob store");
+        }
         Ok(Self(Arc::new(Inner {
             rates: RateLimits::new(&config.limits),
             places: Places::new(&config.limits),

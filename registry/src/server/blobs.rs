@@ -19,11 +19,14 @@ use super::refusal::{Kind, Refusal};
 use super::store::{AccountRow, BlobRow, ChunkRow, Tx};
 use super::{Registry, RegistryConfig, RegistryError};
 use crate::digest::Digest;
+use crate::keys::KeyId;
 
 /// Of one sweep; the next one goes on.
 const SWEPT_MAX: u64 = 100;
 /// Where objects are in the store.
 const FOLDER: &str = "objects";
+/// Says whose store it is.
+const MARKER: &str = "onerouter-registry";
 /// An object gets its row within seconds. One that has none after so long belongs to a node that died
 /// in between.
 const ORPHAN_AGE: TimeDelta = TimeDelta::days(1);
@@ -81,6 +84,23 @@ impl Blobs {
         Ok(Body::from_stream(
             found.into_stream().map_err(std::io::Error::other),
         ))
+    }
+
+    /// Writes down whose store it is, unless somebody has before.
+    pub(super) async fn mark(&self, key: KeyId) -> Result<(), object_store::Error> {
+        if self.marker().await?.is_none() {
+            let bytes = key.to_string().into_bytes();
+            self.0.put(&Path::from(MARKER), bytes.into()).await?;
+        }
+        Ok(())
+    }
+
+    async fn marker(&self) -> Result<Option<Bytes>, object_store::Error> {
+        match self.0.get(&Path::from(MARKER)).await {
+            Ok(found) => found.bytes().await.map(Some),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// How large an object is, if it is there.
@@ -290,8 +310,15 @@ impl Registry {
     /// and its row. To be called once a day or so. Gives how many there were.
     ///
     /// # Errors
-    /// The database or the store failed; the next call begins again.
+    /// The store is not marked as this registry's, or it or the database failed; the next call begins
+    /// again.
     pub async fn collect_orphans(&self) -> Result<u64, RegistryError> {
+        // With the wrong URL everything in it would look like what nobody stands for.
+        let marker = self.0.blobs.marker().await?;
+        let own = self.key().id().to_string();
+        if marker.as_deref() != Some(own.as_bytes()) {
+            return Err(RegistryError::OtherBlobs);
+        }
         let mut objects = std::pin::pin!(self.0.blobs.list());
         let mut deleted = 0_u64;
         while let Some(object) = objects.try_next().await? {

@@ -7,9 +7,9 @@ use semver::Version;
 use super::Registry;
 use super::blobs::within_quota;
 use super::refusal::{Kind, Refusal};
-use super::store::{AccountRow, ManifestRow};
+use super::store::{AccountRow, ManifestRow, Tx, VersionRow};
 use crate::digest::Digest;
-use crate::package::{IMAGE_INDEX_TYPE, IMAGE_TYPE, ImageIndex, ImageManifest};
+use crate::package::{Descriptor, IMAGE_INDEX_TYPE, IMAGE_TYPE, ImageIndex, ImageManifest};
 use crate::statement::is_publishable;
 
 /// Things that one manifest may name.
@@ -37,7 +37,7 @@ impl Tag {
         &self.0
     }
 
-    /// The version that it is, if it is one. Those never change.
+    /// The version that it is, if it is one. Once it is published, it never changes.
     pub(super) fn version(&self) -> Option<Version> {
         Version::parse(&self.0).ok()
     }
@@ -75,10 +75,10 @@ impl Reference {
 /// A manifest that is to be put, read.
 struct Read {
     row: ManifestRow,
-    /// Blobs that it needs.
-    blobs: Vec<Digest>,
-    /// Manifests that it lists.
-    manifests: Vec<Digest>,
+    /// Blobs that it needs, with the sizes that it says.
+    blobs: Vec<(Digest, u64)>,
+    /// Manifests that it lists, likewise.
+    manifests: Vec<(Digest, u64)>,
     /// It as an image, if it is one.
     image: Option<ImageManifest>,
 }
@@ -86,6 +86,7 @@ struct Read {
 impl Read {
     fn parse(media_type: &str, body: &Bytes) -> Result<Self, Refusal> {
         let wrong = |reason: String| Refusal::new(Kind::ManifestInvalid, reason);
+        let sized = |named: &Descriptor| (named.digest, named.size);
         let mut row = ManifestRow {
             digest: Digest::of(body),
             media_type: media_type.to_owned(),
@@ -109,8 +110,8 @@ impl Read {
                     .as_ref()
                     .and_then(|annotations| serde_json::to_string(annotations).ok())
                     .filter(|text| text.len() <= ANNOTATIONS_BYTES_MAX);
-                let mut blobs = vec![image.config.digest];
-                blobs.extend(image.layers.iter().map(|layer| layer.digest));
+                let mut blobs = vec![sized(&image.config)];
+                blobs.extend(image.layers.iter().map(sized));
                 (blobs, Vec::new(), Some(image))
             }
             IMAGE_INDEX_TYPE => {
@@ -124,7 +125,7 @@ impl Read {
                     return Err(wrong("it is not an index of schema version 2".to_owned()));
                 }
                 row.subject = index.subject.as_ref().map(|subject| subject.digest);
-                let manifests = index.manifests.iter().map(|entry| entry.digest).collect();
+                let manifests = index.manifests.iter().map(sized).collect();
                 (Vec::new(), manifests, None)
             }
             other => {
@@ -133,10 +134,10 @@ impl Read {
                 )));
             }
         };
-        let of_type = row.artifact_type.as_ref().map_or(0, String::len);
-        if of_type > TYPE_BYTES_MAX {
+        let of_type = row.artifact_type.as_deref().unwrap_or_default();
+        if of_type.len() > TYPE_BYTES_MAX || of_type.contains(char::is_control) {
             return Err(wrong(format!(
-                "its type has more than {TYPE_BYTES_MAX} characters"
+                "its type needs at most {TYPE_BYTES_MAX} characters on one line"
             )));
         }
         if blobs.len().max(manifests.len()) > NAMED_MAX {
@@ -227,26 +228,28 @@ impl Registry {
         {
             return Ok(());
         }
-        for blob in &read.blobs {
-            if tx.find_blob(repository, *blob).await?.is_none() {
-                return Err(Refusal::new(
-                    Kind::ManifestBlobUnknown,
-                    format!("the blob {blob} was not uploaded"),
-                ));
-            }
+        for (digest, said) in &read.blobs {
+            let blob = tx.find_blob(repository, *digest).await?.ok_or_else(|| {
+                let reason = format!("the blob {digest} was not uploaded");
+                Refusal::new(Kind::ManifestBlobUnknown, reason)
+            })?;
+            refuse_other_size(*digest, *said, blob.bytes)?;
         }
-        for manifest in &read.manifests {
-            if tx.find_manifest(repository, *manifest).await?.is_none() {
-                return Err(Refusal::new(
-                    Kind::ManifestBlobUnknown,
-                    format!("the manifest {manifest} was not put"),
-                ));
-            }
+        for (digest, said) in &read.manifests {
+            let manifest = tx.find_manifest(repository, *digest).await?;
+            let manifest = manifest.ok_or_else(|| {
+                let reason = format!("the manifest {digest} was not put");
+                Refusal::new(Kind::ManifestBlobUnknown, reason)
+            })?;
+            let bytes = u64::try_from(manifest.body.len()).unwrap_or(u64::MAX);
+            refuse_other_size(*digest, *said, bytes)?;
         }
         let bytes = u64::try_from(read.row.body.len()).unwrap_or(u64::MAX);
+        tx.lock_account(account.id).await?;
         within_quota(&mut tx, account, bytes).await?;
         let by = (account.id, self.now());
-        tx.insert_manifest(repository, &read.row, &read.blobs, by)
+        let blobs: Vec<Digest> = read.blobs.iter().map(|(digest, _)| *digest).collect();
+        tx.insert_manifest(repository, &read.row, &blobs, by)
             .await?;
         tx.commit().await?;
         Ok(())
@@ -255,18 +258,17 @@ impl Registry {
     async fn point_tag(&self, name: &PluginId, tag: &Tag, to: Digest) -> Result<(), Refusal> {
         let mut tx = self.0.store.write().await?;
         tx.lock_log().await?;
-        match tx.find_tag(name.as_str(), tag.as_str()).await? {
-            Some(digest) if digest == to => return Ok(()),
-            Some(digest) if tag.version().is_some() => {
-                return Err(Refusal::new(
-                    Kind::Immutable,
-                    format!(
-                        "{name} {} is {digest} and stays it; publish another version",
-                        tag.as_str()
-                    ),
-                ));
-            }
-            Some(_) | None => {}
+        if tx.find_tag(name.as_str(), tag.as_str()).await? == Some(to) {
+            return Ok(());
+        }
+        if let Some(published) = published(&mut tx, name, tag).await? {
+            return Err(Refusal::new(
+                Kind::Immutable,
+                format!(
+                    "{name} {} is {} and stays it; publish another version",
+                    published.version, published.manifest
+                ),
+            ));
         }
         tx.set_tag(name.as_str(), tag.as_str(), to, self.now())
             .await?;
@@ -309,13 +311,15 @@ impl Registry {
 
     /// Takes a tag away.
     pub(super) async fn delete_tag(&self, name: &PluginId, tag: &Tag) -> Result<(), Refusal> {
-        if tag.version().is_some() {
+        let mut tx = self.0.store.write().await?;
+        // So that it is not published meanwhile.
+        tx.lock_log().await?;
+        if published(&mut tx, name, tag).await?.is_some() {
             return Err(Refusal::new(
                 Kind::Immutable,
                 "a version cannot be deleted; yank it",
             ));
         }
-        let mut tx = self.0.store.write().await?;
         let deleted = tx.delete_tag(name.as_str(), tag.as_str()).await?;
         tx.commit().await?;
         if deleted {
@@ -336,9 +340,7 @@ impl Registry {
         let repository = name.as_str();
         let mut tx = self.0.store.write().await?;
         tx.lock_log().await?;
-        let tags = tx.list_tags_of(repository, digest).await?;
-        let is_version = |tag: &String| Version::parse(tag).is_ok();
-        if tags.iter().any(is_version) || tx.count_versions_on(repository, digest).await? > 0 {
+        if tx.count_versions_on(repository, digest).await? > 0 {
             return Err(Refusal::new(
                 Kind::Immutable,
                 "the manifest is a version's, which cannot be deleted; yank it",
@@ -354,4 +356,27 @@ impl Registry {
             format!("{name} has no manifest {digest}"),
         ))
     }
+}
+
+/// What a tag was published as.
+async fn published(
+    tx: &mut Tx,
+    name: &PluginId,
+    tag: &Tag,
+) -> Result<Option<VersionRow>, sqlx::Error> {
+    match tag.version() {
+        Some(version) => tx.find_version(name.as_str(), &version).await,
+        None => Ok(None),
+    }
+}
+
+/// Who pulls takes no more than was said, so a manifest that says less is of no use to anybody.
+fn refuse_other_size(digest: Digest, said: u64, found: u64) -> Result<(), Refusal> {
+    if said == found {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        Kind::ManifestInvalid,
+        format!("{digest} has {found} bytes, not {said}"),
+    ))
 }

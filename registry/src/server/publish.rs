@@ -157,11 +157,10 @@ impl Registry {
         if manifest.id != *name || manifest.version != *version || !is_publishable(version) {
             return Err(mismatched(name, version, manifest));
         }
-        let previous = self.version_before(name, version).await?;
-        if let Some(previous) = &previous {
-            evolution::check(previous, manifest)
-                .map_err(|error| Refusal::new(Kind::Incompatible, error))?;
-        }
+        let mut tx = self.0.store.read().await?;
+        let known = tx.list_versions(name.as_str()).await?;
+        drop(tx);
+        let previous = fits(&known, manifest)?;
         let submission = Submission {
             component: &candidate.component,
             manifest,
@@ -214,6 +213,15 @@ impl Registry {
         if known.iter().any(|known| known.version == *version) {
             return Err(published_before(name, version));
         }
+        // Again: others may have been published since it was looked at.
+        fits(&known, manifest)?;
+        let image = tx.find_manifest(name.as_str(), row.manifest).await?;
+        if image.is_none() {
+            return Err(Refusal::new(
+                Kind::Conflict,
+                format!("the image {} was deleted a moment ago", row.manifest),
+            ));
+        }
         let keys = tx.list_keys(name.as_str()).await?;
         if Keys(keys).standing(name, key) != KeyStanding::Active {
             return Err(Refusal::new(
@@ -222,32 +230,14 @@ impl Registry {
             ));
         }
         tx.insert_version(name.as_str(), &row).await?;
+        // Until now the tag could move.
+        let tag = Tag::from(version);
+        tx.set_tag(name.as_str(), tag.as_str(), row.manifest, row.published_at)
+            .await?;
         describe(&mut tx, name, &candidate.unpacked, &known, &row).await?;
         tx.commit().await?;
         tracing::info!(plugin.name = %name, plugin.version = %version, "registry: version published");
         Ok(row)
-    }
-
-    async fn version_before(
-        &self,
-        name: &PluginId,
-        version: &Version,
-    ) -> Result<Option<Manifest>, Refusal> {
-        let known = self
-            .0
-            .store
-            .read()
-            .await?
-            .list_versions(name.as_str())
-            .await?;
-        let before = known
-            .into_iter()
-            .filter(|known| known.version < *version)
-            .max_by(|one, other| one.version.cmp(&other.version));
-        before
-            .map(|row| Manifest::from_json(row.plugin_manifest.as_bytes()))
-            .transpose()
-            .map_err(|error| Refusal::internal("read a manifest", &error))
     }
 
     async fn refuse_published(&self, name: &PluginId, version: &Version) -> Result<(), Refusal> {
@@ -257,6 +247,40 @@ impl Registry {
             Some(_) => Err(published_before(name, version)),
         }
     }
+}
+
+/// Holds a version against its neighbours: who follows a range comes to it from the one below, and goes
+/// on to the one above. Gives the one below.
+fn fits(known: &[VersionRow], manifest: &Manifest) -> Result<Option<Manifest>, Refusal> {
+    let read = |row: &VersionRow| {
+        Manifest::from_json(row.plugin_manifest.as_bytes())
+            .map_err(|error| Refusal::internal("read a manifest", &error))
+    };
+    let (below, above): (Vec<_>, Vec<_>) = known
+        .iter()
+        .filter(|row| row.version != manifest.version)
+        .partition(|row| row.version < manifest.version);
+    let below = below
+        .into_iter()
+        .max_by(|one, other| one.version.cmp(&other.version));
+    let above = above
+        .into_iter()
+        .min_by(|one, other| one.version.cmp(&other.version));
+    let below = below.map(read).transpose()?;
+    if let Some(below) = &below {
+        evolution::check(below, manifest)
+            .map_err(|error| Refusal::new(Kind::Incompatible, error))?;
+    }
+    if let Some(above) = above {
+        evolution::check(manifest, &read(above)?).map_err(|error| {
+            let reason = format!(
+                "{} is there already and would break it: {error}",
+                above.version
+            );
+            Refusal::new(Kind::Incompatible, reason)
+        })?;
+    }
+    Ok(below)
 }
 
 /// What a search finds follows the newest version; a pre-release only while there is no other.

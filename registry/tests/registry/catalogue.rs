@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use onerouter_registry::client::{Client, ClientConfig, RegistryApi};
 use onerouter_registry::index::{Freshness, Index};
-use onerouter_registry::server::{RegistryConfig, Schema, migrate};
+use onerouter_registry::server::{Registry, RegistryConfig, RegistryError, Schema, migrate};
 use onerouter_registry::{Digest, KeyPair};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
@@ -371,8 +371,12 @@ async fn long_answers_come_in_pages_or_are_cut() {
             let refused = server.get(&format!("{path}{wrong}")).await;
             assert_eq!(refused.status(), 422, "{wrong}");
         }
-        let nothing = server.get("/registry/v1/plugins?q=%00").await;
-        assert_eq!(nothing.status(), 422);
+        for path in [
+            "/registry/v1/plugins?q=%00",
+            "/v2/acme-texts/tags/list?last=%00",
+        ] {
+            assert_eq!(server.get(path).await.status(), 422, "{path}");
+        }
         let config = acme.put_blob("acme-texts", b"{}").await;
         let layer = acme.put_blob("acme-texts", b"note").await;
         let about = Digest::of(b"something");
@@ -389,14 +393,39 @@ async fn long_answers_come_in_pages_or_are_cut() {
         let mut note = crate::server::image(config, 2, layer, Some(about));
         note["annotations"] = json!({"n": "y".repeat(100_000)});
         acme.put_manifest("acme-texts", "long", &note).await;
-        note["artifactType"] = "x".repeat(300).into();
-        let refused = acme.put_manifest("acme-texts", "typed", &note).await;
-        assert_eq!(refused.status(), 400);
+        for wrong in ["x".repeat(300), "\0".to_owned()] {
+            note["artifactType"] = wrong.into();
+            let refused = acme.put_manifest("acme-texts", "typed", &note).await;
+            assert_eq!(refused.status(), 400);
+        }
         let path = format!("/v2/acme-texts/referrers/{about}");
         let answer = server.get(&path).await.bytes().await.unwrap();
         assert!(answer.len() < 300 << 10, "{}", answer.len());
         let all: serde_json::Value = serde_json::from_slice(&answer).unwrap();
         assert_eq!(all["manifests"].as_array().unwrap().len(), 41);
+    }
+}
+
+#[tokio::test]
+async fn neither_the_log_nor_the_blobs_of_another_are_touched() {
+    for database in Server::databases().await {
+        let server = Server::start_on(database, |_config| {}).await;
+        let acme = server.publisher("acme").await;
+        acme.put_blob("acme-texts", b"x").await;
+        let key = KeyPair::generate();
+        let config = |database: String, blobs: &str| {
+            let blobs = format!("file://{}/{blobs}", server.folder.path().display());
+            RegistryConfig::new(database, blobs, key.clone())
+        };
+        let opened = Registry::open(config(server.database_url(), "others")).await;
+        assert!(matches!(opened, Err(RegistryError::OtherKey { .. })));
+        let fresh = format!("sqlite://{}/other.db", server.folder.path().display());
+        let opened = Registry::open(config(fresh, "blobs")).await.unwrap();
+        assert!(matches!(
+            opened.collect_orphans().await,
+            Err(RegistryError::OtherBlobs)
+        ));
+        assert_eq!(server.registry.collect_orphans().await.unwrap(), 0);
     }
 }
 
@@ -464,11 +493,16 @@ async fn a_role_that_owns_nothing_serves_a_registry() {
     let acme = server.publisher("acme").await;
     acme.add_key("acme-texts").await;
     acme.publish("acme-texts", "1.0.0").await;
-    let drop_table = "drop table registry_entries";
-    let refused = sqlx::PgConnection::connect(&server.database_url())
-        .await
-        .unwrap()
-        .execute(drop_table)
-        .await;
-    assert!(refused.is_err(), "the role owns nothing");
+    for statement in [
+        "drop table registry_entries",
+        "update registry_entries set entry = ''",
+        "delete from registry_entries",
+    ] {
+        let refused = sqlx::PgConnection::connect(&server.database_url())
+            .await
+            .unwrap()
+            .execute(statement)
+            .await;
+        assert!(refused.is_err(), "{statement}");
+    }
 }

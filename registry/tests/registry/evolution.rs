@@ -29,6 +29,8 @@ fn a_dropped_export_needs_a_major() {
         [Break::Dropped("onerouter:sms/sms-cancel".to_owned())]
     );
     assert_eq!(breaks(&old, &exporting("2.0.0", &[SMS], "")), []);
+    assert_eq!(breaks(&old, &exporting("2.0.0-rc.1", &[SMS], "")), []);
+    assert_eq!(breaks(&old, &exporting("1.3.0-rc.1", &[SMS], "")).len(), 1);
 }
 
 #[test]

@@ -142,34 +142,48 @@ async fn referrers_are_listed_by_type() {
 }
 
 #[tokio::test]
-async fn a_tag_that_is_a_version_neither_moves_nor_goes_nor_lies() {
+async fn a_version_that_is_published_neither_moves_nor_goes_and_no_tag_lies() {
     for server in Server::start_on_each().await {
         let acme = server.publisher("acme").await;
         let good = component("acme-texts", "1.0.0");
+        let mut changed = good.clone();
+        changed.extend_from_slice(&[0, 2, 1, b'x']);
+        // Until it is published it may be mended.
+        for attempt in [&changed, &good] {
+            let pushed = acme.push_image("acme-texts", "1.0.0", attempt).await;
+            assert_eq!(pushed.status(), StatusCode::CREATED);
+        }
+        let delete = async |reference: &str| {
+            let path = format!("/v2/acme-texts/manifests/{reference}");
+            acme.send(Method::DELETE, &path, "").await.status()
+        };
+        assert_eq!(delete("1.0.0").await, StatusCode::ACCEPTED);
         let first = acme.push_image("acme-texts", "1.0.0", &good).await;
-        assert_eq!(first.status(), StatusCode::CREATED);
         let digest = first.headers()["docker-content-digest"]
             .to_str()
             .unwrap()
             .to_owned();
+        acme.add_key("acme-texts").await;
+        let sidecar = acme.sign("acme-texts", "1.0.0", &good);
+        acme.push_statement("acme-texts", digest.parse().unwrap(), &sidecar)
+            .await;
+        let body = json!({"version": "1.0.0"});
+        let published = acme.post_json("/plugins/acme-texts/versions", &body).await;
+        assert_eq!(published.status(), StatusCode::CREATED);
         assert_eq!(
             acme.push_image("acme-texts", "1.0.0", &good).await.status(),
             StatusCode::CREATED
         );
-        let mut changed = good.clone();
-        changed.extend_from_slice(&[0, 2, 1, b'x']);
         let moved = acme.push_image("acme-texts", "1.0.0", &changed).await;
         assert_eq!(refusal(moved).await, (409, "DENIED".to_owned()));
         for reference in ["1.0.0", &digest] {
-            let deleted = acme
-                .send(
-                    Method::DELETE,
-                    &format!("/v2/acme-texts/manifests/{reference}"),
-                    "",
-                )
-                .await;
-            assert_eq!(deleted.status(), StatusCode::CONFLICT);
+            assert_eq!(delete(reference).await, StatusCode::CONFLICT);
         }
+        let config = acme.put_blob("acme-texts", b"{}").await;
+        let layer = ("application/wasm", Digest::of(&good), good.len() - 1);
+        let short = image(config, 2, layer, None);
+        let short = acme.put_manifest("acme-texts", "short", &short).await;
+        assert_eq!(refusal(short).await, (400, "MANIFEST_INVALID".to_owned()));
         let other = component("acme-mails", "1.0.0");
         for (tag, layer) in [
             ("1.0.1", &good),

@@ -277,3 +277,27 @@ async fn publishers_of_one_version_at_the_same_moment_publish_it_once() {
         assert_eq!((created, refused), (1, 7));
     }
 }
+
+#[tokio::test]
+async fn a_version_must_fit_the_one_above_it_too() {
+    for server in Server::start_on_each().await {
+        let acme = server.publisher("acme").await;
+        acme.add_key("acme-texts").await;
+        acme.publish("acme-texts", "1.0.0").await;
+        acme.publish("acme-texts", "1.2.0").await;
+        let send = async |version: &str, exports: &[&str]| {
+            let component = component_of(manifest("acme-texts", version), exports, "");
+            let sidecar = acme.sign("acme-texts", version, &component);
+            acme.send_version("acme-texts", &component, &sidecar).await
+        };
+        let more = send("1.1.0", &[SMS, CANCEL]).await;
+        assert_eq!(
+            refusal(more).await,
+            (422, "incompatible_version".to_owned())
+        );
+        let same = send("1.1.0", &[SMS]).await;
+        assert_eq!(same.status(), StatusCode::CREATED);
+        let next = send("2.0.0-rc.1", &["onerouter:email/email@1.0.0"]).await;
+        assert_eq!(next.status(), StatusCode::CREATED, "a breaking one, early");
+    }
+}

@@ -162,7 +162,7 @@ fn objects(server: &Server) -> usize {
             .map(|path| if path.is_dir() { count(&path) } else { 1 })
             .sum()
     }
-    count(&server.folder.path().join("blobs"))
+    count(&server.folder.path().join("blobs/objects"))
 }
 
 #[tokio::test]

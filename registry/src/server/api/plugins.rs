@@ -50,10 +50,6 @@ pub(super) async fn search(
         ));
     }
     let text = query.q.map(|text| text.trim().to_lowercase());
-    // PostgreSQL has no such character in a text.
-    if text.as_ref().is_some_and(|text| text.contains('\0')) {
-        return Err(invalid("?q: has a character that none has".to_owned()));
-    }
     if text
         .as_ref()
         .is_some_and(|text| text.chars().count() > TEXT_CHARACTERS_MAX)

@@ -7,6 +7,7 @@ use super::backend::{
     Columns, Count, FromColumns, Text, Tx, decode, execute, fetch_all, fetch_one, signed,
 };
 use crate::digest::Digest;
+use crate::keys::KeyId;
 
 /// How far the log goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +39,17 @@ impl Tx {
             "update registry_log set size = size where id = 1 returning size, hash",
             []
         )
+    }
+
+    /// Whose log it is: this key's, if it was nobody's before.
+    pub(in crate::server) async fn claim_log(&mut self, key: KeyId) -> Result<String, Error> {
+        fetch_one!(
+            self,
+            "update registry_log set key_id = coalesce(key_id, $1) where id = 1
+             returning key_id as value",
+            [key.to_string()]
+        )
+        .map(|Text(key)| key)
     }
 
     pub(in crate::server) async fn log_end(&mut self) -> Result<LogEnd, Error> {

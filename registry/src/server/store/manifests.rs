@@ -204,20 +204,6 @@ impl Tx {
         Ok(rows.into_iter().map(|Text(tag)| tag).collect())
     }
 
-    /// The tags of one manifest.
-    pub(in crate::server) async fn list_tags_of(
-        &mut self,
-        repository: &str,
-        digest: Digest,
-    ) -> Result<Vec<String>, Error> {
-        let rows: Vec<Text> = fetch_all!(
-            self,
-            "select tag as value from registry_tags where repository = $1 and digest = $2",
-            [repository, digest.to_string()]
-        )?;
-        Ok(rows.into_iter().map(|Text(tag)| tag).collect())
-    }
-
     /// Manifests whose subject this is, of one type or of any, the oldest first.
     pub(in crate::server) async fn list_referrers(
         &mut self,
