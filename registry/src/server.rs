@@ -7,6 +7,7 @@
 //! - `api`: search, pages, keys, publishing, yanking, advisories, the index, under `/registry/v1/`
 //! - `accounts`, `uploads`, `blobs`, `manifests`, `pushed`, `publish`, `catalogue`, `log`, `downloads`: what
 //!   happens, step by step
+//! - `operator`: what whoever runs it may do to every name
 //! - `store`: all SQL
 //!
 //! Everything published may be read by everybody. Only the publisher of a name may write to it.
@@ -25,6 +26,7 @@ mod limits;
 mod log;
 mod manifests;
 mod oci;
+mod operator;
 mod owned;
 mod publish;
 mod pushed;
@@ -43,6 +45,7 @@ use crate::keys::{KeyId, PublicKey};
 
 pub use accounts::{Account, NewToken, Token, TokenSecret};
 pub use caller::ClientAddress;
+pub use catalogue::NewAdvisory;
 pub use check::{CheckFailed, PublishCheck, Submission};
 pub use config::{Limits, RegistryConfig};
 pub use store::{Schema, StoreError, migrate};
@@ -98,9 +101,16 @@ pub enum RegistryError {
         "the blob store is not marked as this registry's, so nothing is cleared away there; see to its URL"
     )]
     OtherBlobs,
-    /// A name of an account that is taken, or is none.
+    /// What was asked for is not possible: a name of an account that is taken, a version that is not
+    /// there.
     #[error("{0}")]
     Refused(String),
+}
+
+impl From<Refusal> for RegistryError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal.into_detail())
+    }
 }
 
 impl From<sqlx::Error> for RegistryError {

@@ -30,6 +30,8 @@ pub struct Account {
     pub names_max: u64,
     /// Since when.
     pub created_at: DateTime<Utc>,
+    /// Since when it may do nothing any more.
+    pub suspended_at: Option<DateTime<Utc>>,
 }
 
 impl From<AccountRow> for Account {
@@ -40,6 +42,7 @@ impl From<AccountRow> for Account {
             blob_bytes_max: row.blob_bytes_max,
             names_max: row.names_max,
             created_at: row.created_at,
+            suspended_at: row.suspended_at,
         }
     }
 }
@@ -128,6 +131,7 @@ impl Registry {
             blob_bytes_max: self.limits().account_bytes_max,
             names_max: self.limits().account_names_max,
             created_at: self.now(),
+            suspended_at: None,
         };
         let mut tx = self.0.store.write().await?;
         if !tx.insert_account(&account).await? {

@@ -97,6 +97,15 @@ async fn identified(
         ));
     };
     rates.admit_account(account.id)?;
+    if account.suspended_at.is_some() {
+        return Err(Refusal::new(
+            Kind::Suspended,
+            format!(
+                "the account {} is suspended; ask whoever runs the registry",
+                account.name
+            ),
+        ));
+    }
     Ok(Caller(Some(account)))
 }
 

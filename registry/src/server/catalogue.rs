@@ -5,6 +5,7 @@ use semver::{Version, VersionReq};
 use url::Url;
 
 use super::Registry;
+use super::log::By;
 use super::refusal::{Kind, Refusal};
 use super::store::{AccountRow, AdvisoryRow};
 use crate::index::{Event, TEXT_CHARACTERS_MAX};
@@ -17,11 +18,14 @@ const KEYS_MAX: usize = 64;
 const AFFECTED_CHARACTERS_MAX: usize = 200;
 
 /// An advisory to be published.
-#[derive(Debug)]
-pub(super) struct NewAdvisory {
-    pub(super) affected: VersionReq,
-    pub(super) summary: String,
-    pub(super) url: Option<String>,
+#[derive(Debug, Clone)]
+pub struct NewAdvisory {
+    /// Which versions.
+    pub affected: VersionReq,
+    /// What it is about, in one line.
+    pub summary: String,
+    /// Where more is said: `https://…`.
+    pub url: Option<String>,
 }
 
 impl Registry {
@@ -38,7 +42,7 @@ impl Registry {
             name: name.clone(),
             key,
         };
-        self.append(&mut tx, account, event).await?;
+        self.append(&mut tx, By::Publisher(account), event).await?;
         if tx.list_keys(name.as_str()).await?.len() >= KEYS_MAX {
             return Err(Refusal::new(
                 Kind::QuotaExceeded,
@@ -59,14 +63,14 @@ impl Registry {
     }
 
     /// Takes a key from a name. What it has signed no longer counts.
-    pub(super) async fn revoke_key(
+    pub(super) async fn end_key(
         &self,
-        account: &AccountRow,
+        by: By<'_>,
         name: &PluginId,
         key: KeyId,
         reason: String,
     ) -> Result<(), Refusal> {
-        self.own_name(account, name).await?;
+        self.may_say(by, name).await?;
         let reason = text("reason", reason)?;
         let mut tx = self.0.store.write().await?;
         let event = Event::KeyRevoked {
@@ -74,7 +78,7 @@ impl Registry {
             key,
             reason: reason.clone(),
         };
-        self.append(&mut tx, account, event).await?;
+        self.append(&mut tx, by, event).await?;
         if !tx
             .revoke_key(name.as_str(), key, &reason, self.now())
             .await?
@@ -92,12 +96,12 @@ impl Registry {
     /// Says that a version should no longer be chosen, or, without a reason, that it may be again.
     pub(super) async fn yank(
         &self,
-        account: &AccountRow,
+        by: By<'_>,
         name: &PluginId,
         version: &Version,
         reason: Option<String>,
     ) -> Result<(), Refusal> {
-        self.own_name(account, name).await?;
+        self.may_say(by, name).await?;
         let reason = reason.map(|reason| text("reason", reason)).transpose()?;
         let mut tx = self.0.store.write().await?;
         tx.lock_log().await?;
@@ -121,7 +125,7 @@ impl Registry {
                 version: version.clone(),
             },
         };
-        self.append(&mut tx, account, event).await?;
+        self.append(&mut tx, by, event).await?;
         tx.set_yanked(name.as_str(), version, reason.as_deref())
             .await?;
         tx.commit().await?;
@@ -131,11 +135,11 @@ impl Registry {
     /// Publishes an advisory.
     pub(super) async fn advise(
         &self,
-        account: &AccountRow,
+        by: By<'_>,
         name: &PluginId,
         new: NewAdvisory,
     ) -> Result<AdvisoryRow, Refusal> {
-        self.own_name(account, name).await?;
+        self.may_say(by, name).await?;
         let affected = new.affected.to_string();
         if affected.len() > AFFECTED_CHARACTERS_MAX {
             return Err(Refusal::new(
@@ -158,8 +162,9 @@ impl Registry {
             summary: row.summary.clone(),
             url: row.url.clone(),
         };
-        self.append(&mut tx, account, event).await?;
-        if tx.count_advisories(name.as_str()).await? >= self.limits().advisories_max {
+        self.append(&mut tx, by, event).await?;
+        let full = tx.count_advisories(name.as_str()).await? >= self.limits().advisories_max;
+        if full && matches!(by, By::Publisher(_)) {
             return Err(Refusal::new(
                 Kind::QuotaExceeded,
                 format!("{name} has as many advisories as a name may have"),
@@ -168,6 +173,13 @@ impl Registry {
         tx.insert_advisory(name.as_str(), &row).await?;
         tx.commit().await?;
         Ok(row)
+    }
+
+    async fn may_say(&self, by: By<'_>, name: &PluginId) -> Result<(), Refusal> {
+        match by {
+            By::Publisher(account) => self.own_name(account, name).await.map(drop),
+            By::Operator => self.get_name(name).await.map(drop),
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use onerouter_manifest::{Manifest, PluginId, Unpacked};
 use semver::Version;
 
+use super::log::By;
 use super::manifests::{Reference, Tag};
 use super::refusal::{Kind, Refusal};
 use super::store::{AccountRow, KeyRow, NameRow, Tx, VersionRow};
@@ -208,7 +209,7 @@ impl Registry {
         };
         let mut tx = self.0.store.write().await?;
         // First, so that nothing of what is checked below changes any more.
-        self.append(&mut tx, account, event).await?;
+        self.append(&mut tx, By::Publisher(account), event).await?;
         let known = tx.list_versions(name.as_str()).await?;
         if known.iter().any(|known| known.version == *version) {
             return Err(published_before(name, version));

@@ -28,6 +28,7 @@ pub(super) enum Kind {
     NameInvalid,
     NameUnknown,
     Unauthorized,
+    Suspended,
     Denied,
     QuotaExceeded,
     Immutable,
@@ -100,6 +101,7 @@ impl Kind {
             ),
             Self::NameUnknown => (404, "NAME_UNKNOWN", "not_found", "There is no such plugin"),
             Self::Unauthorized => (401, "UNAUTHORIZED", "invalid_token", "A token is needed"),
+            Self::Suspended => (403, "DENIED", "suspended", "The account is suspended"),
             Self::Denied => (403, "DENIED", "forbidden", "This is another publisher's"),
             Self::QuotaExceeded => (
                 403,
@@ -188,6 +190,11 @@ impl Refusal {
             detail: detail.to_string(),
             retry_after: None,
         }
+    }
+
+    /// What it says to people.
+    pub(super) fn into_detail(self) -> String {
+        self.detail
     }
 
     /// Whether it was decided, rather than that something broke with who knows what effect.

@@ -3,7 +3,9 @@
 use chrono::TimeDelta;
 use onerouter_registry::client::{Client, ClientConfig, RegistryApi};
 use onerouter_registry::index::{Freshness, Index};
-use onerouter_registry::server::{Registry, RegistryConfig, RegistryError, Schema, migrate};
+use onerouter_registry::server::{
+    NewAdvisory, Registry, RegistryConfig, RegistryError, Schema, migrate,
+};
 use onerouter_registry::{Digest, KeyPair};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
@@ -271,6 +273,49 @@ async fn operators_make_accounts_and_see_their_tokens() {
     assert!(server.registry.create_account("acme").await.is_err());
     assert!(server.registry.create_account("Not A Name").await.is_err());
     assert_eq!(server.registry.list_accounts().await.unwrap(), [found]);
+}
+
+#[tokio::test]
+async fn operators_step_in_where_a_publisher_does_not() {
+    for server in Server::start_on_each().await {
+        let acme = server.publisher("acme").await;
+        acme.add_key("acme-texts").await;
+        acme.publish("acme-texts", "1.0.0").await;
+        let (registry, plugin) = (&server.registry, crate::support::name("acme-texts"));
+        let account = registry.find_account("acme").await.unwrap().unwrap();
+        assert!(registry.suspend_account(account.id).await.unwrap());
+        let empty = json!({});
+        let refused = acme
+            .post_json("/plugins/acme-texts/advisories", &empty)
+            .await;
+        assert_eq!(refusal(refused).await, (403, "suspended".to_owned()));
+        let version = "1.0.0".parse().unwrap();
+        registry
+            .yank_version(&plugin, &version, Some("steals credentials"))
+            .await
+            .unwrap();
+        let new = NewAdvisory {
+            affected: "*".parse().unwrap(),
+            summary: "It steals credentials.".to_owned(),
+            url: None,
+        };
+        registry.publish_advisory(&plugin, new).await.unwrap();
+        let key = acme.key.public().id();
+        registry.revoke_key(&plugin, key, "stolen").await.unwrap();
+        let again = registry.revoke_key(&plugin, key, "stolen").await;
+        assert!(matches!(again, Err(RegistryError::Refused(_))));
+        let none = "9.9.9".parse().unwrap();
+        let none = registry.yank_version(&plugin, &none, Some("x")).await;
+        assert!(matches!(none, Err(RegistryError::Refused(_))));
+        let page = server.get_json("/registry/v1/plugins/acme-texts").await;
+        assert_eq!(page["latest_version"]["yanked"], "steals credentials");
+        assert_eq!(page["keys"][0]["revoked_reason"], "stolen");
+        assert_eq!(page["advisories"].as_array().unwrap().len(), 1);
+        assert!(registry.resume_account(account.id).await.unwrap());
+        let own = acme.send(Method::GET, "/registry/v1/account", "").await;
+        assert_eq!(own.status(), StatusCode::OK);
+        assert!(!registry.suspend_account(uuid::Uuid::nil()).await.unwrap());
+    }
 }
 
 #[tokio::test]

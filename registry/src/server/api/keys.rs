@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::super::Registry;
 use super::super::caller::Caller;
+use super::super::log::By;
 use super::super::owned::parse_name;
 use super::super::refusal::{Kind, Refusal};
 use super::views;
@@ -70,6 +71,8 @@ pub(super) async fn revoke(
         .parse()
         .map_err(|error| Refusal::new(Kind::Invalid, error))?;
     let Reason { reason } = registry.read_json(request).await?;
-    registry.revoke_key(account, &name, key, reason).await?;
+    registry
+        .end_key(By::Publisher(account), &name, key, reason)
+        .await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::super::Registry;
 use super::super::caller::Caller;
 use super::super::catalogue::NewAdvisory;
+use super::super::log::By;
 use super::super::owned::parse_name;
 use super::super::refusal::{Kind, Refusal};
 use super::keys::Reason;
@@ -97,7 +98,7 @@ pub(super) async fn yank(
     let account = caller.account()?;
     let Reason { reason } = registry.read_json(request).await?;
     registry
-        .yank(account, &name, &version, Some(reason))
+        .yank(By::Publisher(account), &name, &version, Some(reason))
         .await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -110,7 +111,7 @@ pub(super) async fn unyank(
 ) -> Result<StatusCode, Refusal> {
     let (name, version) = named(&name, &version)?;
     registry
-        .yank(caller.account()?, &name, &version, None)
+        .yank(By::Publisher(caller.account()?), &name, &version, None)
         .await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -134,7 +135,7 @@ pub(super) async fn advise(
         summary,
         url,
     };
-    let row = registry.advise(account, &name, new).await?;
+    let row = registry.advise(By::Publisher(account), &name, new).await?;
     Ok((StatusCode::CREATED, Json(views::advisory(&row))))
 }
 

@@ -14,6 +14,7 @@ pub(in crate::server) struct AccountRow {
     pub(in crate::server) blob_bytes_max: u64,
     pub(in crate::server) names_max: u64,
     pub(in crate::server) created_at: DateTime<Utc>,
+    pub(in crate::server) suspended_at: Option<DateTime<Utc>>,
 }
 
 impl FromColumns for AccountRow {
@@ -24,6 +25,7 @@ impl FromColumns for AccountRow {
             blob_bytes_max: row.count("blob_bytes_max")?,
             names_max: row.count("names_max")?,
             created_at: row.time("created_at")?,
+            suspended_at: row.optional_time("suspended_at")?,
         })
     }
 }
@@ -80,10 +82,24 @@ impl Tx {
     ) -> Result<Option<AccountRow>, Error> {
         fetch_optional!(
             self,
-            "select id, name, blob_bytes_max, names_max, created_at
+            "select id, name, blob_bytes_max, names_max, created_at, suspended_at
              from registry_accounts where id = $1",
             [id]
         )
+    }
+
+    /// False when there is no such account.
+    pub(in crate::server) async fn set_suspended(
+        &mut self,
+        id: Uuid,
+        at: Option<DateTime<Utc>>,
+    ) -> Result<bool, Error> {
+        execute!(
+            self,
+            "update registry_accounts set suspended_at = $2 where id = $1",
+            [id, at]
+        )
+        .map(|rows| rows == 1)
     }
 
     /// Makes everybody else who wants to keep something for this account wait until this transaction
@@ -103,7 +119,7 @@ impl Tx {
     ) -> Result<Option<AccountRow>, Error> {
         fetch_optional!(
             self,
-            "select id, name, blob_bytes_max, names_max, created_at
+            "select id, name, blob_bytes_max, names_max, created_at, suspended_at
              from registry_accounts where name = $1",
             [name]
         )
@@ -112,7 +128,7 @@ impl Tx {
     pub(in crate::server) async fn list_accounts(&mut self) -> Result<Vec<AccountRow>, Error> {
         fetch_all!(
             self,
-            "select id, name, blob_bytes_max, names_max, created_at
+            "select id, name, blob_bytes_max, names_max, created_at, suspended_at
              from registry_accounts order by name",
             []
         )
