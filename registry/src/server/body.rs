@@ -57,8 +57,15 @@ impl Places {
 
 /// A body, and the place that it takes until it is done with.
 pub(super) struct Held {
-    pub(super) bytes: Bytes,
+    bytes: Bytes,
     _place: Place,
+}
+
+impl Held {
+    /// Not a field to be taken out: a task that only took the bytes with it would leave the place.
+    pub(super) fn bytes(&self) -> Bytes {
+        self.bytes.clone()
+    }
 }
 
 impl Registry {

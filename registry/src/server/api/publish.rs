@@ -57,7 +57,7 @@ pub(super) async fn publish(
         let held = registry.read_body(account.id, request, most).await?;
         let (publisher, name) = (registry.clone(), name.clone());
         let published = async move {
-            let component = held.bytes.clone();
+            let component = held.bytes();
             publisher
                 .publish_sent(&account, &name, component, sidecar.into())
                 .await

@@ -57,12 +57,7 @@ pub(super) async fn put(
     let most = registry.limits().manifest_bytes_max;
     let held = registry.read_body(account.id, request, most).await?;
     let row = registry
-        .put_manifest(
-            account,
-            &name,
-            &reference,
-            (&media_type, held.bytes.clone()),
-        )
+        .put_manifest(account, &name, &reference, (&media_type, held.bytes()))
         .await?;
     let mut response = StatusCode::CREATED.into_response();
     let headers = response.headers_mut();

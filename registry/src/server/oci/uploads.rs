@@ -47,7 +47,7 @@ pub(super) async fn start(
         let held = registry.read_body(account.id, request, most).await?;
         let (keeper, repository) = (registry.clone(), name.clone());
         let kept = async move {
-            let bytes = held.bytes.clone();
+            let bytes = held.bytes();
             keeper
                 .keep_if(&account, repository.as_str(), bytes, digest)
                 .await
@@ -90,7 +90,7 @@ pub(super) async fn append(
     let held = registry.read_body(account.id, request, most).await?;
     let (keeper, id) = (registry.clone(), upload.id);
     let appended = async move {
-        let bytes = held.bytes.clone();
+        let bytes = held.bytes();
         keeper.append_upload(&account, &upload, bytes).await
     };
     let received = registry.to_the_end(appended).await?;
@@ -116,7 +116,7 @@ pub(super) async fn finish(
     let held = registry.read_body(account.id, request, most).await?;
     let keeper = registry.clone();
     let finished = async move {
-        let last = held.bytes.clone();
+        let last = held.bytes();
         keeper.finish_upload(&account, &upload, last, digest).await
     };
     registry.to_the_end(finished).await?;
