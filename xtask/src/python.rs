@@ -6,6 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 
+use crate::testing::TESTS_PACKAGE;
 use crate::workspace::Workspace;
 use crate::{debian, process};
 
@@ -23,7 +24,8 @@ pub(crate) struct Program {
     title: &'static str,
     /// Where the test looks for it.
     pub(crate) variable: &'static str,
-    /// The only test that does, and its file.
+    /// The only test that does, its file, and the package of that.
+    pub(crate) package: &'static str,
     pub(crate) test_file: &'static str,
     pub(crate) test: &'static str,
     /// Of the environment, below the target folder.
@@ -38,6 +40,7 @@ pub(crate) struct Program {
 pub(crate) const SCHEMATHESIS: Program = Program {
     title: "Schemathesis, which the test openapi_fuzz runs",
     variable: "ONEROUTER_TEST_SCHEMATHESIS",
+    package: TESTS_PACKAGE,
     test_file: "openapi_fuzz",
     test: "no_request_that_the_document_allows_or_forbids_gets_another_answer_than_it_says",
     name: "schemathesis",
@@ -49,6 +52,7 @@ pub(crate) const SCHEMATHESIS: Program = Program {
 pub(crate) const PUBLISHED_CLIENT: Program = Program {
     title: "the published client, which the test published_client runs",
     variable: "ONEROUTER_TEST_PUBLISHED_CLIENT",
+    package: TESTS_PACKAGE,
     test_file: "published_client",
     test: "every_call_of_the_published_client_works_unmodified",
     name: "published-client",
@@ -60,6 +64,7 @@ pub(crate) const PUBLISHED_CLIENT: Program = Program {
 pub(crate) const WEBHOOK_VERIFIERS: Program = Program {
     title: "the verifiers of webhooks in Python, which the test webhooks runs",
     variable: "ONEROUTER_TEST_WEBHOOK_VERIFIERS_PYTHON",
+    package: TESTS_PACKAGE,
     test_file: "webhooks",
     test: "the_official_libraries_of_python_accept_deliveries",
     name: "webhook-verifiers",
@@ -67,8 +72,21 @@ pub(crate) const WEBHOOK_VERIFIERS: Program = Program {
     program: PYTHON,
 };
 
+/// The interpreter with an OCI client that is not ours.
+pub(crate) const ORAS: Program = Program {
+    title: "the OCI client oras, which a test of the registry runs",
+    variable: "ONEROUTER_TEST_ORAS_PYTHON",
+    package: "onerouter-registry",
+    test_file: "registry",
+    test: "the_oras_client_of_pypi_pushes_what_is_then_published",
+    name: "oras",
+    lock: "registry/tests/oras/requirements.txt",
+    program: PYTHON,
+};
+
 /// All of them.
-pub(crate) const PROGRAMS: [&Program; 3] = [&SCHEMATHESIS, &PUBLISHED_CLIENT, &WEBHOOK_VERIFIERS];
+pub(crate) const PROGRAMS: [&Program; 4] =
+    [&SCHEMATHESIS, &PUBLISHED_CLIENT, &WEBHOOK_VERIFIERS, &ORAS];
 
 impl Program {
     /// Where it is, installed if need be.

@@ -18,7 +18,7 @@ struct Server {
     variable: &'static str,
 }
 
-const SERVERS: [Server; 3] = [
+const SERVERS: [Server; 4] = [
     Server {
         program: "redis-server",
         package: "redis-server",
@@ -33,6 +33,11 @@ const SERVERS: [Server; 3] = [
         program: "pgbouncer",
         package: "pgbouncer",
         variable: "ONEROUTER_TEST_PGBOUNCER",
+    },
+    Server {
+        program: "docker-registry",
+        package: "docker-registry",
+        variable: "ONEROUTER_TEST_DOCKER_REGISTRY",
     },
 ];
 

@@ -53,7 +53,11 @@ const PARTS: [Part; 8] = [
     ),
     ("fuzz", "the fuzz targets", fuzz::targets),
     ("redis", "30 s without Redis, under load", redis_away),
-    ("rows", "requests on 10 million rows", rows),
+    (
+        "rows",
+        "requests on 10 million rows, which take 35 GB of disk",
+        rows,
+    ),
     (
         "deliveries",
         "10,000 webhook deliveries by nodes that are killed",

@@ -16,7 +16,7 @@ use crate::{apart, lint, node, plugins, process, python, servers, toolchain};
 const POSTGRES_URL: &str = "ONEROUTER_TEST_POSTGRES_URL";
 
 /// Of the tests through the API.
-const TESTS_PACKAGE: &str = "onerouter-tests";
+pub(crate) const TESTS_PACKAGE: &str = "onerouter-tests";
 
 /// `cargo xtask test`. Arguments narrow it down to those tests and nothing else.
 pub(crate) fn run(workspace: &Workspace, with_lint: bool, args: &[OsString]) -> Result<ExitCode> {
@@ -120,7 +120,7 @@ fn may_run(test: Test<'_>, args: &[OsString]) -> bool {
     let mut may = true;
     while let Some(arg) = args_left.next() {
         match arg {
-            "-p" | "--package" => may &= args_left.next() == Some(TESTS_PACKAGE),
+            "-p" | "--package" => may &= args_left.next() == Some(test.package),
             "--workspace" | "--no-fail-fast" => {}
             _ => return names(test, args),
         }
@@ -129,7 +129,12 @@ fn may_run(test: Test<'_>, args: &[OsString]) -> bool {
 }
 
 fn names(test: Test<'_>, args: &[OsString]) -> bool {
-    args.iter().filter_map(|arg| arg.to_str()).any(|arg| {
+    let mut args = args.iter().filter_map(|arg| arg.to_str());
+    // A package's name may contain that of the file.
+    args.any(|arg| {
+        if arg == test.package {
+            return false;
+        }
         let is_part_of_its_name = !arg.is_empty() && test.name.contains(arg);
         is_part_of_its_name || arg.contains(test.file)
     })
@@ -138,6 +143,7 @@ fn names(test: Test<'_>, args: &[OsString]) -> bool {
 /// A test that needs what has to be installed.
 #[derive(Debug, Clone, Copy)]
 struct Test<'t> {
+    package: &'t str,
     file: &'t str,
     name: &'t str,
 }
@@ -145,6 +151,7 @@ struct Test<'t> {
 impl From<&Program> for Test<'static> {
     fn from(program: &Program) -> Self {
         Self {
+            package: program.package,
             file: program.test_file,
             name: program.test,
         }
@@ -152,6 +159,7 @@ impl From<&Program> for Test<'static> {
 }
 
 const OF_NODE: Test<'static> = Test {
+    package: TESTS_PACKAGE,
     file: node::TEST_FILE,
     name: node::TEST,
 };
@@ -247,10 +255,10 @@ mod tests {
         {
             assert!(may(test, &[]));
             assert!(may(test, &["--no-fail-fast"]));
-            assert!(may(test, &["-p", "onerouter-tests"]));
+            assert!(may(test, &["-p", test.package]));
             assert!(may(test, &["--test", test.file]));
             assert!(!may(test, &["-p", "onerouter-domain"]));
-            assert!(!may(test, &["-p", "onerouter-tests", "--test", "edge"]));
+            assert!(!may(test, &["-p", test.package, "--test", "edge"]));
             assert!(!may(test, &["second_request"]));
         }
         let fuzz = Test::from(&python::SCHEMATHESIS);
