@@ -5,6 +5,7 @@ mod dev;
 mod doctor;
 mod manage;
 mod plugin;
+mod registry;
 mod sandbox;
 mod serve;
 mod terminal;
@@ -99,12 +100,15 @@ enum Command {
         after_help = "Example:\n  ENCRYPTION_KEY=NEW ENCRYPTION_KEY_PREVIOUS=OLD onerouter vault rotate"
     )]
     Vault(manage::VaultCommand),
-    /// Look at and pack plugins
+    /// Look at plugins, pack, sign and publish them
     #[command(
         subcommand,
         after_help = "Example:\n  onerouter plugin inspect plugins/acme.wasm"
     )]
     Plugin(plugin::PluginCommand),
+    /// Run a marketplace registry, or sign in to one
+    #[command(subcommand, after_help = "Example:\n  onerouter registry serve")]
+    Registry(registry::RegistryCommand),
     /// Follow events, make samples, send events again
     #[command(
         subcommand,
@@ -147,7 +151,8 @@ pub async fn run() -> anyhow::Result<()> {
         Command::Tenant(command) => manage::tenant(&global, command).await,
         Command::Key(command) => manage::key(&global, command).await,
         Command::Vault(command) => manage::vault(&global, command).await,
-        Command::Plugin(command) => plugin::run(command),
+        Command::Plugin(command) => plugin::run(command).await,
+        Command::Registry(command) => registry::run(&global, command).await,
         Command::Webhooks(command) => webhooks::run(command).await,
         Command::Openapi => {
             let text = crate::http::document()

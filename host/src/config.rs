@@ -150,31 +150,17 @@ impl Config {
     /// # Errors
     /// Every mistake, with its key and its origin.
     pub fn load(flags: &Flags) -> Result<Self, ConfigError> {
-        let file = flags
-            .file
-            .clone()
-            .unwrap_or_else(|| PathBuf::from("onerouter.toml"));
-        if flags.file.is_some() && !file.is_file() {
-            return Err(ConfigError(vec![format!(
-                "--config {}: there is no such file",
-                file.display()
-            )]));
-        }
-        let mut figment = Figment::new()
-            .merge(Serialized::defaults(Map::from([
-                ("bind", "127.0.0.1:8000"),
-                ("data_dir", "./.onerouter"),
-                ("environment", "development"),
-            ])))
-            .merge(Toml::file(file))
-            .merge(Environment::read());
-        if let Some(bind) = &flags.bind {
-            figment = figment.merge(Flag::new("bind", bind.clone()));
-        }
-        if let Some(data_dir) = &flags.data_dir {
-            figment = figment.merge(Flag::new("data_dir", data_dir.display().to_string()));
-        }
-        Self::from_figment(figment)
+        Self::from_figment(sources(flags)?)
+    }
+
+    /// Where things are kept, for commands that need nothing else of the settings.
+    ///
+    /// # Errors
+    /// The settings file is not there, or the setting is of another type.
+    pub fn data_folder(flags: &Flags) -> Result<PathBuf, ConfigError> {
+        let mut reader = Reader::new(sources(flags)?);
+        let folder = reader.text("data_dir").map(PathBuf::from);
+        reader.finish(folder)
     }
 
     fn from_figment(figment: Figment) -> Result<Self, ConfigError> {
@@ -287,6 +273,35 @@ impl Config {
             webhook_targets: WebhookTargets::Public,
         }
     }
+}
+
+/// Every source, the weakest first.
+fn sources(flags: &Flags) -> Result<Figment, ConfigError> {
+    let file = flags
+        .file
+        .clone()
+        .unwrap_or_else(|| PathBuf::from("onerouter.toml"));
+    if flags.file.is_some() && !file.is_file() {
+        return Err(ConfigError(vec![format!(
+            "--config {}: there is no such file",
+            file.display()
+        )]));
+    }
+    let mut figment = Figment::new()
+        .merge(Serialized::defaults(Map::from([
+            ("bind", "127.0.0.1:8000"),
+            ("data_dir", "./.onerouter"),
+            ("environment", "development"),
+        ])))
+        .merge(Toml::file(file))
+        .merge(Environment::read());
+    if let Some(bind) = &flags.bind {
+        figment = figment.merge(Flag::new("bind", bind.clone()));
+    }
+    if let Some(data_dir) = &flags.data_dir {
+        figment = figment.merge(Flag::new("data_dir", data_dir.display().to_string()));
+    }
+    Ok(figment)
 }
 
 #[cfg(test)]

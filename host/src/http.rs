@@ -37,6 +37,7 @@ mod web_address;
 mod webhook_endpoints;
 mod webhooks;
 
+pub(crate) use client_address::tell as tell_address;
 pub use routes::document;
 pub(crate) use routes::router;
 pub(crate) use server::DRAIN_MAX;

@@ -1,5 +1,7 @@
 //! `onerouter plugin`: without running a plugin's code.
 
+mod publishing;
+
 use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -42,10 +44,13 @@ pub(super) enum PluginCommand {
         #[arg(long, short)]
         output: PathBuf,
     },
+    #[command(flatten)]
+    Publishing(publishing::PublishingCommand),
 }
 
-pub(super) fn run(command: PluginCommand) -> anyhow::Result<()> {
+pub(super) async fn run(command: PluginCommand) -> anyhow::Result<()> {
     match command {
+        PluginCommand::Publishing(command) => publishing::run(command).await,
         PluginCommand::Inspect { file, json } => inspect(&file, json),
         PluginCommand::Pack {
             component,

@@ -2,7 +2,11 @@
 //! what they say.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
+use axum::Router;
+use axum::extract::Request;
+use axum::middleware::map_request;
 use http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
 
@@ -30,6 +34,23 @@ pub(crate) fn of(Peer(peer): Peer, headers: &HeaderMap, trusted: &[IpNet]) -> Ip
         client = address;
     }
     client
+}
+
+/// Puts what `told` makes of the client's address beside each request, for routes that know nothing of ours.
+pub(crate) fn tell<T: Clone + Send + Sync + 'static>(
+    router: Router,
+    trusted: Vec<IpNet>,
+    told: fn(IpAddr) -> T,
+) -> Router {
+    let trusted: Arc<[IpNet]> = trusted.into();
+    router.layer(map_request(move |mut request: Request| {
+        let peer = request.extensions().get::<Peer>().copied();
+        if let Some(peer) = peer {
+            let address = of(peer, request.headers(), &trusted);
+            request.extensions_mut().insert(told(address));
+        }
+        std::future::ready(request)
+    }))
 }
 
 /// An address, perhaps with a port.

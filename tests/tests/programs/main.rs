@@ -3,5 +3,6 @@
 mod manage;
 mod plugins;
 mod program;
+mod registry;
 mod serving;
 mod talk;

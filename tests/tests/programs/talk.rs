@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::program::Program;
 
-const COMMANDS: [&str; 27] = [
+const COMMANDS: [&str; 45] = [
     "",
     "serve",
     "dev",
@@ -25,6 +25,24 @@ const COMMANDS: [&str; 27] = [
     "plugin",
     "plugin inspect",
     "plugin pack",
+    "plugin keygen",
+    "plugin sign",
+    "plugin publish",
+    "plugin yank",
+    "registry",
+    "registry serve",
+    "registry migrate",
+    "registry account",
+    "registry account create",
+    "registry account list",
+    "registry token",
+    "registry token create",
+    "registry token list",
+    "registry token revoke",
+    "registry login",
+    "registry key",
+    "registry key add",
+    "registry key revoke",
     "webhooks",
     "webhooks listen",
     "webhooks trigger",
