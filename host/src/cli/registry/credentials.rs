@@ -127,8 +127,7 @@ pub(super) async fn login(args: LoginArgs) -> anyhow::Result<()> {
         return terminal::json(&shown);
     }
     terminal::say(&format!(
-        "Signed in as {name}. The registry's key is {}: compare it with what its operator says.",
-        shown["key"].as_str().unwrap_or_default()
+        "Signed in as {name}. The registry's key is {key}: compare it with what its operator says."
     ));
     Ok(())
 }

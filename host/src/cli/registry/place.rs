@@ -21,7 +21,7 @@ const URL_BYTES_MAX: u64 = 4 << 10;
 const STORE_VARIABLES: &str = "AWS_";
 
 #[derive(Debug, Args)]
-pub(super) struct Place {
+pub(in crate::cli) struct Place {
     /// File with the database's URL (sqlite:, postgres:); SQLite in the data directory when left out
     #[arg(
         long,

@@ -10,6 +10,7 @@ use onerouter_registry::server::{ClientAddress, Registry};
 use serde_json::json;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::place::Place;
 use crate::cli::serve::StopSignal;
@@ -65,8 +66,9 @@ pub(super) async fn run(global: &Global, args: ServeArgs) -> anyhow::Result<()> 
         ));
     }
     let stop = CancellationToken::new();
-    let serving = tokio::spawn(listener.serve(router, stop.clone()));
-    let keeping = tokio::spawn(keep(registry.clone(), stop.clone()));
+    let tasks = TaskTracker::new();
+    let serving = tasks.spawn(listener.serve(router, stop.clone()));
+    let keeping = tasks.spawn(keep(registry.clone(), stop.clone()));
     stop_signal.wait().await;
     terminal::say("finishing what is in flight");
     stop.cancel();
