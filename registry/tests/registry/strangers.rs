@@ -2,10 +2,8 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
 
 use oci_client::client::{ClientConfig, ClientProtocol, Config, ImageLayer};
 use oci_client::manifest::{OciDescriptor, OciImageManifest, OciManifest};
@@ -15,6 +13,7 @@ use onerouter_registry::client::{self, Source};
 use onerouter_registry::{Digest, KeyPair, Listing, STATEMENT_TYPE, Trust};
 use reqwest::StatusCode;
 use serde_json::json;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 use crate::server::{IMAGE, Publisher, Server};
@@ -189,41 +188,37 @@ async fn a_registry_without_referrers_is_pushed_to_and_pulled_from() {
     assert!(fetched.verify(at(0), Listing::NoRegistry, &trust).is_ok());
 }
 
+/// Listens on a port that it picks itself, and says in its log which one.
 async fn docker_registry(program: OsString, folder: &Path) -> (Child, String) {
-    let port = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
-    let address = format!("127.0.0.1:{port}");
+    const LISTENS: &str = "listening on ";
     let config = folder.join("config.yml");
     let root = folder.join("root");
     let text = json!({
         "version": 0.1,
-        "log": {"level": "error"},
+        "log": {"level": "info"},
         "storage": {"filesystem": {"rootdirectory": root}},
-        "http": {"addr": address},
+        "http": {"addr": "127.0.0.1:0"},
     });
     // JSON is YAML.
     std::fs::write(&config, text.to_string()).unwrap();
-    let child = Command::new(program)
+    let mut child = Command::new(program)
         .arg("serve")
         .arg(&config)
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
+        .stderr(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
         .unwrap();
-    let client = reqwest::Client::builder().build().unwrap();
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while client
-        .get(format!("http://{address}/v2/"))
-        .send()
-        .await
-        .is_err()
-    {
-        assert!(Instant::now() < deadline, "docker-registry does not answer");
-        tokio::time::sleep(Duration::from_millis(20)).await;
+    let mut log = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains(LISTENS) {
+        line.clear();
+        let length = log.read_line(&mut line).await.unwrap();
+        assert_ne!(length, 0, "docker-registry does not listen");
     }
+    // What it says later is read too: it would stop at a full pipe.
+    tokio::spawn(async move { tokio::io::copy(&mut log, &mut tokio::io::sink()).await });
+    let (_, address) = line.split_once(LISTENS).unwrap();
+    let address = address.split('"').next().unwrap().to_owned();
     (child, address)
 }
