@@ -111,7 +111,8 @@ fn a_registry_that_shows_another_key_is_refused() {
     let address = url.strip_prefix("http://").unwrap();
     let elsewhere = ["registry", "serve", "--bind", address, "--json"];
     let running = other.start(&elsewhere, false);
-    let refused = login(&tokens[1], &[]).badly();
+    // The token is not shown to them: they would say that they do not know it.
+    let refused = login(&tokens[0], &[]).badly();
     assert!(refused.talk.contains("had the key"), "{refused:?}");
     login(&tokens[1], &["--new-key"]).well();
     running.stop();

@@ -99,8 +99,9 @@ pub(super) async fn login(args: LoginArgs) -> anyhow::Result<()> {
     };
     let file = args.file.path()?;
     let mut remembered = Remembered::read(&file)?;
-    let registry = RegistryApi::new(args.url.clone()).with_token(SecretString::from(token.clone()));
+    let registry = RegistryApi::new(args.url.clone());
     let client = client()?;
+    // Before the token: another registry at this address has no use for it but a bad one.
     let key = client.registry_key(&registry).await?;
     if let Some(known) = remembered.0.get(args.url.as_str()) {
         ensure!(
@@ -110,6 +111,7 @@ pub(super) async fn login(args: LoginArgs) -> anyhow::Result<()> {
             known.key
         );
     }
+    let registry = registry.with_token(SecretString::from(token.clone()));
     let account = client.get(&registry, "/account").await?;
     let name = account
         .get("name")
