@@ -152,8 +152,7 @@ async fn what_is_too_much_is_refused() {
         (413, "SIZE_INVALID".to_owned())
     );
     // Without a length, it is counted while it comes.
-    let pieces =
-        futures_util::stream::iter((0..11).map(|_| Ok::<_, std::io::Error>(vec![b'x'; 100])));
+    let pieces = stream::iter((0..11).map(|_| Ok::<_, io::Error>(vec![b'x'; 100])));
     let endless = acme
         .send(Method::POST, &path, reqwest::Body::wrap_stream(pieces))
         .await;
