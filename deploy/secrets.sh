@@ -20,6 +20,13 @@ for name in postgres owner app backup; do
     [ -e "$file" ] || { openssl rand -hex 24 >"$file"; made "$file"; }
 done
 
+# Signs the plugins of the image. For its owner only, as the program wants it.
+[ -e publisher.key ] || {
+    openssl genpkey -algorithm ed25519 -out publisher.key
+    chmod 600 publisher.key
+    echo "made deploy/secrets/publisher.key" >&2
+}
+
 [ -e gateway.toml ] || {
     cat >gateway.toml <<TOML
 environment = "production"
@@ -31,6 +38,8 @@ public_url = "https://localhost"
 metrics_bind = "0.0.0.0:9000"
 data_dir = "/var/lib/onerouter"
 plugins_dir = "/usr/local/lib/onerouter/plugins"
+# The key that has signed the plugins of the image, which was built here, becomes theirs.
+trust_on_first_use = "allow"
 database_url = "postgres://onerouter_app:$(cat app_password)@postgres/onerouter"
 redis_url = "redis://redis:6379"
 encryption_key = "$(openssl rand -base64 32)"

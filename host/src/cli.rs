@@ -100,7 +100,7 @@ enum Command {
         after_help = "Example:\n  ENCRYPTION_KEY=NEW ENCRYPTION_KEY_PREVIOUS=OLD onerouter vault rotate"
     )]
     Vault(manage::VaultCommand),
-    /// Look at plugins, pack, sign and publish them
+    /// Make, sign and publish plugins; install them and take them back
     #[command(
         subcommand,
         after_help = "Example:\n  onerouter plugin inspect plugins/acme.wasm"
@@ -151,7 +151,7 @@ pub async fn run() -> anyhow::Result<()> {
         Command::Tenant(command) => manage::tenant(&global, command).await,
         Command::Key(command) => manage::key(&global, command).await,
         Command::Vault(command) => manage::vault(&global, command).await,
-        Command::Plugin(command) => plugin::run(command).await,
+        Command::Plugin(command) => plugin::run(&global, command).await,
         Command::Registry(command) => registry::run(&global, command).await,
         Command::Webhooks(command) => webhooks::run(command).await,
         Command::Openapi => {

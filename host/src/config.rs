@@ -2,6 +2,7 @@
 //!
 //! Every mistake is reported at once, with the key and where its value came from.
 
+mod plugins;
 mod reader;
 mod vault;
 
@@ -15,7 +16,10 @@ use figment::value::Map;
 use ipnet::IpNet;
 use onerouter_egress::Upstreams;
 use secrecy::SecretString;
+use url::Url;
 
+pub(crate) use self::plugins::key_id;
+pub use self::plugins::{PluginTrust, UnsignedPlugins};
 use self::reader::{Environment, Flag, Reader};
 use crate::vault::hashicorp;
 use crate::vault::master_key::MasterKeys;
@@ -114,8 +118,12 @@ pub struct Config {
     pub frontend_url: Option<String>,
     /// Roots of certificates that sign webhooks, besides the public ones: a file in PEM, for tests.
     pub webhook_roots: Option<PathBuf>,
-    /// Where plugins are read from.
+    /// Watched for plugins.
     pub plugins_dir: PathBuf,
+    /// Whose plugins run here.
+    pub plugin_trust: PluginTrust,
+    /// The marketplace registry.
+    pub registry_url: Option<Url>,
     /// Where requests for a provider's host go instead.
     pub upstreams: Upstreams,
     /// Proxies whose forwarding headers are believed.
@@ -198,6 +206,8 @@ impl Config {
         let plugins_dir = reader
             .text("plugins_dir")
             .map_or_else(|| data_dir.join("plugins"), PathBuf::from);
+        let plugin_trust = reader.plugin_trust(production);
+        let registry_url = reader.registry_url();
         let upstreams = reader.upstreams(production);
         let trusted_proxies = reader.networks("trusted_proxies");
         if let Some(bind) = bind
@@ -240,6 +250,8 @@ impl Config {
             frontend_url,
             webhook_roots,
             plugins_dir,
+            plugin_trust,
+            registry_url,
             upstreams,
             trusted_proxies,
             metrics_bind,
@@ -266,6 +278,8 @@ impl Config {
             frontend_url: None,
             webhook_roots: None,
             plugins_dir: data_dir.join("plugins"),
+            plugin_trust: PluginTrust::default(),
+            registry_url: None,
             upstreams: Upstreams::default(),
             trusted_proxies: Vec::new(),
             metrics_bind: MetricsBind::SameListener,

@@ -12,14 +12,15 @@ use std::time::Duration;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use onerouter_egress::{Addresses, Egress, EgressConfig, EgressError, Resolve};
-use onerouter_engine::{Adapters, Engine, EngineConfig, EngineError, LoadError, MacKey, Ticker};
+use onerouter_engine::{Adapters, Engine, EngineConfig, EngineError, MacKey, Ticker};
+use onerouter_registry::client::{Client as RegistryClient, ClientConfig, FetchError, RegistryApi};
 use secrecy::SecretString;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
-use crate::config::{Config, Deployment, MetricsBind, WebhookTargets};
+use crate::config::{Config, Deployment, MetricsBind, UnsignedPlugins, WebhookTargets};
 use crate::http::state::{AppState, Services};
 use crate::http::{self, Listener};
 use crate::keyfile::{self, KeyFileError};
@@ -33,6 +34,7 @@ use crate::service::keys::Keys;
 use crate::service::limits::Limits;
 use crate::service::objects::{Objects, Parts};
 use crate::service::pages::Checkouts;
+use crate::service::plugins::{Folder, PluginParts, PluginRole, Plugins};
 use crate::service::sweeper::Sweeper;
 use crate::service::tenants::Tenants;
 use crate::service::webhooks::Webhooks;
@@ -127,6 +129,12 @@ pub enum StartError {
     /// The engine.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// The client for registries.
+    #[error("cannot set up the client for registries")]
+    RegistryClient(#[source] FetchError),
+    /// What is installed.
+    #[error("cannot load the installed plugins: {0}")]
+    Plugins(String),
 }
 
 /// What a test may put in the place of the real thing.
@@ -175,8 +183,8 @@ pub struct GatewayParts {
     pub sweeper: Sweeper,
     /// Deliveries to webhook endpoints.
     pub deliveries: Deliveries,
-    /// Plugins that were found and refused, with the reason.
-    pub refused_plugins: Arc<[(PathBuf, String)]>,
+    /// What is installed.
+    pub plugins: Plugins,
 }
 
 impl Gateway {
@@ -192,12 +200,25 @@ impl Gateway {
         let clock = doubles.clock;
         let (engine, egress) = start_engine(config, &clock)?;
         let adapters = Arc::new(Adapters::default());
-        let refused = load_plugins(&engine, &adapters, &config.plugins_dir).await;
         let metrics = metrics_handle();
         let tasks = TaskTracker::new();
         let vault = Vault::new(data_key_wrappers, store.clone());
         let webhook_vault = vault.clone();
         let changes = Arc::new(Changes::new(store.clone()));
+        let plugins = Plugins::new(PluginParts {
+            store: store.clone(),
+            engine: engine.clone(),
+            adapters: Arc::clone(&adapters),
+            changes: Arc::clone(&changes),
+            clock: clock.clone(),
+            trust: config.plugin_trust.clone(),
+            registry: config.registry_url.clone().map(RegistryApi::new),
+            client: registry_client()?,
+            data_dir: config.data_dir.clone(),
+            folder: config.plugins_dir.clone(),
+            role: PluginRole::Serves,
+        });
+        let folder = load_plugins(&plugins, config).await?;
         let redis = open_redis(config).await?;
         let webhook_egress = webhook_egress(config.webhook_targets, doubles.webhook_resolver)?;
         let deliveries = Deliveries::new(DeliveryParts {
@@ -302,6 +323,7 @@ impl Gateway {
             has_public_url: config.public_url.is_some(),
             keys: keys.clone(),
             tenants: Tenants::new(store.clone(), clock, Arc::clone(&changes)),
+            plugins: plugins.clone(),
             audit: Audit::new(store.clone()),
             sms,
             email,
@@ -321,6 +343,7 @@ impl Gateway {
                 .clone()
                 .unwrap_or_else(|| format!("http://{address}")),
             metrics: same_listener.then(|| metrics.clone()),
+            tasks: tasks.clone(),
         });
         let router = http::router(state, config.frontend_url.as_deref());
         let server = TaskTracker::new();
@@ -333,6 +356,8 @@ impl Gateway {
             running.push(server.spawn(sweeper.clone().run(stop.clone())));
             running.push(server.spawn(deliveries.clone().run(stop.clone())));
             running.push(server.spawn(Arc::clone(&changes).run(stop.clone())));
+            running.push(server.spawn(plugins.clone().run(stop.clone())));
+            running.push(server.spawn(plugins.clone().watch_folder(folder, stop.clone())));
             if let Some(redis) = redis {
                 running.push(server.spawn(redis.run(changes, stop.clone())));
             }
@@ -353,7 +378,7 @@ impl Gateway {
             connections,
             sweeper,
             deliveries,
-            refused_plugins: refused.into(),
+            plugins,
         };
         Ok(Self {
             address,
@@ -401,6 +426,7 @@ impl Gateway {
                 "shutdown: calls are cut; they will be settled by asking"
             );
         }
+        self.parts.plugins.leave().await;
         self.parts.store.close().await;
     }
 }
@@ -558,49 +584,33 @@ fn webhook_egress(
     Ok(Arc::new(egress))
 }
 
-/// Loads every plugin of a folder; tells which were refused and why.
-async fn load_plugins(
-    engine: &Engine,
-    adapters: &Adapters,
-    folder: &Path,
-) -> Vec<(PathBuf, String)> {
-    let mut refused = Vec::new();
-    if !folder.is_dir() {
-        tracing::warn!(
-            "there is no plugins folder {}; nothing can be connected",
-            folder.display()
-        );
-        return refused;
-    }
-    for (path, loaded) in engine.load_folder(folder).await {
-        match loaded {
-            Ok(adapter) => {
-                let manifest = adapter.manifest();
-                tracing::info!(
-                    plugin = %manifest.id, version = %manifest.version, digest = adapter.digest(),
-                    "loaded a plugin"
-                );
-                adapters.install(adapter);
-            }
-            Err(error) => {
-                let reason = reason(&error);
-                tracing::error!("refused the plugin {}: {reason}", path.display());
-                refused.push((path, reason));
-            }
-        }
-    }
-    refused
+/// Gets plugins from registries.
+///
+/// # Errors
+/// The TLS library cannot be set up.
+pub fn registry_client() -> Result<RegistryClient, StartError> {
+    RegistryClient::new(ClientConfig::default()).map_err(StartError::RegistryClient)
 }
 
-fn reason(error: &LoadError) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
+/// What is installed, from the database, and then what is new in the watched folder. Needs no network
+/// for what was installed before.
+async fn load_plugins(plugins: &Plugins, config: &Config) -> Result<Folder, StartError> {
+    if config.plugin_trust.unsigned == UnsignedPlugins::Allow {
+        tracing::warn!("plugins run that nobody has signed: ONEROUTER_UNSIGNED_PLUGINS");
     }
-    text
+    plugins
+        .follow()
+        .await
+        .map_err(|refusal| StartError::Plugins(refusal.detail))?;
+    if !config.plugins_dir.is_dir() {
+        tracing::warn!(
+            "there is no plugins folder {}; nothing is installed from it",
+            config.plugins_dir.display()
+        );
+    }
+    let mut folder = Folder::default();
+    plugins.look_into_folder(&mut folder).await;
+    Ok(folder)
 }
 
 /// One recorder serves the whole process, however many gateways a test starts in it.

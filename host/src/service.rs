@@ -31,6 +31,7 @@ pub mod paying;
 pub mod payment;
 pub mod payment_link;
 pub mod plan;
+pub mod plugins;
 pub mod refund;
 pub mod refusal;
 pub mod routing;

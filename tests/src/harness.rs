@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use onerouter::clock::Clock;
-use onerouter::config::{Config, WebhookTargets};
+use onerouter::config::{Config, PluginTrust, UnsignedPlugins, WebhookTargets};
 use onerouter::gateway::{Doubles, Gateway};
 use onerouter_egress::Resolve;
 use onerouter_sandbox::{ManualClock, Sandbox, SandboxConfig};
@@ -35,6 +35,8 @@ pub const ADMIN_TOKEN: &str = "test-admin-token-0123456789";
 pub struct Setup {
     /// A PostgreSQL or SQLite URL; SQLite in the harness's folder when left out.
     pub database_url: Option<String>,
+    /// Whose plugins run: then there are no bundled ones, which nobody has signed, and nothing is connected.
+    pub plugin_trust: Option<PluginTrust>,
     /// Plugins to load besides the bundled ones: names of fixtures.
     pub fixtures: Vec<&'static str>,
     /// Further overrides: host and base URL.
@@ -127,6 +129,16 @@ pub struct Client {
 }
 
 impl Client {
+    /// Somebody with this token, at this address.
+    pub fn at(base: &str, token: &str, http: &reqwest::Client) -> Self {
+        Self {
+            base: base.to_owned(),
+            token: token.to_owned(),
+            http: http.clone(),
+            headers: HeaderMap::new(),
+        }
+    }
+
     /// The same client with one more header.
     pub fn with(&self, name: &str, value: &str) -> Self {
         let mut client = self.clone();
@@ -203,12 +215,20 @@ impl Harness {
         .await
         .unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let plugins = plugins_folder(&folder, &setup.fixtures);
+        let plugins = match setup.plugin_trust {
+            Some(_) => folder.path().join("plugins"),
+            None => plugins_folder(&folder, &setup.fixtures),
+        };
         let data_dir = setup.data_dir.unwrap_or_else(|| folder.path().join("data"));
         share_compiled_code(&data_dir);
         let mut config = Config::in_folder(&data_dir);
         config.admin_token = Some(ADMIN_TOKEN.to_owned().into());
         config.plugins_dir = plugins;
+        let is_bare = setup.plugin_trust.is_some();
+        config.plugin_trust = setup.plugin_trust.unwrap_or_else(|| PluginTrust {
+            unsigned: UnsignedPlugins::Allow,
+            ..PluginTrust::default()
+        });
         config.public_url = setup.public_url;
         if let Some(root) = sandbox.webhook_root_certificate() {
             let path = folder.path().join("webhook-roots.pem");
@@ -235,7 +255,7 @@ impl Harness {
             ..Doubles::default()
         };
         let gateway = Gateway::start(&config, doubles).await.unwrap();
-        let refused = &gateway.parts().refused_plugins;
+        let refused = gateway.parts().plugins.refused();
         assert!(refused.is_empty(), "{refused:?}");
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         let host = Self {
@@ -246,7 +266,7 @@ impl Harness {
             http,
             folder,
         };
-        if !setup.unconnected {
+        if !setup.unconnected && !is_bare {
             host.connect_sandbox().await;
         }
         host

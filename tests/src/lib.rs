@@ -1,6 +1,7 @@
 //! What the tests stand on: databases, a gateway with its sandbox, clients that read as
 //! users, tables of cases, and what a refused create must look like.
 
+pub mod acme;
 pub mod component;
 pub mod database;
 pub mod edge;

@@ -58,6 +58,16 @@ impl Node {
         Self { child, base }
     }
 
+    /// Resident memory, in KiB.
+    pub fn resident_kib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmRSS:"))
+            .unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
     /// Sends SIGTERM and waits until it has ended by itself. Blocks.
     pub fn stop(mut self) -> ExitStatus {
         let id = self.child.id().to_string();
@@ -94,6 +104,7 @@ impl NodeSetup {
                 "ONEROUTER_PLUGINS_DIR",
                 built("ONEROUTER_TEST_PLUGINS_DIR", "plugins"),
             )
+            .env("ONEROUTER_UNSIGNED_PLUGINS", "allow")
             .env("ONEROUTER_ADMIN_TOKEN", ADMIN_TOKEN)
             .env("ONEROUTER_UPSTREAMS", upstreams.join(","))
             .env("DATABASE_URL", &self.database_url)

@@ -7,7 +7,7 @@ use axum::extract::{Path as Segment, State};
 use axum::http::HeaderMap;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use onerouter::config::Config;
+use onerouter::config::{Config, UnsignedPlugins};
 use onerouter::gateway::{Doubles, Gateway};
 use onerouter_tests::component::{with_manifest, without_manifest};
 use onerouter_tests::harness::{Harness, Setup, built};
@@ -166,6 +166,7 @@ async fn a_component_that_lies_or_is_none_is_refused_while_the_others_serve() {
     std::fs::write(plugins.join("naked.wasm"), without_manifest(&honest)).unwrap();
 
     let mut config = Config::in_folder(&folder.path().join("data"));
+    config.plugin_trust.unsigned = UnsignedPlugins::Allow;
     config.plugins_dir = plugins;
     let gateway = Gateway::start(&config, Doubles::default()).await.unwrap();
     let parts = gateway.parts();
@@ -177,8 +178,9 @@ async fn a_component_that_lies_or_is_none_is_refused_while_the_others_serve() {
         .collect();
     assert_eq!(names, ["acme-texts"]);
     let mut refused: Vec<_> = parts
-        .refused_plugins
-        .iter()
+        .plugins
+        .refused()
+        .into_iter()
         .map(|(path, reason)| {
             assert!(reason.len() > 10, "{reason}");
             path.file_name().unwrap().to_string_lossy().into_owned()

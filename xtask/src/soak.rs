@@ -24,6 +24,10 @@ const REDIS_AWAY_S: u64 = 30;
 /// Deliveries to webhook endpoints.
 const DELIVERIES: u64 = 10_000;
 
+/// Swaps of a plugin on one node, and over three.
+const SWAPS: u64 = 10_000;
+const SWAPS_OF_NODES: u64 = 1_000;
+
 /// What a part has to work with.
 #[derive(Debug)]
 pub(crate) struct Soak<'a> {
@@ -38,7 +42,7 @@ pub(crate) struct Soak<'a> {
 type Part = (&'static str, &'static str, fn(&Soak<'_>) -> Result<()>);
 
 /// In the order in which they run.
-const PARTS: [Part; 8] = [
+const PARTS: [Part; 9] = [
     (
         "idle",
         "10,000 idle connections, then more than there is room for",
@@ -62,6 +66,11 @@ const PARTS: [Part; 8] = [
         "deliveries",
         "10,000 webhook deliveries by nodes that are killed",
         deliveries,
+    ),
+    (
+        "swaps",
+        "10,000 swaps of a plugin under load, and 1,000 over three nodes",
+        swaps,
     ),
 ];
 
@@ -165,6 +174,32 @@ fn deliveries(soak: &Soak<'_>) -> Result<()> {
     ];
     let name = "deliveries::nodes_that_are_killed_while_they_deliver_lose_nothing";
     test(soak.workspace, "nodes", name, &variables).context("deliveries")
+}
+
+/// The tests of the same kind, with more of them, by the program that was asked for.
+fn swaps(soak: &Soak<'_>) -> Result<()> {
+    let postgres = Postgres::start(Commits::Forgetful)?;
+    let program = soak.workspace.host_program(soak.profile);
+    let variables = [
+        ("ONEROUTER_TEST_POSTGRES_URL", postgres.url().into()),
+        ("ONEROUTER_TEST_BIN", program.into()),
+        (
+            "ONEROUTER_TEST_FIXTURES_DIR",
+            soak.workspace.fixtures().into(),
+        ),
+        ("ONEROUTER_SOAK_SWAPS", SWAPS.to_string().into()),
+        (
+            "ONEROUTER_SOAK_SWAPS_OF_NODES",
+            SWAPS_OF_NODES.to_string().into(),
+        ),
+    ];
+    for name in [
+        "swap::swaps_under_load_fail_nothing_and_no_request_sees_two_versions",
+        "swap::swaps_over_several_nodes_fail_nothing",
+    ] {
+        test(soak.workspace, "plugins", name, &variables).context("swaps")?;
+    }
+    Ok(())
 }
 
 /// Runs one test. That there is none of this name, since it was renamed, is an error: without it a

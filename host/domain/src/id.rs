@@ -137,6 +137,12 @@ ids! {
     WebhookEndpointId = "we";
     /// An event that is told to one endpoint.
     DeliveryId = "whd";
+    /// A plugin that is installed, in whichever versions.
+    InstalledPluginId = "plg";
+    /// One version of a plugin that is installed.
+    InstallationId = "ins";
+    /// A running gateway.
+    NodeId = "node";
 }
 
 #[cfg(test)]

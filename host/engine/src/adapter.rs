@@ -20,8 +20,9 @@ use crate::judge::{self, Said};
 use crate::ledger::Trace;
 use crate::outbound::PromisedKey;
 use crate::outbound::Rules;
-use crate::outcome::{CallReport, ItemRefusal};
+use crate::outcome::{CallReport, ItemRefusal, PluginFault};
 use crate::state::CallState;
+use crate::tally::{Calls, Tally};
 use crate::wit::{account, email, sms, webhooks};
 
 /// A component that is ready to run. Calls may be made concurrently; each gets a sandbox of its
@@ -46,6 +47,7 @@ pub(crate) struct Shared {
     pub(crate) exports: Exports,
     /// The share of the engine's slots that this adapter may take.
     pub(crate) slots: Semaphore,
+    pub(crate) tally: Tally,
     #[cfg(feature = "measure")]
     pub(crate) native: std::sync::OnceLock<Box<dyn crate::measure::Native>>,
 }
@@ -79,6 +81,27 @@ impl Adapter {
     #[must_use]
     pub fn digest(&self) -> &str {
         &self.shared.digest
+    }
+
+    /// How its calls have gone since it was loaded.
+    #[must_use]
+    pub fn calls(&self) -> Calls {
+        self.shared.tally.read()
+    }
+
+    /// Calls that run, or wait for room in its share.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        let share = self.shared.engine.slots_per_adapter;
+        share.saturating_sub(self.shared.slots.available_permits())
+    }
+
+    /// Makes an instance and throws it away: what a component does when it starts must work.
+    ///
+    /// # Errors
+    /// It breaks down, or takes longer or more than its manifest allows a call.
+    pub async fn probe(&self) -> Result<(), PluginFault> {
+        crate::call::probe(&self.shared).await
     }
 
     /// The header that must carry the key toward the provider, where the manifest says that the

@@ -5,10 +5,12 @@ pub(crate) mod native;
 #[cfg(feature = "measure")]
 pub(crate) mod reused;
 
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
+use onerouter_domain::environment::Environment;
 use onerouter_manifest::Capability;
 use tokio::time::{Instant, timeout_at};
 use wasmtime::component::{ComponentExportIndex, ResourceTableError};
@@ -17,7 +19,7 @@ use wasmtime_wasi::I32Exit;
 
 use crate::adapter::Shared;
 use crate::checked::{Checked as _, Checker, Malformed, clean_text};
-use crate::connection::CallContext;
+use crate::connection::{CallContext, ConnectionContext, Credentials};
 use crate::functions::{Function, Returned};
 use crate::judge::{Said, judge};
 use crate::ledger::Trace;
@@ -51,10 +53,12 @@ pub(crate) async fn run<F: Function>(
     };
     let secrets = record.secrets(&context.connection.credentials);
     let (logs, logs_dropped) = record.take_logs(&secrets);
+    let duration = started.elapsed();
+    adapter.tally.count(&outcome, duration);
     CallReport {
         outcome,
         ledger,
-        duration: started.elapsed(),
+        duration,
         guest_cpu_ticks: record.ticks(),
         logs,
         logs_dropped,
@@ -123,6 +127,48 @@ async fn attempt<F: Function>(
             kind: FaultKind::WallTimeout,
             detail: "the call was not over in time".to_owned(),
         })),
+    }
+}
+
+/// Makes an instance for nobody and throws it away.
+pub(crate) async fn probe(adapter: &Arc<Shared>) -> Result<(), PluginFault> {
+    let record = Arc::new(CallRecord::new(adapter.manifest.limits.log_bytes));
+    let deadline = Instant::now() + wall(&adapter.manifest.limits);
+    let broken = |kind, detail: &str| PluginFault {
+        kind,
+        detail: detail.to_owned(),
+    };
+    let _permits = adapter
+        .engine
+        .admit(&adapter.slots, deadline)
+        .await
+        .map_err(|_overloaded| broken(FaultKind::Host, "there was no room to try it"))?;
+    let nobody = ConnectionContext {
+        environment: Environment::Test,
+        credentials: Credentials::new(BTreeMap::new(), BTreeMap::new())
+            .map_err(|error| broken(FaultKind::Host, &error.to_string()))?,
+        settings: BTreeMap::new(),
+    };
+    let mut state = CallState::new(
+        Arc::clone(adapter),
+        Arc::new(nobody),
+        Arc::clone(&record),
+        deadline,
+    );
+    state.is_offline = true;
+    let making = Box::pin(async {
+        let mut store = store(adapter, state);
+        adapter
+            .instance
+            .instantiate_async(&mut store)
+            .await
+            .map(drop)
+    });
+    match timeout_at(deadline, AssertUnwindSafe(making).catch_unwind()).await {
+        Ok(Ok(Ok(()))) => Ok(()),
+        Ok(Ok(Err(error))) => Err(fault(&error, &record)),
+        Ok(Err(panic)) => Err(broken(FaultKind::Host, panic_text(panic.as_ref()))),
+        Err(_elapsed) => Err(broken(FaultKind::WallTimeout, "it was not started in time")),
     }
 }
 

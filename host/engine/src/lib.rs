@@ -6,7 +6,8 @@
 //!
 //! - [`Engine`], [`EngineConfig`]: wasmtime with its pool, slots, ticker and code cache
 //! - [`Adapter`]: one loaded component, and the calls that it takes
-//! - [`Adapters`]: which adapter serves which provider, swapped without a pause
+//! - [`Adapters`], [`Serving`], [`Canary`]: which adapter serves which provider and tenant, swapped
+//!   without a pause; [`Calls`]: how its calls have gone
 //! - [`CallContext`], [`ConnectionContext`], [`Credentials`]: for whom a call is made
 //! - [`CallReport`], [`Outcome`]: how it ended, and all that is known about it
 //! - [`LedgerEntry`], [`Trace`], [`Denial`]: what was sent, and what was not
@@ -15,7 +16,7 @@
 //! Inside, in the order of a call: `call` admits it and runs it on a store of its own (`state`,
 //! `limits`), `imports` serves it (`outbound` is the way out, `oauth` has the tokens), `record` keeps
 //! what outlives it,
-//! `checked` holds its result against the contract, `judge` decides. `load` and `cache` come
+//! `checked` holds its result against the contract, `judge` decides, `tally` counts. `load` and `cache` come
 //! before all that. `scrub` finds secrets.
 //!
 //! ```no_run
@@ -61,11 +62,12 @@ mod outcome;
 mod record;
 mod scrub;
 mod state;
+mod tally;
 mod webhook;
 pub mod wit;
 
 pub use adapter::Adapter;
-pub use adapters::Adapters;
+pub use adapters::{Adapters, Canary, Serving, TenantAdapters};
 pub use config::{Clock, EngineConfig, MacKey, SystemClock, TICK, Ticker};
 pub use connection::{
     CallContext, ConnectionContext, Credentials, CredentialsError, SECRET_BYTES_MAX,
@@ -80,4 +82,5 @@ pub use outcome::{
     CallReport, FaultKind, ItemRefusal, NotSent, Outcome, PluginFault, Refusal, RefusalKind,
     Unknown, UnknownReason,
 };
+pub use tally::Calls;
 pub use webhook::{WebhookRefusal, WebhookRequest, WebhookRoot, WebhookSigned, webhook_roots};

@@ -16,6 +16,7 @@ use crate::engine::Inner;
 use crate::functions::Exports;
 use crate::limits::{MEMORIES_MAX, TABLE_ELEMENTS_MAX, TABLES_MAX, ticks};
 use crate::outbound::Rules;
+use crate::tally::Tally;
 
 /// Larger components are refused.
 pub const COMPONENT_BYTES_MAX: usize = 32 << 20;
@@ -96,6 +97,7 @@ pub(crate) fn load(engine: Arc<Inner>, bytes: &[u8]) -> Result<Arc<Adapter>, Loa
         rules: Rules::new(&manifest),
         cpu_ticks: ticks(&manifest.limits),
         slots: Semaphore::new(engine.slots_per_adapter),
+        tally: Tally::default(),
         digest: digest.iter().map(|b| format!("{b:02x}")).collect(),
         manifest,
         capabilities,

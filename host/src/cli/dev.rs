@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 use super::serve::StopSignal;
 use super::{Global, core_dump, load, terminal};
-use crate::config::{Config, Deployment, Flags, WebhookTargets};
+use crate::config::{Config, Deployment, Flags, UnsignedPlugins, WebhookTargets};
 use crate::gateway::{Doubles, Gateway, make_private_folder};
 use crate::service::caller::Operator;
 use crate::service::connections::{Connect, DEFAULT_LABEL};
@@ -66,6 +66,8 @@ pub(super) async fn run(global: &Global, args: DevArgs) -> anyhow::Result<()> {
     .context("cannot start the provider sandbox")?;
     redirect(&mut config, &sandbox)?;
     config.providers_are_local = true;
+    // What somebody has just built is not signed.
+    config.plugin_trust.unsigned = UnsignedPlugins::Allow;
     trust_webhooks(&mut config, &sandbox)?;
     // The developer's own program is to hear of events.
     config.webhook_targets = WebhookTargets::Any;

@@ -1,5 +1,6 @@
-//! `onerouter plugin`: without running a plugin's code.
+//! `onerouter plugin`: what authors and operators do with plugins.
 
+mod installing;
 mod publishing;
 
 use std::fs;
@@ -13,7 +14,7 @@ use onerouter_manifest::{Attachment, ConnectionEnvironment, Manifest, Unpacked, 
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::terminal;
+use super::{Global, terminal};
 
 /// A manifest's source is a page or two.
 const TOML_BYTES_MAX: u64 = 256 << 10;
@@ -46,11 +47,14 @@ pub(super) enum PluginCommand {
     },
     #[command(flatten)]
     Publishing(publishing::PublishingCommand),
+    #[command(flatten)]
+    Installing(installing::InstallingCommand),
 }
 
-pub(super) async fn run(command: PluginCommand) -> anyhow::Result<()> {
+pub(super) async fn run(global: &Global, command: PluginCommand) -> anyhow::Result<()> {
     match command {
         PluginCommand::Publishing(command) => publishing::run(command).await,
+        PluginCommand::Installing(command) => installing::run(global, command).await,
         PluginCommand::Inspect { file, json } => inspect(&file, json),
         PluginCommand::Pack {
             component,

@@ -37,6 +37,8 @@ use super::problem::{ProblemDocument, ProblemField, ProblemProvider};
         (name = "events", description = "What has happened: a list, and a feed."),
         (name = "webhooks", description = "Where you want to hear of events."),
         (name = "services", description = "Connections to providers. For operators."),
+        (name = "plugins", description = "Installed plugins: which version serves whom. For operators."),
+        (name = "marketplace", description = "What could be installed. For operators."),
         (name = "api-keys", description = "API keys. For operators."),
         (name = "tenants", description = "Tenants. For operators."),
         (name = "audit", description = "Who has changed what. For operators."),

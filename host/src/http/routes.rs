@@ -13,9 +13,9 @@ use super::openapi::{self, Document};
 use super::problem::Problem;
 use super::state::AppState;
 use super::{
-    api_keys, audit, checkout, docs, email, envelope, events, guard, health, payment_links,
-    payments, plans, refunds, routing, services, sms, subscriptions, tenants, unsupported,
-    webhook_endpoints, webhooks,
+    api_keys, audit, checkout, docs, email, envelope, events, guard, health, marketplace,
+    payment_links, payments, plans, plugins, refunds, routing, services, sms, subscriptions,
+    tenants, unsupported, webhook_endpoints, webhooks,
 };
 use crate::service::refusal::Refusal;
 
@@ -75,6 +75,13 @@ fn operator_routes() -> OpenApiRouter<AppState> {
         .routes(routes!(api_keys::create, api_keys::list))
         .routes(routes!(api_keys::revoke))
         .routes(routes!(api_keys::roll))
+        .routes(routes!(plugins::list))
+        .routes(routes!(plugins::install))
+        .routes(routes!(plugins::get, plugins::remove))
+        .routes(routes!(plugins::activate))
+        .routes(routes!(plugins::roll_back))
+        .routes(routes!(marketplace::list))
+        .routes(routes!(marketplace::get))
         .routes(routes!(tenants::create, tenants::list))
         .routes(routes!(audit::list))
 }

@@ -292,7 +292,9 @@ pub(crate) async fn connect(
     JsonBody(body): JsonBody,
 ) -> Result<Json, Problem> {
     let (category, provider) = names(&service, provider)?;
-    let adapter = state.connections.connectable(category, &provider)?;
+    let adapter = state
+        .connections
+        .connectable(operator.tenant, category, &provider)?;
     let mut fields = Fields::of_body(&body)?;
     let environment: Option<Environment> = fields.required_parsed("environment");
     let credentials = fields.required_pairs("credentials", FIELDS_MAX).map(secret);

@@ -6,6 +6,7 @@ use ipnet::IpNet;
 use metrics_exporter_prometheus::PrometheusHandle;
 use onerouter_egress::Upstreams;
 use onerouter_engine::Adapters;
+use tokio_util::task::TaskTracker;
 
 use super::body::held::Bodies;
 use crate::clock::Clock;
@@ -22,6 +23,7 @@ use crate::service::pages::Checkouts;
 use crate::service::payment::Payment;
 use crate::service::payment_link::PaymentLink;
 use crate::service::plan::Plan;
+use crate::service::plugins::Plugins;
 use crate::service::refund::Refund;
 use crate::service::sms::Sms;
 use crate::service::subscription::Subscription;
@@ -50,6 +52,7 @@ pub(crate) struct Services {
     pub(crate) connections: Arc<Connections>,
     pub(crate) keys: Keys,
     pub(crate) tenants: Tenants,
+    pub(crate) plugins: Plugins,
     pub(crate) audit: Audit,
     pub(crate) sms: Objects<Sms>,
     pub(crate) email: Objects<Email>,
@@ -70,6 +73,8 @@ pub(crate) struct Services {
     /// Providers that are emulated.
     pub(crate) upstreams: Upstreams,
     pub(crate) metrics: Option<PrometheusHandle>,
+    /// What is to be done to its end, whoever waits for it.
+    pub(crate) tasks: TaskTracker,
 }
 
 impl AppState {

@@ -25,6 +25,8 @@ pub enum Proof {
     CommandLine,
     /// One of the tenant's API keys.
     ApiKey(ApiKeyId),
+    /// Nobody has asked: the gateway does it by itself.
+    Gateway,
 }
 
 impl fmt::Display for Proof {
@@ -34,6 +36,7 @@ impl fmt::Display for Proof {
             Self::Token => f.write_str("operator_token"),
             Self::CommandLine => f.write_str("command_line"),
             Self::ApiKey(id) => id.fmt(f),
+            Self::Gateway => f.write_str("gateway"),
         }
     }
 }

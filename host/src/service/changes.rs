@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use moka::future::Cache;
 use onerouter_domain::id::TenantId;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
@@ -43,6 +43,8 @@ pub struct Changes {
     seen: RwLock<Seen>,
     /// Grows with every change: what was being read by then may be out of date.
     epoch: AtomicU64,
+    /// The last change of what is wanted of plugins.
+    plugins: watch::Sender<i64>,
     wanted: Notify,
     made: Notify,
 }
@@ -76,6 +78,7 @@ impl Changes {
                 of: HashMap::new(),
             }),
             epoch: AtomicU64::new(0),
+            plugins: watch::Sender::new(0),
             wanted: Notify::new(),
             made: Notify::new(),
         }
@@ -91,6 +94,16 @@ impl Changes {
         drop(seen);
         self.epoch.fetch_add(1, Ordering::Release);
         self.made.notify_one();
+    }
+
+    /// Notes a change of plugins that was made here, and is committed: others are told.
+    pub fn note_plugins(&self) {
+        self.made.notify_one();
+    }
+
+    /// Tells each change of what is wanted of plugins, on whichever node it was made.
+    pub fn of_plugins(&self) -> watch::Receiver<i64> {
+        self.plugins.subscribe()
     }
 
     /// Somebody says that there is something to see.
@@ -141,7 +154,13 @@ impl Changes {
     /// It cannot be reached.
     pub async fn look(&self) -> Result<(), StoreError> {
         let began = Instant::now();
-        let now_at = self.store.generation().await?;
+        let generations = self.store.generations().await?;
+        self.plugins.send_if_modified(|seen| {
+            let is_news = *seen != generations.plugins;
+            *seen = generations.plugins;
+            is_news
+        });
+        let now_at = generations.tenants;
         let known = self.read_seen(|seen| seen.generation);
         let changes = match known {
             Some(known) if known < now_at => self.store.changes_since(known, CHANGES_MAX).await?,
@@ -185,7 +204,7 @@ impl Changes {
     /// # Errors
     /// It cannot be reached.
     pub async fn remove_seen(&self) -> Result<(), StoreError> {
-        let last = self.store.generation().await?;
+        let last = self.store.generations().await?.tenants;
         let until = last.saturating_sub(CHANGES_KEPT);
         self.store.forget_changes(until).await.map(drop)
     }

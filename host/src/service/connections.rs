@@ -133,6 +133,7 @@ impl Connections {
     /// `not_found` where no plugin of this name serves the category.
     pub fn connectable(
         &self,
+        tenant: TenantId,
         category: Category,
         provider: &PluginId,
     ) -> Result<Arc<Adapter>, Refusal> {
@@ -140,7 +141,8 @@ impl Connections {
             let mut capabilities = adapter.capabilities().iter();
             capabilities.any(|can| can.category() == Some(category))
         };
-        self.adapters.get(provider).filter(serves).ok_or_else(|| {
+        let adapter = self.adapters.of(tenant).get(provider).cloned();
+        adapter.filter(serves).ok_or_else(|| {
             Refusal::new(
                 ErrorCode::NotFound,
                 format!("No plugin \"{provider}\" for {category} is installed on this gateway."),
@@ -160,7 +162,7 @@ impl Connections {
         provider: &PluginId,
         connect: Connect,
     ) -> Result<Connected, Refusal> {
-        let adapter = self.connectable(category, provider)?;
+        let adapter = self.connectable(operator.tenant, category, provider)?;
         let (public, secret) = sorted(adapter.manifest(), &connect)?;
         let sealed = Zeroizing::new(write_secrets(&secret));
         let kept: Vec<String> = secret.keys().cloned().collect();

@@ -17,7 +17,7 @@ use onerouter_domain::code::ErrorCode;
 use onerouter_domain::environment::Environment;
 use onerouter_domain::id::{ConnectionId, TenantId};
 use onerouter_domain::money::Currency;
-use onerouter_engine::{Adapter, Adapters, NotSent, Outcome};
+use onerouter_engine::{Adapter, NotSent, Outcome, TenantAdapters};
 use onerouter_manifest::{Capability, Category, Manifest, PluginId};
 
 use self::breaker::Health;
@@ -114,7 +114,7 @@ impl Connections {
         let now = self.clock.now();
         // What belongs to an earlier object goes where that went, whatever the policy says today.
         let policy = served.policy().filter(|_| need.only.is_none());
-        let weighed = served.weigh(&self.adapters, need, now);
+        let weighed = served.weigh(&self.adapters.of(tenant), need, now);
         let decision = served.decide(policy, &weighed, need, seed);
         if let Some((id, reason)) = hindered(&decision, &weighed) {
             return Err(served.refusal_of(id, reason, need, now));
@@ -258,14 +258,14 @@ impl Served {
 
     pub(super) fn weigh(
         &self,
-        adapters: &Adapters,
+        adapters: &TenantAdapters,
         need: &Need<'_>,
         now: DateTime<Utc>,
     ) -> Vec<Weighed> {
         self.connections
             .iter()
             .map(|connection| {
-                let adapter = adapters.get(&connection.provider);
+                let adapter = adapters.get(&connection.provider).cloned();
                 let hindrance = connection.hindrance(adapter.as_deref(), need, now);
                 Weighed {
                     id: connection.id,

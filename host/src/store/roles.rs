@@ -21,6 +21,7 @@ const PRIVILEGES: &[(&str, &str)] = &[
     ("delivery_queue", "select, insert, update, delete"),
     ("due_work", "select, insert, update, delete"),
     ("events", "select, insert, update, delete"),
+    ("gateway_nodes", "select, insert, update, delete"),
     // Both written by triggers, with their owner's rights.
     ("generation", "select"),
     ("idempotency_keys", "select, insert, update, delete"),
@@ -29,6 +30,11 @@ const PRIVILEGES: &[(&str, &str)] = &[
     // Written by a trigger, with its owner's rights.
     ("object_metadata", "select, delete"),
     ("objects", "select, insert, update, delete"),
+    ("plugin_components", "select, insert, update, delete"),
+    ("plugin_generation", "select, update"),
+    ("plugin_keys", "select, insert, update, delete"),
+    ("plugin_versions", "select, insert, update, delete"),
+    ("plugins", "select, insert, update, delete"),
     ("provider_refs", "select, insert, update, delete"),
     ("received_webhooks", "select, insert, update, delete"),
     ("refund_amounts", "select, insert, update, delete"),
@@ -50,15 +56,21 @@ const FUNCTIONS: [&str; 2] = [
 ];
 
 /// Tables without a policy: they tell whose something is before a tenant is known, and hold nothing
-/// else.
+/// else; or they are about plugins, and of no tenant.
 const OPEN: &[&str] = &[
     "_sqlx_migrations",
     "checkout_directory",
     "connection_directory",
     "delivery_queue",
     "due_work",
+    "gateway_nodes",
     "generation",
     "key_directory",
+    "plugin_components",
+    "plugin_generation",
+    "plugin_keys",
+    "plugin_versions",
+    "plugins",
     "tenant_changes",
 ];
 

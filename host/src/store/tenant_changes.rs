@@ -17,8 +17,20 @@ pub struct TenantChange {
     pub tenant_id: TenantId,
 }
 
+/// How many changes there have been.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Generations {
+    /// Of tenants' keys, connections and policies.
+    pub tenants: i64,
+    /// Of what is wanted of plugins.
+    pub plugins: i64,
+}
+
 statements! {
-    GENERATION = Statement::same("select value from generation where id = 1");
+    GENERATION = Statement::same(
+        "select value, (select value from plugin_generation where id = 1) as plugins
+         from generation where id = 1",
+    );
     SINCE = Statement::same(
         "select generation, tenant_id from tenant_changes where generation > $1
          order by generation limit $2",
@@ -27,18 +39,18 @@ statements! {
 }
 
 impl Store {
-    /// The number of the last change.
+    /// The numbers of the last changes.
     ///
     /// # Errors
     /// The database cannot be reached.
-    pub async fn generation(&self) -> Result<i64, StoreError> {
-        let found: Option<Generation> = self
+    pub async fn generations(&self) -> Result<Generations, StoreError> {
+        let found: Option<Generations> = self
             .past_dead_connections(|| async {
                 fetch_optional!(self.pools_to_read(), GENERATION, [])
             })
             .await
             .during("look for changes")?;
-        Ok(found.map_or(0, |Generation(value)| value))
+        Ok(found.unwrap_or_default())
     }
 
     /// Up to `limit` changes after a number, in their order.
@@ -66,11 +78,12 @@ impl Store {
     }
 }
 
-struct Generation(i64);
-
-impl FromColumns for Generation {
+impl FromColumns for Generations {
     fn from_columns(row: &impl Columns) -> Result<Self, sqlx::Error> {
-        row.get("value").map(Self)
+        Ok(Self {
+            tenants: row.get("value")?,
+            plugins: row.get::<Option<i64>>("plugins")?.unwrap_or_default(),
+        })
     }
 }
 

@@ -8,6 +8,7 @@
 //! - [`Manifest`] and its parts: the format
 //! - [`Capability`]: what an adapter can do, derived from its exports
 //! - [`Surface`]: the real imports and exports of a component
+//! - [`permissions`]: what a version may do, and what it may do more than another
 //! - [`pack`], [`unpack`]: in and out of a component
 //!
 //! ```
@@ -31,6 +32,7 @@ mod capability;
 mod check;
 mod format;
 mod package;
+pub mod permissions;
 mod surface;
 mod webhook;
 

@@ -109,6 +109,7 @@ pub(crate) fn program(
         .env("ONEROUTER_BIND", address.to_string())
         .env("ONEROUTER_DATA_DIR", data_dir)
         .env("ONEROUTER_PLUGINS_DIR", plugins_dir)
+        .env("ONEROUTER_UNSIGNED_PLUGINS", "allow")
         .env("ONEROUTER_ADMIN_TOKEN", ADMIN_TOKEN)
         .env(
             "ONEROUTER_UPSTREAMS",

@@ -1,7 +1,7 @@
 //! A whole `POST`, everything on: of a text message, and of a payment, which costs no more of the
 //! database.
 
-use onerouter::config::Config;
+use onerouter::config::{Config, UnsignedPlugins};
 use onerouter::gateway::{Doubles, Gateway};
 use onerouter_sandbox::{Sandbox, SandboxConfig};
 use onerouter_tests::database::TestDatabase;
@@ -128,6 +128,7 @@ fn costs(written: &Written, database_url: Option<&str>) -> Costs {
     let folder = tempfile::tempdir().unwrap();
     let mut config = Config::in_folder(&folder.path().join("data"));
     config.admin_token = Some(ADMIN_TOKEN.to_owned().into());
+    config.plugin_trust.unsigned = UnsignedPlugins::Allow;
     config.plugins_dir = built("ONEROUTER_TEST_PLUGINS_DIR", "plugins");
     let wire = database_url.map(|url| elsewhere.block_on(Wire::to(url)));
     if let Some(wire) = &wire {

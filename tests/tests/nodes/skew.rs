@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 use onerouter::clock::Clock;
-use onerouter::config::Config;
+use onerouter::config::{Config, UnsignedPlugins};
 use onerouter::gateway::{Doubles, Gateway};
 use onerouter::vault::master_key::{MasterKey, MasterKeys};
 use onerouter_sandbox::{ManualClock, Sandbox, SandboxConfig};
@@ -47,6 +47,7 @@ impl Pair {
             let key = MasterKey::parse(&"0a".repeat(32).into()).unwrap();
             config.master_keys = Some(MasterKeys::single(key));
             config.admin_token = Some(ADMIN_TOKEN.to_owned().into());
+            config.plugin_trust.unsigned = UnsignedPlugins::Allow;
             config.plugins_dir = built("ONEROUTER_TEST_PLUGINS_DIR", "plugins");
             database.url().clone_into(&mut config.database_url);
             for (host, base) in sandbox.upstreams() {

@@ -1,5 +1,6 @@
 //! The `onerouter` program, as people and scripts run it.
 
+mod installing;
 mod manage;
 mod plugins;
 mod program;

@@ -76,6 +76,7 @@ impl Program {
             "ONEROUTER_PLUGINS_DIR",
             plugins.canonicalize().unwrap().display().to_string(),
         )
+        .set("ONEROUTER_UNSIGNED_PLUGINS", "allow")
     }
 
     pub fn path(&self, name: &str) -> PathBuf {

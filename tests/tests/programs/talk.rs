@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::program::Program;
 
-const COMMANDS: [&str; 45] = [
+const COMMANDS: [&str; 51] = [
     "",
     "serve",
     "dev",
@@ -29,6 +29,12 @@ const COMMANDS: [&str; 45] = [
     "plugin sign",
     "plugin publish",
     "plugin yank",
+    "plugin install",
+    "plugin list",
+    "plugin activate",
+    "plugin rollback",
+    "plugin remove",
+    "plugin bundle",
     "registry",
     "registry serve",
     "registry migrate",

@@ -57,6 +57,7 @@ impl Program {
             .env_clear()
             .env("RUST_LOG", EVERYTHING)
             .env("ONEROUTER_PLUGINS_DIR", "plugins")
+            .env("ONEROUTER_UNSIGNED_PLUGINS", "allow")
             .envs(self.settings.iter().map(|(name, value)| (name, value)))
             .current_dir(self.folder.path())
             .stdin(Stdio::null());

@@ -7,7 +7,7 @@ use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 /// Tables without a policy, and why.
-const WITHOUT_POLICY: [(&str, &str); 8] = [
+const WITHOUT_POLICY: [(&str, &str); 14] = [
     ("_sqlx_migrations", "which migrations were applied"),
     (
         "checkout_directory",
@@ -22,10 +22,31 @@ const WITHOUT_POLICY: [(&str, &str); 8] = [
         "due_work",
         "what is to be done and when, by whichever node: tenant, kind, object",
     ),
+    (
+        "gateway_nodes",
+        "how far each node has followed: nothing of tenants",
+    ),
     ("generation", "how many changes there have been"),
     (
         "key_directory",
         "whose an API key is: its hash, tenant, key",
+    ),
+    ("plugin_components", "plugins' bytes: for all tenants"),
+    (
+        "plugin_generation",
+        "how many changes of plugins there have been",
+    ),
+    (
+        "plugin_keys",
+        "whose keys may sign plugins: for all tenants",
+    ),
+    (
+        "plugin_versions",
+        "which plugins are installed: for all tenants",
+    ),
+    (
+        "plugins",
+        "which versions serve, and which tenants try a new one: the operator's",
     ),
     (
         "tenant_changes",

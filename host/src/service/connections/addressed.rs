@@ -47,15 +47,24 @@ impl Connections {
             return Ok(None);
         };
         let adapter = self.adapters.get(&provider);
-        let Some(adapter) = adapter.filter(|adapter| adapter.can(Capability::Webhooks)) else {
+        if !adapter.is_some_and(|adapter| adapter.can(Capability::Webhooks)) {
             return Ok(None);
-        };
+        }
         let key = (provider, id);
         let found = self
             .addressed
             .get(key.clone(), || self.read_addressed(&key));
         let found = found.await.map_err(|refusal| Refusal::clone(&refusal))?;
-        Ok(found.map(|(tenant, connection)| (tenant, (connection, adapter))))
+        Ok(found.and_then(|(tenant, connection)| {
+            let adapter = self
+                .adapters
+                .of(tenant)
+                .get(&connection.provider)
+                .cloned()?;
+            adapter
+                .can(Capability::Webhooks)
+                .then_some((tenant, (connection, adapter)))
+        }))
     }
 
     async fn read_addressed(&self, (provider, id): &AddressKey) -> Result<Addressed, Refusal> {

@@ -130,8 +130,8 @@ impl Connections {
         drop(tx);
         let row = row.ok_or_else(|| Refusal::not_found("connection"))?;
         let connection = self.open(&row).await?;
-        match self.adapters.get(&connection.provider) {
-            Some(adapter) => Ok((connection, adapter)),
+        match self.adapters.of(tenant).get(&connection.provider) {
+            Some(adapter) => Ok((connection, Arc::clone(adapter))),
             None => Err(Refusal::new(
                 ErrorCode::NoConnection,
                 format!(

@@ -178,7 +178,7 @@ impl Connections {
             .await?;
         let now = self.clock.now();
         let policy = policy.map(|policy| (policy, 0)).or_else(|| served.policy());
-        let weighed = served.weigh(&self.adapters, need, now);
+        let weighed = served.weigh(&self.adapters.of(operator.tenant), need, now);
         let decision = served.decide(policy, &weighed, need, seed);
         Ok(Simulation {
             hindered: hindered(&decision, &weighed).map(|(_, reason)| reason),

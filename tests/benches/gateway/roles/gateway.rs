@@ -5,7 +5,7 @@ use std::io::{BufRead as _, Write as _};
 use std::path::Path;
 use std::process::Command;
 
-use onerouter::config::Config;
+use onerouter::config::{Config, UnsignedPlugins};
 use onerouter::gateway::{Doubles, Gateway};
 use onerouter_stages::{set_running, totals};
 use onerouter_tests::harness::ADMIN_TOKEN;
@@ -74,6 +74,7 @@ pub(crate) fn serve(arguments: &[String]) {
         .unwrap();
     let mut config = Config::in_folder(Path::new(data_dir));
     config.admin_token = Some(ADMIN_TOKEN.to_owned().into());
+    config.plugin_trust.unsigned = UnsignedPlugins::Allow;
     config.plugins_dir = plugins_dir.into();
     if !database_url.is_empty() {
         database_url.clone_into(&mut config.database_url);

@@ -1,0 +1,468 @@
+//! What is wanted of a plugin: which version serves, whom, and which one before. One transaction each.
+
+use chrono::{DateTime, Utc};
+use onerouter_domain::code::ErrorCode;
+use onerouter_domain::id::{InstallationId, InstalledPluginId, TenantId};
+use onerouter_manifest::permissions;
+use serde_json::{Value, json};
+
+use super::install::{manifest_of, no_one_to_compare, wants_more};
+use super::{Plugins, gateway, invalid, invalid_state};
+use crate::service::audit::{self, Change};
+use crate::service::authentication::unavailable;
+use crate::service::caller::Operator;
+use crate::service::refusal::Refusal;
+use crate::store::{PluginRow, PluginVersionRow, PluginWrite, StoreError, TenantTx};
+
+/// Which plugin, or which of its versions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// A plugin by its name.
+    Name(String),
+    /// A plugin by its id.
+    Plugin(InstalledPluginId),
+    /// A version by its id.
+    Version(InstallationId),
+    /// A version by its plugin's name and its number.
+    Numbered(String, semver::Version),
+}
+
+/// Whom a new version serves.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Activation {
+    /// Only some, beside the version that serves; everybody where there is none.
+    pub canary: Option<CanaryShare>,
+    /// The operator agrees to what it may do more.
+    pub approve: bool,
+}
+
+/// Whom a canary serves.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CanaryShare {
+    /// How many of a hundred tenants.
+    pub percent: u8,
+    /// Tenants whom it serves in any case.
+    pub tenants: Vec<TenantId>,
+}
+
+/// Why the gateway takes a version back by itself.
+#[derive(Debug, Clone)]
+pub(super) struct Regressed {
+    pub(super) plugin: String,
+    /// What was wanted when that was seen: somebody may have changed it since.
+    pub(super) generation: i64,
+    pub(super) version: InstallationId,
+    pub(super) reason: String,
+}
+
+/// A plugin and its versions, while nobody else can change them.
+struct Held {
+    tx: TenantTx,
+    generation: i64,
+    plugin: PluginRow,
+    versions: Vec<PluginVersionRow>,
+    now: DateTime<Utc>,
+}
+
+impl Plugins {
+    /// Lets a version serve: everybody, or some beside the one that serves. A plugin's newest version
+    /// that never served, where none is named.
+    ///
+    /// # Errors
+    /// `not_found`; `conflict` where it may do more than what serves and that was not agreed to;
+    /// `invalid_state` where it is quarantined, or there is nothing to activate.
+    pub async fn activate(
+        &self,
+        operator: &Operator,
+        target: &Target,
+        activation: &Activation,
+    ) -> Result<PluginRow, Refusal> {
+        let mut held = self.hold(operator, target).await?;
+        let version = held.chosen(target)?;
+        if let Some(reason) = &version.quarantine {
+            return Err(invalid_state(format!(
+                "{} {} is quarantined: {reason}. Install it again to try it once more.",
+                version.plugin, version.version
+            )));
+        }
+        if version.trusted_by == super::trust::UNSIGNED && !self.allows_unsigned() {
+            return Err(invalid_state(format!(
+                "{} {} is not signed, and unsigned plugins are refused here.",
+                version.plugin, version.version
+            )));
+        }
+        held.agree(&version, activation.approve).await?;
+        let before = held.plugin.clone();
+        let mut write = PluginWrite {
+            canary: None,
+            canary_percent: 0,
+            canary_tenants: Vec::new(),
+            reason: None,
+            active: before.active,
+            previous: before.previous,
+        };
+        let action = match &activation.canary {
+            Some(share) => {
+                match before.active {
+                    None => return Err(no_one_to_compare()),
+                    Some(active) if active == version.id => {
+                        return Err(invalid_state(format!(
+                            "{} {} serves everybody already.",
+                            version.plugin, version.version
+                        )));
+                    }
+                    Some(_) => {}
+                }
+                if share.percent > 100 {
+                    return Err(invalid(
+                        "/canary/percent",
+                        "out_of_range",
+                        "must be 0 to 100",
+                    ));
+                }
+                write.canary = Some(version.id);
+                write.canary_percent = share.percent;
+                write.canary_tenants.clone_from(&share.tenants);
+                "plugin.canary_set"
+            }
+            None => {
+                if before.active != Some(version.id) {
+                    write.active = Some(version.id);
+                    write.previous = before.active;
+                }
+                "plugin.activated"
+            }
+        };
+        let written = held
+            .write(operator, write, action)
+            .await
+            .map_err(not_kept)?;
+        self.follow_change().await?;
+        Ok(written)
+    }
+
+    /// Takes back what is new: the canary where there is one, else the version that serves, for the one
+    /// that served before.
+    ///
+    /// # Errors
+    /// `not_found`; `invalid_state` where there is nothing to go back to.
+    pub async fn roll_back(
+        &self,
+        operator: &Operator,
+        target: &Target,
+    ) -> Result<PluginRow, Refusal> {
+        let held = self.hold(operator, target).await?;
+        let write = held.rolled_back(None)?;
+        let written = held
+            .write(operator, write, "plugin.rolled_back")
+            .await
+            .map_err(not_kept)?;
+        self.follow_change().await?;
+        Ok(written)
+    }
+
+    /// Takes a version back because it does worse than the one beside or before it, and quarantines it.
+    /// Nothing happens where somebody has changed the plugin meanwhile.
+    pub(super) async fn take_back(&self, regressed: &Regressed) -> Result<bool, Refusal> {
+        let operator = gateway();
+        let target = Target::Name(regressed.plugin.clone());
+        let mut held = self.hold(&operator, &target).await?;
+        let is_as_seen = held.plugin.generation == regressed.generation
+            && [held.plugin.canary, held.plugin.active].contains(&Some(regressed.version));
+        if !is_as_seen {
+            return Ok(false);
+        }
+        let write = held.rolled_back(Some(regressed.reason.clone()))?;
+        held.tx
+            .quarantine_plugin_version(regressed.version, &regressed.reason)
+            .await
+            .map_err(not_kept)?;
+        held.write(&operator, write, "plugin.rolled_back")
+            .await
+            .map_err(not_kept)?;
+        self.follow_change().await?;
+        Ok(true)
+    }
+
+    /// Forgets a version, or a plugin with all its versions. Calls that run on it finish.
+    ///
+    /// # Errors
+    /// `not_found`; `invalid_state` for a version that serves, and for a plugin whose file lies in the
+    /// watched folder.
+    pub async fn remove(&self, operator: &Operator, target: &Target) -> Result<(), Refusal> {
+        let failed = not_kept;
+        let held = self.hold(operator, target).await?;
+        let now = held.now;
+        let Held {
+            mut tx,
+            generation,
+            plugin,
+            versions,
+            ..
+        } = held;
+        let gone = match target {
+            Target::Name(_) | Target::Plugin(_) => {
+                if let Some(path) = self.file_of(&plugin.name) {
+                    return Err(invalid_state(format!(
+                        "{} lies in the watched folder as {} and would come back; take the file away first.",
+                        plugin.name,
+                        path.display()
+                    )));
+                }
+                tx.delete_plugin(&plugin.name).await.map_err(failed)?;
+                versions
+            }
+            Target::Version(_) | Target::Numbered(..) => {
+                let version = chosen(&plugin, &versions, target)?;
+                if [plugin.active, plugin.canary].contains(&Some(version.id)) {
+                    return Err(invalid_state(format!(
+                        "{} {} serves; activate another version first, or remove the plugin by its name.",
+                        version.plugin, version.version
+                    )));
+                }
+                let previous = plugin.previous.filter(|id| *id != version.id);
+                let write = PluginWrite {
+                    previous,
+                    ..wanted(&plugin)
+                };
+                tx.write_plugin(&plugin.name, &write, generation, now)
+                    .await
+                    .map_err(failed)?;
+                vec![version]
+            }
+        };
+        for version in &gone {
+            tx.delete_plugin_version(version).await.map_err(failed)?;
+            let change = Change {
+                action: "plugin.removed",
+                target: version.id.to_string(),
+                before: Some(json!({
+                    "plugin": version.plugin, "version": version.version, "sha256": version.sha256,
+                })),
+                after: None,
+            };
+            audit::record(&mut tx, operator, change, now)
+                .await
+                .map_err(failed)?;
+        }
+        tx.commit().await.map_err(failed)?;
+        self.follow_change().await
+    }
+
+    async fn hold(&self, operator: &Operator, target: &Target) -> Result<Held, Refusal> {
+        let now = self.parts().clock.now();
+        let name = self.name_of(target).await?;
+        let mut tx = self
+            .parts()
+            .store
+            .begin(operator.tenant)
+            .await
+            .map_err(not_kept)?;
+        let generation = tx.begin_plugin_change().await.map_err(not_kept)?;
+        let plugin = tx.find_plugin(&name).await.map_err(not_kept)?;
+        let plugin = plugin.ok_or_else(|| absent(&name))?;
+        let versions = tx.plugin_versions(&name).await.map_err(not_kept)?;
+        Ok(Held {
+            tx,
+            generation,
+            plugin,
+            versions,
+            now,
+        })
+    }
+
+    async fn name_of(&self, target: &Target) -> Result<String, Refusal> {
+        let store = &self.parts().store;
+        match target {
+            Target::Name(name) | Target::Numbered(name, _) => Ok(name.clone()),
+            Target::Plugin(id) => {
+                let plugins = store.list_plugins().await.map_err(not_kept)?;
+                let plugin = plugins.into_iter().find(|plugin| plugin.id == *id);
+                plugin
+                    .map(|plugin| plugin.name)
+                    .ok_or_else(|| Refusal::not_found("plugin"))
+            }
+            Target::Version(id) => {
+                let versions = store.list_plugin_versions().await.map_err(not_kept)?;
+                let version = versions.into_iter().find(|version| version.id == *id);
+                version
+                    .map(|version| version.plugin)
+                    .ok_or_else(|| Refusal::not_found("installed version"))
+            }
+        }
+    }
+}
+
+impl Held {
+    fn chosen(&self, target: &Target) -> Result<PluginVersionRow, Refusal> {
+        chosen(&self.plugin, &self.versions, target)
+    }
+
+    fn find(&self, id: Option<InstallationId>) -> Option<&PluginVersionRow> {
+        self.versions.iter().find(|row| Some(row.id) == id)
+    }
+
+    /// What it may do more than what serves must be agreed to.
+    async fn agree(&mut self, version: &PluginVersionRow, approve: bool) -> Result<(), Refusal> {
+        if version.is_approved || self.plugin.active == Some(version.id) {
+            return Ok(());
+        }
+        let new = manifest_of(version)?;
+        let Some(active) = self.find(self.plugin.active) else {
+            return Ok(());
+        };
+        let old = manifest_of(active)?;
+        let added = permissions::added(&old, &new);
+        if !added.is_empty() && !approve {
+            return Err(wants_more(&old, &new.version, &added));
+        }
+        self.tx
+            .approve_plugin_version(version.id)
+            .await
+            .map_err(not_kept)
+    }
+
+    /// What is wanted once the newest thing was taken back.
+    fn rolled_back(&self, reason: Option<String>) -> Result<PluginWrite, Refusal> {
+        let write = PluginWrite {
+            canary: None,
+            canary_percent: 0,
+            canary_tenants: Vec::new(),
+            reason,
+            active: self.plugin.active,
+            previous: self.plugin.previous,
+        };
+        if self.plugin.canary.is_some() {
+            return Ok(write);
+        }
+        let previous = self.find(self.plugin.previous).ok_or_else(|| {
+            invalid_state(format!(
+                "{} has no earlier version to go back to.",
+                self.plugin.name
+            ))
+        })?;
+        if let Some(quarantine) = &previous.quarantine {
+            return Err(invalid_state(format!(
+                "{} {}, which served before, is quarantined: {quarantine}.",
+                previous.plugin, previous.version
+            )));
+        }
+        Ok(PluginWrite {
+            active: self.plugin.previous,
+            previous: self.plugin.active,
+            ..write
+        })
+    }
+
+    async fn write(
+        mut self,
+        operator: &Operator,
+        write: PluginWrite,
+        action: &'static str,
+    ) -> Result<PluginRow, StoreError> {
+        let (name, now) = (self.plugin.name.clone(), self.now);
+        self.tx
+            .write_plugin(&name, &write, self.generation, now)
+            .await?;
+        for id in [write.active, write.canary] {
+            let was = [self.plugin.active, self.plugin.canary];
+            if let Some(id) = id
+                && !was.contains(&Some(id))
+            {
+                self.tx.note_plugin_activation(id, now).await?;
+            }
+        }
+        let written = PluginRow {
+            active: write.active,
+            previous: write.previous,
+            canary: write.canary,
+            canary_percent: write.canary_percent,
+            canary_tenants: write.canary_tenants,
+            generation: self.generation,
+            changed_at: now,
+            reason: write.reason,
+            ..self.plugin.clone()
+        };
+        let change = Change {
+            action,
+            target: name,
+            before: Some(self.shown(&self.plugin)),
+            after: Some(self.shown(&written)),
+        };
+        audit::record(&mut self.tx, operator, change, now).await?;
+        self.tx.commit().await?;
+        Ok(written)
+    }
+
+    fn shown(&self, plugin: &PluginRow) -> Value {
+        let number = |id| self.find(id).map(|row| row.version.as_str());
+        json!({
+            "active": number(plugin.active), "previous": number(plugin.previous),
+            "canary": number(plugin.canary), "canary_percent": plugin.canary_percent,
+            "canary_tenants": plugin.canary_tenants, "reason": plugin.reason,
+        })
+    }
+}
+
+fn wanted(plugin: &PluginRow) -> PluginWrite {
+    PluginWrite {
+        active: plugin.active,
+        previous: plugin.previous,
+        canary: plugin.canary,
+        canary_percent: plugin.canary_percent,
+        canary_tenants: plugin.canary_tenants.clone(),
+        reason: plugin.reason.clone(),
+    }
+}
+
+/// The version that is meant.
+fn chosen(
+    plugin: &PluginRow,
+    versions: &[PluginVersionRow],
+    target: &Target,
+) -> Result<PluginVersionRow, Refusal> {
+    let found = match target {
+        Target::Version(id) => versions.iter().find(|row| row.id == *id),
+        // The same number may have been built more than once, unsigned: the last one is meant.
+        Target::Numbered(_, version) => {
+            let version = version.to_string();
+            versions.iter().rfind(|row| row.version == version)
+        }
+        Target::Name(_) | Target::Plugin(_) => {
+            return newest_unused(plugin, versions).cloned().ok_or_else(|| {
+                invalid_state(format!(
+                    "{} has no version that waits to be activated; name one.",
+                    plugin.name
+                ))
+            });
+        }
+    };
+    found
+        .cloned()
+        .ok_or_else(|| Refusal::not_found("installed version"))
+}
+
+/// The canary, else the greatest version that has never served.
+fn newest_unused<'v>(
+    plugin: &PluginRow,
+    versions: &'v [PluginVersionRow],
+) -> Option<&'v PluginVersionRow> {
+    let canary = versions.iter().find(|row| Some(row.id) == plugin.canary);
+    canary.or_else(|| {
+        versions
+            .iter()
+            .filter(|row| row.activated_at.is_none() && row.quarantine.is_none())
+            .max_by_key(|row| row.version.parse::<semver::Version>().ok())
+    })
+}
+
+fn absent(name: &str) -> Refusal {
+    Refusal::new(
+        ErrorCode::NotFound,
+        format!("There is no plugin \"{name}\" here."),
+    )
+}
+
+fn not_kept(error: StoreError) -> Refusal {
+    unavailable("cannot change plugins", &error)
+}

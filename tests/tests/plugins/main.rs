@@ -1,0 +1,9 @@
+//! Installing plugins, and taking them back, while traffic flows.
+
+mod canary;
+mod folder;
+mod install;
+mod nodes;
+mod refused;
+mod rig;
+mod swap;
