@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
+use onerouter_engine::{Compiler, CompilerProcess};
 
 use crate::config::{Config, Flags};
 
@@ -172,5 +173,12 @@ pub async fn run() -> anyhow::Result<()> {
 }
 
 fn load(flags: &Flags) -> anyhow::Result<Config> {
-    Config::load(flags).map_err(Into::into)
+    Ok(with_compiler(Config::load(flags)?))
+}
+
+/// This program knows how to compile in a process of its own; see `main`.
+fn with_compiler(config: Config) -> Config {
+    // Where the system does not say which program this is, it compiles without bounds on its time.
+    let compiler = CompilerProcess::this_program().map_or(Compiler::Here, Compiler::Apart);
+    Config { compiler, ..config }
 }

@@ -15,6 +15,7 @@ use figment::providers::{Format as _, Serialized, Toml};
 use figment::value::Map;
 use ipnet::IpNet;
 use onerouter_egress::Upstreams;
+use onerouter_engine::Compiler;
 use secrecy::SecretString;
 use url::Url;
 
@@ -134,6 +135,9 @@ pub struct Config {
     pub retention: Retention,
     /// Where webhooks may be sent.
     pub webhook_targets: WebhookTargets,
+    /// Where plugins are compiled. Not a setting: the program does it in a process of its own, and
+    /// whoever uses the library has no program that could.
+    pub compiler: Compiler,
 }
 
 /// Values from the command line, the strongest source.
@@ -257,6 +261,7 @@ impl Config {
             metrics_bind,
             retention,
             webhook_targets,
+            compiler: Compiler::Here,
         })
     }
 
@@ -285,6 +290,7 @@ impl Config {
             metrics_bind: MetricsBind::SameListener,
             retention: Retention::default(),
             webhook_targets: WebhookTargets::Public,
+            compiler: Compiler::Here,
         }
     }
 }

@@ -539,6 +539,7 @@ pub fn start_engine(config: &Config, clock: &Clock) -> Result<(Engine, Arc<Egres
         // Guests have the same time as everything else.
         clock: Arc::new(clock.clone()),
         webhook_roots: webhook_roots(config)?,
+        compiler: config.compiler.clone(),
         ..EngineConfig::new(MacKey::new(keyfile::to_bytes(&mac_key)))
     };
     Ok((Engine::new(engine_config, Arc::clone(&egress))?, egress))

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use mimalloc::MiMalloc;
+use onerouter_engine::compile;
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 /// A request makes some hundreds of small allocations on one thread and frees some on another, which
@@ -16,6 +17,16 @@ const EVENT_INTERVAL: u32 = 13;
 
 #[expect(clippy::print_stderr, reason = "the last word of a failed command")]
 fn main() -> ExitCode {
+    // Of this program there may be a second process, which compiles for the first and needs nothing
+    // of what follows.
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments
+        .next()
+        .is_some_and(|first| first == compile::ARGUMENT)
+    {
+        let arguments: Vec<_> = arguments.map(|it| it.to_string_lossy().into()).collect();
+        return compile::serve(&arguments);
+    }
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -6,6 +6,7 @@ pub mod component;
 pub mod database;
 pub mod edge;
 pub mod harness;
+pub mod languages;
 pub mod node;
 pub mod outbox;
 pub mod pgbouncer;

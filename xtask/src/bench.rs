@@ -67,7 +67,8 @@ pub(crate) fn run(
     if let Some(nginx) = nginx {
         bench.env("ONEROUTER_BENCH_NGINX", nginx);
     }
-    let environment = Environment::provide(workspace, profile.folder(), Commits::Durable)?;
+    let mut environment = Environment::provide(workspace, profile.folder(), Commits::Durable)?;
+    environment.add_compilers(workspace);
     let status = environment.run(&mut bench)?;
     Ok(process::exit_code(status))
 }

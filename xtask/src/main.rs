@@ -104,7 +104,7 @@ ONEROUTER_BENCH_ROUNDS, ONEROUTER_BENCH_SECONDS and ONEROUTER_BENCH_CALLS make i
         /// With or without optimisations
         #[arg(long, value_enum, default_value = "release")]
         profile: bench::Profile,
-        /// Only sections whose name contains this: call, writes, crowds, memory, starts
+        /// Only sections whose name contains this: call, languages, writes, crowds, memory, starts
         filter: Option<OsString>,
     },
     /// Run what is too large or takes too long for the tests

@@ -17,33 +17,66 @@ const FILES: [&str; 2] = ["package.json", "package-lock.json"];
 /// Holds the lock. Written last: a folder without it is one that was not finished.
 const INSTALLED: &str = "installed.txt";
 
-/// For people, with the test.
-const TITLE: &str = "the verifiers of webhooks for Node, which the test webhooks runs";
-/// Where the test looks for the packages.
-pub(crate) const VARIABLE: &str = "ONEROUTER_TEST_WEBHOOK_VERIFIERS_NODE";
-/// The only test that does, and its file.
-pub(crate) const TEST_FILE: &str = "webhooks";
-pub(crate) const TEST: &str = "the_official_libraries_of_node_accept_deliveries";
-
-/// The folder of the packages, installed if need be.
-pub(crate) fn provide(workspace: &Workspace) -> Result<PathBuf> {
-    let (folder, source) = places(workspace);
-    install(&folder, &source).context(TITLE)?;
-    Ok(folder)
+/// Packages that a test runs.
+#[derive(Debug)]
+pub(crate) struct Packages {
+    /// For people, with the test.
+    title: &'static str,
+    /// Where the test looks for the folder.
+    pub(crate) variable: &'static str,
+    /// The only test that does, and its file.
+    pub(crate) test_file: &'static str,
+    pub(crate) test: &'static str,
+    /// Of the folder, below the target folder.
+    name: &'static str,
+    /// Where [`FILES`] are.
+    source: &'static str,
 }
 
-/// The same, if they are there already.
-pub(crate) fn find(workspace: &Workspace) -> Option<PathBuf> {
-    let (folder, source) = places(workspace);
-    let wanted = fs::read_to_string(source.join("package-lock.json")).ok()?;
-    is_provided(&folder, &wanted).then_some(folder)
-}
+/// Verify webhooks.
+pub(crate) const WEBHOOK_VERIFIERS: Packages = Packages {
+    title: "the verifiers of webhooks for Node, which the test webhooks runs",
+    variable: "ONEROUTER_TEST_WEBHOOK_VERIFIERS_NODE",
+    test_file: "webhooks",
+    test: "the_official_libraries_of_node_accept_deliveries",
+    name: "webhook-verifiers",
+    source: "tests/webhook_verifiers",
+};
 
-fn places(workspace: &Workspace) -> (PathBuf, PathBuf) {
-    (
-        workspace.target.join("node/webhook-verifiers"),
-        workspace.root.join("tests/webhook_verifiers"),
-    )
+/// Make components of JavaScript.
+pub(crate) const COMPONENTIZE: Packages = Packages {
+    title: "componentize-js, which the test languages runs",
+    variable: "ONEROUTER_TEST_COMPONENTIZE_JS",
+    test_file: "languages",
+    test: "an_adapter_in_javascript_serves_a_message_to_the_end",
+    name: "componentize",
+    source: "examples/js-sms",
+};
+
+/// All of them.
+pub(crate) const PACKAGES: [&Packages; 2] = [&WEBHOOK_VERIFIERS, &COMPONENTIZE];
+
+impl Packages {
+    /// The folder of the packages, installed if need be.
+    pub(crate) fn provide(&self, workspace: &Workspace) -> Result<PathBuf> {
+        let (folder, source) = self.places(workspace);
+        install(&folder, &source).context(self.title)?;
+        Ok(folder)
+    }
+
+    /// The same, if they are there already.
+    pub(crate) fn find(&self, workspace: &Workspace) -> Option<PathBuf> {
+        let (folder, source) = self.places(workspace);
+        let wanted = fs::read_to_string(source.join("package-lock.json")).ok()?;
+        is_provided(&folder, &wanted).then_some(folder)
+    }
+
+    fn places(&self, workspace: &Workspace) -> (PathBuf, PathBuf) {
+        (
+            workspace.target.join("node").join(self.name),
+            workspace.root.join(self.source),
+        )
+    }
 }
 
 /// What the lock names and nothing else. Of several runs at the same time, one installs.

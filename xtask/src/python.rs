@@ -84,9 +84,26 @@ pub(crate) const ORAS: Program = Program {
     program: PYTHON,
 };
 
+/// Makes components of Python.
+pub(crate) const COMPONENTIZE: Program = Program {
+    title: "componentize-py, which the test languages runs",
+    variable: "ONEROUTER_TEST_COMPONENTIZE_PY",
+    package: TESTS_PACKAGE,
+    test_file: "languages",
+    test: "an_adapter_in_python_serves_a_message_to_the_end",
+    name: "componentize",
+    lock: "examples/python-sms/requirements.txt",
+    program: "bin/componentize-py",
+};
+
 /// All of them.
-pub(crate) const PROGRAMS: [&Program; 4] =
-    [&SCHEMATHESIS, &PUBLISHED_CLIENT, &WEBHOOK_VERIFIERS, &ORAS];
+pub(crate) const PROGRAMS: [&Program; 5] = [
+    &SCHEMATHESIS,
+    &PUBLISHED_CLIENT,
+    &WEBHOOK_VERIFIERS,
+    &ORAS,
+    &COMPONENTIZE,
+];
 
 impl Program {
     /// Where it is, installed if need be.

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 
+use crate::node::Packages;
 use crate::postgres::{Commits, Postgres};
 use crate::python::Program;
 use crate::workspace::{Workspace, without_cargo_run};
@@ -158,11 +159,15 @@ impl From<&Program> for Test<'static> {
     }
 }
 
-const OF_NODE: Test<'static> = Test {
-    package: TESTS_PACKAGE,
-    file: node::TEST_FILE,
-    name: node::TEST,
-};
+impl From<&Packages> for Test<'static> {
+    fn from(packages: &Packages) -> Self {
+        Self {
+            package: TESTS_PACKAGE,
+            file: packages.test_file,
+            name: packages.test,
+        }
+    }
+}
 
 /// What tests and benchmarks find in their environment. The server in it stops with this value.
 #[derive(Debug)]
@@ -201,15 +206,19 @@ impl Environment {
     /// Installed only where they are needed: that takes a minute, and the network. The tests say so
     /// where they are missing.
     fn add_programs(&mut self, workspace: &Workspace, is_needed: impl Fn(Test<'_>) -> bool) {
-        let packages = if is_needed(OF_NODE) {
-            node::provide(workspace)
-                .inspect_err(|error| eprintln!("xtask: {error:#}"))
-                .ok()
-        } else {
-            node::find(workspace)
-        };
-        let packages = packages.map(|folder| (node::VARIABLE, folder.into()));
-        self.variables.extend(packages);
+        for packages in node::PACKAGES {
+            let folder = if is_needed(packages.into()) {
+                packages
+                    .provide(workspace)
+                    .inspect_err(|error| eprintln!("xtask: {error:#}"))
+                    .ok()
+            } else {
+                packages.find(workspace)
+            };
+            if let Some(folder) = folder {
+                self.variables.push((packages.variable, folder.into()));
+            }
+        }
         for program in python::PROGRAMS {
             let path = if is_needed(program.into()) {
                 program
@@ -221,6 +230,21 @@ impl Environment {
             };
             if let Some(path) = path {
                 self.variables.push((program.variable, path.into()));
+            }
+        }
+    }
+
+    /// What makes components of other languages. Left out where it cannot be had.
+    pub(crate) fn add_compilers(&mut self, workspace: &Workspace) {
+        let of_python = &python::COMPONENTIZE;
+        let of_node = &node::COMPONENTIZE;
+        for (variable, path) in [
+            (of_python.variable, of_python.provide(workspace)),
+            (of_node.variable, of_node.provide(workspace)),
+        ] {
+            match path {
+                Ok(path) => self.variables.push((variable, path.into())),
+                Err(error) => eprintln!("xtask: left out: {error:#}"),
             }
         }
     }
@@ -251,7 +275,7 @@ mod tests {
         for test in python::PROGRAMS
             .map(Test::from)
             .into_iter()
-            .chain([OF_NODE])
+            .chain(node::PACKAGES.map(Test::from))
         {
             assert!(may(test, &[]));
             assert!(may(test, &["--no-fail-fast"]));

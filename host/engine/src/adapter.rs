@@ -21,6 +21,7 @@ use crate::ledger::Trace;
 use crate::outbound::PromisedKey;
 use crate::outbound::Rules;
 use crate::outcome::{CallReport, ItemRefusal, PluginFault};
+use crate::sandboxes::Sandboxes;
 use crate::state::CallState;
 use crate::tally::{Calls, Tally};
 use crate::wit::{account, email, sms, webhooks};
@@ -38,6 +39,8 @@ pub struct Adapter {
 /// What the calls of an adapter share.
 pub(crate) struct Shared {
     pub(crate) engine: Arc<Inner>,
+    /// Those of the engine's sandboxes that it runs in.
+    pub(crate) sandboxes: Arc<Sandboxes>,
     pub(crate) manifest: Manifest,
     pub(crate) capabilities: Vec<Capability>,
     pub(crate) digest: String,
@@ -45,7 +48,7 @@ pub(crate) struct Shared {
     pub(crate) cpu_ticks: u32,
     pub(crate) instance: InstancePre<CallState>,
     pub(crate) exports: Exports,
-    /// The share of the engine's slots that this adapter may take.
+    /// The share of the sandboxes' slots that this adapter may take.
     pub(crate) slots: Semaphore,
     pub(crate) tally: Tally,
     #[cfg(feature = "measure")]
@@ -92,7 +95,7 @@ impl Adapter {
     /// Calls that run, or wait for room in its share.
     #[must_use]
     pub fn in_flight(&self) -> usize {
-        let share = self.shared.engine.slots_per_adapter;
+        let share = self.shared.sandboxes.slots_per_adapter;
         share.saturating_sub(self.shared.slots.available_permits())
     }
 
@@ -102,6 +105,12 @@ impl Adapter {
     /// It breaks down, or takes longer or more than its manifest allows a call.
     pub async fn probe(&self) -> Result<(), PluginFault> {
         crate::call::probe(&self.shared).await
+    }
+
+    /// Whether it runs in one of the few sandboxes for components that bring an interpreter along.
+    #[must_use]
+    pub fn is_wide(&self) -> bool {
+        Arc::ptr_eq(&self.shared.sandboxes, &self.shared.engine.wide)
     }
 
     /// The header that must carry the key toward the provider, where the manifest says that the

@@ -26,8 +26,11 @@ const MAGIC: &[u8; 8] = b"ORCODE1\n";
 
 const MAC_BYTES: usize = 32;
 
-/// A file larger than this is not ours: code is some three times as large as its component.
-const FILE_BYTES_MAX: u64 = 256 << 20;
+/// More code than this is not kept: it is some three times as large as its component.
+pub(crate) const CODE_BYTES_MAX: u64 = 256 << 20;
+
+/// A larger file is not ours.
+const FILE_BYTES_MAX: u64 = CODE_BYTES_MAX + (MAGIC.len() + MAC_BYTES) as u64;
 
 /// Entries that are kept; beyond, the oldest go. Upgrades leave entries behind that nobody reads.
 const ENTRIES_MAX: usize = 256;

@@ -89,7 +89,7 @@ async fn attempt<F: Function>(
         return Err(NotSent::Cancelled);
     }
     let _permits = adapter
-        .engine
+        .sandboxes
         .admit(&adapter.slots, context.deadline)
         .await?;
     let deadline = context
@@ -139,7 +139,7 @@ pub(crate) async fn probe(adapter: &Arc<Shared>) -> Result<(), PluginFault> {
         detail: detail.to_owned(),
     };
     let _permits = adapter
-        .engine
+        .sandboxes
         .admit(&adapter.slots, deadline)
         .await
         .map_err(|_overloaded| broken(FaultKind::Host, "there was no room to try it"))?;
@@ -189,7 +189,7 @@ async fn execute<F: Function>(
 /// A store with its limits.
 fn store(adapter: &Shared, state: CallState) -> Store<CallState> {
     let budget = adapter.cpu_ticks;
-    let mut store = Store::new(&adapter.engine.wasmtime, state);
+    let mut store = Store::new(&adapter.sandboxes.wasmtime, state);
     store.limiter(|state| &mut state.memory);
     store.set_hostcall_fuel(HOSTCALL_BYTES_MAX);
     store.set_max_component_handles(HANDLES_MAX);

@@ -8,6 +8,8 @@ use std::time::Duration;
 use rustls_pki_types::TrustAnchor;
 use zeroize::Zeroizing;
 
+use crate::compile::Compiler;
+
 /// Settings of an [`crate::Engine`].
 #[derive(Debug, Clone)]
 pub struct EngineConfig {
@@ -21,6 +23,13 @@ pub struct EngineConfig {
     /// How many of them one adapter may take, so that one with a hanging provider leaves room for
     /// the others.
     pub slots_per_adapter: u32,
+    /// Calls that run at the same time of adapters which bring an interpreter along, besides the
+    /// others: each may take a quarter of a GiB.
+    pub wide_slots: u32,
+    /// How many of those one adapter may take.
+    pub wide_slots_per_adapter: u32,
+    /// Where components are compiled.
+    pub compiler: Compiler,
     /// How long a call waits for a slot, inside its own deadline.
     pub wait_max: Duration,
     /// How many calls may wait for a slot at the same time; one more is refused at once.
@@ -37,7 +46,8 @@ pub struct EngineConfig {
 }
 
 impl EngineConfig {
-    /// The defaults: no cache, 1,000 slots of which one adapter may take three quarters, half a second of waiting, 5 ms ticks.
+    /// The defaults: no cache, 1,000 slots and 32 wide ones of which one adapter may take three
+    /// quarters, half a second of waiting, 5 ms ticks; compiled in this process.
     #[must_use]
     pub fn new(mac_key: MacKey) -> Self {
         Self {
@@ -45,6 +55,9 @@ impl EngineConfig {
             mac_key,
             slots: 1_000,
             slots_per_adapter: 750,
+            wide_slots: 32,
+            wide_slots_per_adapter: 24,
+            compiler: Compiler::Here,
             wait_max: Duration::from_millis(500),
             waiting_max: 4_000,
             ticker: Ticker::Thread,

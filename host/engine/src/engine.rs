@@ -1,40 +1,22 @@
-//! The engine itself: wasmtime with its pool, the slots, the ticker.
+//! The engine itself: both kinds of sandboxes, what they share, the ticker.
 
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::time::Duration;
 
 use bytes::Bytes;
 use onerouter_egress::{Answer, Egress, OutboundRequest, SendError};
-use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::time::{Instant, timeout_at};
-use wasmtime::component::Linker;
-use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use crate::adapter::Adapter;
 use crate::cache::CodeCache;
+use crate::compile::Compiler;
 use crate::config::{Clock, EngineConfig, TICK, Ticker};
-use crate::limits::{
-    CORE_INSTANCES_MAX, MEMORIES_MAX, MEMORY_BYTES_MAX, TABLE_ELEMENTS_MAX, TABLES_MAX,
-};
 use crate::load::{self, LoadError};
 use crate::oauth::Tokens;
-use crate::outcome::NotSent;
-use crate::state::{self, CallState};
+use crate::sandboxes::Sandboxes;
 use crate::webhook::Certificates;
-
-/// Room in the pool beyond the slots, so that the semaphore is what fills up first.
-const SPARE_SLOTS: u32 = 8;
-
-/// Pages that a slot keeps between calls: putting them back in order is cheaper than giving them
-/// to the kernel and taking new ones.
-const KEEP_RESIDENT_BYTES: usize = 256 << 10;
-
-/// Frames of a trap's backtrace; they go to the operator's log.
-const BACKTRACE_FRAMES: NonZeroUsize = NonZeroUsize::new(16).unwrap();
 
 /// Runs adapters. Cheap to clone; all clones are one engine.
 #[derive(Debug, Clone)]
@@ -44,18 +26,16 @@ pub struct Engine {
 
 /// What adapters share.
 pub(crate) struct Inner {
-    pub(crate) wasmtime: wasmtime::Engine,
-    pub(crate) linker: Linker<CallState>,
+    /// For adapters that are translators and little else.
+    pub(crate) small: Arc<Sandboxes>,
+    /// For those that bring an interpreter along.
+    pub(crate) wide: Arc<Sandboxes>,
+    pub(crate) compiler: Compiler,
     pub(crate) egress: Arc<Egress>,
     pub(crate) cache: Option<CodeCache>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) tokens: Tokens,
     pub(crate) certificates: Certificates,
-    pub(crate) slots_per_adapter: usize,
-    slots: Semaphore,
-    waiting: AtomicUsize,
-    waiting_max: usize,
-    wait_max: Duration,
     /// Compiling takes memory that the component's author chooses: one at a time.
     compiling: Semaphore,
     /// The ticker's thread ends when this is dropped.
@@ -84,21 +64,14 @@ pub enum EngineError {
 }
 
 impl Engine {
-    /// Starts an engine: reserves the pool, prepares the host functions, starts the ticker.
+    /// Starts an engine: reserves the pools, prepares the host functions, starts the ticker.
     ///
     /// # Errors
     /// wasmtime refuses the settings, or the cache folder is not usable.
     pub fn new(config: EngineConfig, egress: Arc<Egress>) -> Result<Self, EngineError> {
         let wasmtime_error = |error: wasmtime::Error| EngineError::Wasmtime(format!("{error:#}"));
-        let slots = config.slots.max(1);
-        #[cfg(feature = "measure")]
-        let pagemap_scan = config.pagemap_scan;
-        #[cfg(not(feature = "measure"))]
-        let pagemap_scan = Enabled::Auto;
-        let settings = settings(slots, pagemap_scan);
-        let wasmtime = wasmtime::Engine::new(&settings).map_err(wasmtime_error)?;
-        let mut linker = Linker::new(&wasmtime);
-        state::link(&mut linker).map_err(wasmtime_error)?;
+        let small = Arc::new(Sandboxes::small(&config).map_err(wasmtime_error)?);
+        let wide = Arc::new(Sandboxes::wide(&config).map_err(wasmtime_error)?);
         let cache = config
             .cache_dir
             .map(|path| {
@@ -107,22 +80,18 @@ impl Engine {
             })
             .transpose()?;
         let ticker = match config.ticker {
-            Ticker::Thread => Some(start_ticker(&wasmtime).map_err(EngineError::Ticker)?),
+            Ticker::Thread => Some(start_ticker([&small, &wide]).map_err(EngineError::Ticker)?),
             Ticker::Manual => None,
         };
         let inner = Inner {
-            wasmtime,
-            linker,
+            small,
+            wide,
+            compiler: config.compiler,
             egress,
             cache,
             clock: config.clock,
             tokens: Tokens::default(),
             certificates: Certificates::new(&config.webhook_roots),
-            slots_per_adapter: to_usize(config.slots_per_adapter.clamp(1, slots)),
-            slots: Semaphore::new(to_usize(slots)),
-            waiting: AtomicUsize::new(0),
-            waiting_max: config.waiting_max,
-            wait_max: config.wait_max,
             compiling: Semaphore::new(1),
             _ticker: ticker,
             #[cfg(feature = "measure")]
@@ -176,13 +145,20 @@ impl Engine {
 
     /// Moves the guests' clock by one tick; for [`Ticker::Manual`].
     pub fn tick(&self) {
-        self.inner.wasmtime.increment_epoch();
+        self.inner.small.wasmtime.increment_epoch();
+        self.inner.wide.wasmtime.increment_epoch();
     }
 
-    /// Slots that are free at the moment.
+    /// Slots that are free at the moment, without the wide ones.
     #[must_use]
     pub fn free_slots(&self) -> usize {
-        self.inner.slots.available_permits()
+        self.inner.small.free_slots()
+    }
+
+    /// Wide slots that are free at the moment.
+    #[must_use]
+    pub fn free_wide_slots(&self) -> usize {
+        self.inner.wide.free_slots()
     }
 }
 
@@ -199,111 +175,33 @@ impl Inner {
         }
         self.egress.send(request, deadline).await
     }
-
-    /// A slot of the pool and one of the adapter's own share.
-    pub(crate) async fn admit<'s>(
-        &'s self,
-        share: &'s Semaphore,
-        deadline: Instant,
-    ) -> Result<[SemaphorePermit<'s>; 2], NotSent> {
-        if let Ok(own) = share.try_acquire()
-            && let Ok(slot) = self.slots.try_acquire()
-        {
-            return Ok([own, slot]);
-        }
-        let _waiting = Waiting::begin(self).ok_or(NotSent::Overloaded)?;
-        let until = deadline.min(Instant::now() + self.wait_max);
-        let admitted = timeout_at(until, async {
-            let own = share.acquire().await?;
-            let slot = self.slots.acquire().await?;
-            Ok::<_, tokio::sync::AcquireError>([own, slot])
-        });
-        match admitted.await {
-            Ok(Ok(permits)) => Ok(permits),
-            Ok(Err(_)) | Err(_) => Err(NotSent::Overloaded),
-        }
-    }
 }
 
 impl std::fmt::Debug for Inner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Engine")
-            .field("free_slots", &self.slots.available_permits())
+            .field("small", &self.small)
+            .field("wide", &self.wide)
             .field("cache", &self.cache)
             .finish_non_exhaustive()
     }
 }
 
-/// A call in the queue for a slot.
-struct Waiting<'i>(&'i AtomicUsize);
-
-impl<'i> Waiting<'i> {
-    fn begin(inner: &'i Inner) -> Option<Self> {
-        // Counted first: two that come at once must not both see the last place.
-        let before = inner.waiting.fetch_add(1, Ordering::Relaxed);
-        let waiting = Self(&inner.waiting);
-        (before < inner.waiting_max).then_some(waiting)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-fn settings(slots: u32, pagemap_scan: Enabled) -> Config {
-    let total = slots.saturating_add(SPARE_SLOTS);
-    let mut pool = PoolingAllocationConfig::new();
-    // Each component may take its maximum without touching what others need.
-    pool.total_component_instances(total)
-        .total_core_instances(total.saturating_mul(CORE_INSTANCES_MAX))
-        .total_memories(total.saturating_mul(MEMORIES_MAX))
-        .total_tables(total.saturating_mul(TABLES_MAX))
-        .total_stacks(total)
-        .max_core_instances_per_component(CORE_INSTANCES_MAX)
-        .max_memories_per_component(MEMORIES_MAX)
-        .max_tables_per_component(TABLES_MAX)
-        .max_memory_size(MEMORY_BYTES_MAX)
-        .table_elements(TABLE_ELEMENTS_MAX)
-        .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
-        .table_keep_resident(KEEP_RESIDENT_BYTES)
-        .pagemap_scan(pagemap_scan);
-    let mut config = Config::new();
-    config
-        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
-        .memory_init_cow(true)
-        .epoch_interruption(true)
-        .wasm_backtrace_max_frames(Some(BACKTRACE_FRAMES))
-        // A dump of a guest's memory would hold a tenant's data.
-        .coredump_on_trap(false)
-        // Exports are plain functions; this saves a quarter of each call.
-        .concurrency_support(false)
-        // No guest needs these, and each is code that could be wrong.
-        .wasm_gc(false)
-        .gc_support(false)
-        .wasm_memory64(false)
-        .shared_memory(false);
-    config
-}
-
 /// One thread for the whole engine. It knows nothing of calls: each counts its own ticks.
-fn start_ticker(engine: &wasmtime::Engine) -> std::io::Result<mpsc::SyncSender<()>> {
+fn start_ticker(of: [&Sandboxes; 2]) -> std::io::Result<mpsc::SyncSender<()>> {
     let (alive, gone) = mpsc::sync_channel(0);
-    let engine = engine.weak();
+    let engines = of.map(|sandboxes| sandboxes.wasmtime.weak());
     std::thread::Builder::new()
         .name("onerouter-ticker".to_owned())
         .spawn(move || {
             while let Err(RecvTimeoutError::Timeout) = gone.recv_timeout(TICK) {
-                let Some(engine) = engine.upgrade() else {
-                    return;
-                };
-                engine.increment_epoch();
+                for engine in &engines {
+                    let Some(engine) = engine.upgrade() else {
+                        return;
+                    };
+                    engine.increment_epoch();
+                }
             }
         })?;
     Ok(alive)
-}
-
-fn to_usize(count: u32) -> usize {
-    usize::try_from(count).unwrap_or(usize::MAX)
 }

@@ -4,7 +4,8 @@
 //! manifest, attaches the credential, sends, and removes the credential from what comes back. It
 //! keeps a ledger of what left, and that ledger has the last word on how a call ended.
 //!
-//! - [`Engine`], [`EngineConfig`]: wasmtime with its pool, slots, ticker and code cache
+//! - [`Engine`], [`EngineConfig`]: wasmtime with its pools, slots, ticker and code cache
+//! - [`compile`]: machine code, within bounds
 //! - [`Adapter`]: one loaded component, and the calls that it takes
 //! - [`Adapters`], [`Serving`], [`Canary`]: which adapter serves which provider and tenant, swapped
 //!   without a pause; [`Calls`]: how its calls have gone
@@ -16,8 +17,9 @@
 //! Inside, in the order of a call: `call` admits it and runs it on a store of its own (`state`,
 //! `limits`), `imports` serves it (`outbound` is the way out, `oauth` has the tokens), `record` keeps
 //! what outlives it,
-//! `checked` holds its result against the contract, `judge` decides, `tally` counts. `load` and `cache` come
-//! before all that. `scrub` finds secrets.
+//! `checked` holds its result against the contract, `judge` decides, `tally` counts. `load`,
+//! `compile` and `cache` come before all that; `sandboxes` are where instances live. `scrub` finds
+//! secrets.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -44,6 +46,7 @@ mod bindings;
 mod cache;
 mod call;
 mod checked;
+pub mod compile;
 mod config;
 mod connection;
 mod engine;
@@ -60,6 +63,7 @@ mod oauth;
 mod outbound;
 mod outcome;
 mod record;
+mod sandboxes;
 mod scrub;
 mod state;
 mod tally;
@@ -68,6 +72,7 @@ pub mod wit;
 
 pub use adapter::Adapter;
 pub use adapters::{Adapters, Canary, Serving, TenantAdapters};
+pub use compile::{Compiler, CompilerProcess};
 pub use config::{Clock, EngineConfig, MacKey, SystemClock, TICK, Ticker};
 pub use connection::{
     CallContext, ConnectionContext, Credentials, CredentialsError, SECRET_BYTES_MAX,

@@ -9,8 +9,43 @@ use wasmtime::ResourceLimiter;
 use crate::config::TICK;
 use crate::record::CallRecord;
 
-/// Core instances in one component; a plain Rust adapter has four.
-pub(crate) const CORE_INSTANCES_MAX: u32 = 16;
+/// What one component may take of the machine at most, whatever its manifest says.
+#[derive(Debug)]
+pub(crate) struct Room {
+    /// For people.
+    pub(crate) name: &'static str,
+    /// Core instances in one component.
+    pub(crate) core_instances: u32,
+    /// What wasmtime itself keeps of an instance, all core instances together.
+    pub(crate) instance_bytes: usize,
+    /// Bytes of one linear memory.
+    pub(crate) memory_bytes: usize,
+    /// How deep compiled code may call itself.
+    pub(crate) stack_bytes: usize,
+}
+
+/// For an adapter that is a translator and little else: a plain one in Rust has four core instances.
+pub(crate) const SMALL: Room = Room {
+    name: "small",
+    core_instances: 16,
+    instance_bytes: 1 << 20,
+    memory_bytes: 64 << 20,
+    stack_bytes: 512 << 10,
+};
+
+/// For one that brings an interpreter along. CPython comes as some forty core instances, more with
+/// libraries, of which wasmtime keeps a MiB and more; interpreters call themselves deeply.
+pub(crate) const WIDE: Room = Room {
+    name: "wide",
+    core_instances: 256,
+    instance_bytes: 8 << 20,
+    memory_bytes: 256 << 20,
+    stack_bytes: 1 << 20,
+};
+
+/// A larger component is wide, whatever else it asks for: its instances touch memory in proportion,
+/// and of the small ones there may be a thousand at once.
+pub(crate) const SMALL_COMPONENT_BYTES: usize = 4 << 20;
 
 /// Linear memories in one component. One is usual; a composed component has one per part.
 pub(crate) const MEMORIES_MAX: u32 = 2;
@@ -20,9 +55,6 @@ pub(crate) const TABLES_MAX: u32 = 4;
 
 /// Elements of one table.
 pub(crate) const TABLE_ELEMENTS_MAX: usize = 20_000;
-
-/// Bytes of one linear memory: the most that a manifest may ask for.
-pub(crate) const MEMORY_BYTES_MAX: usize = 64 << 20;
 
 /// Bytes that a guest may hand to the host in one call of a function: a body, and room for the
 /// rest of the request.
@@ -48,15 +80,17 @@ pub(crate) struct Memory {
     used: usize,
     limit: usize,
     table_elements: usize,
+    core_instances: usize,
     record: Arc<CallRecord>,
 }
 
 impl Memory {
-    pub(crate) fn new(limits: &Limits, record: Arc<CallRecord>) -> Self {
+    pub(crate) fn new(limits: &Limits, room: &Room, record: Arc<CallRecord>) -> Self {
         Self {
             used: 0,
             limit: usize::try_from(limits.memory_bytes).unwrap_or(usize::MAX),
             table_elements: 0,
+            core_instances: usize::try_from(room.core_instances).unwrap_or(usize::MAX),
             record,
         }
     }
@@ -104,7 +138,7 @@ impl ResourceLimiter for Memory {
     }
 
     fn instances(&self) -> usize {
-        CORE_INSTANCES_MAX as usize
+        self.core_instances
     }
 
     fn tables(&self) -> usize {
@@ -123,7 +157,7 @@ mod tests {
     use onerouter_manifest::Limits;
     use wasmtime::ResourceLimiter as _;
 
-    use super::{Memory, ticks};
+    use super::{Memory, SMALL, ticks};
     use crate::record::CallRecord;
 
     #[test]
@@ -133,7 +167,7 @@ mod tests {
             memory_bytes: 100,
             ..Limits::default()
         };
-        let mut memory = Memory::new(&limits, Arc::clone(&record));
+        let mut memory = Memory::new(&limits, &SMALL, Arc::clone(&record));
         assert!(memory.memory_growing(0, 60, None).unwrap());
         assert!(memory.memory_growing(0, 30, None).unwrap());
         assert!(!record.memory_was_refused());

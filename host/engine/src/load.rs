@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use onerouter_manifest::{PluginId, UnpackError, Unpacked, unpack};
+use onerouter_manifest::{Limits, PluginId, UnpackError, Unpacked, unpack};
 use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::Semaphore;
@@ -14,8 +14,11 @@ use crate::adapter::{Adapter, Shared};
 use crate::cache::{CodeKey, EntryError};
 use crate::engine::Inner;
 use crate::functions::Exports;
-use crate::limits::{MEMORIES_MAX, TABLE_ELEMENTS_MAX, TABLES_MAX, ticks};
+use crate::limits::{
+    MEMORIES_MAX, SMALL, SMALL_COMPONENT_BYTES, TABLE_ELEMENTS_MAX, TABLES_MAX, ticks,
+};
 use crate::outbound::Rules;
+use crate::sandboxes::Sandboxes;
 use crate::tally::Tally;
 
 /// Larger components are refused.
@@ -86,9 +89,8 @@ pub(crate) fn load(engine: Arc<Inner>, bytes: &[u8]) -> Result<Arc<Adapter>, Loa
         capabilities,
     } = unpack(bytes)?;
     let digest: [u8; 32] = Sha256::digest(bytes).into();
-    let component = compiled(&engine, bytes, &digest)?;
-    check_demands(&component, manifest.limits.memory_bytes)?;
-    let instance = engine
+    let (sandboxes, component) = placed(&engine, bytes, &digest, &manifest.limits)?;
+    let instance = sandboxes
         .linker
         .instantiate_pre(&component)
         .map_err(|error| LoadError::Link(format!("{error:#}")))?;
@@ -96,7 +98,7 @@ pub(crate) fn load(engine: Arc<Inner>, bytes: &[u8]) -> Result<Arc<Adapter>, Loa
     let shared = Shared {
         rules: Rules::new(&manifest),
         cpu_ticks: ticks(&manifest.limits),
-        slots: Semaphore::new(engine.slots_per_adapter),
+        slots: Semaphore::new(sandboxes.slots_per_adapter),
         tally: Tally::default(),
         digest: digest.iter().map(|b| format!("{b:02x}")).collect(),
         manifest,
@@ -104,48 +106,80 @@ pub(crate) fn load(engine: Arc<Inner>, bytes: &[u8]) -> Result<Arc<Adapter>, Loa
         instance,
         exports,
         engine,
+        sandboxes,
         #[cfg(feature = "measure")]
         native: std::sync::OnceLock::new(),
     };
     Ok(Arc::new(Adapter::new(shared)))
 }
 
-/// From the cache, or compiled and put there.
-fn compiled(engine: &Inner, bytes: &[u8], digest: &[u8; 32]) -> Result<Component, LoadError> {
-    let key = CodeKey::new(digest, &engine.wasmtime.precompile_compatibility_hash());
-    let cache = engine.cache.as_ref();
-    if let Some(cache) = cache {
-        match cache.get(key) {
-            Ok(code) => match deserialize(&engine.wasmtime, &code) {
-                Ok(component) => return Ok(component),
-                Err(error) => tracing::warn!(%error, "compiled code of ours cannot be loaded"),
-            },
-            Err(EntryError::Absent) => {}
-            Err(error) => tracing::warn!(%error, "an entry of the code cache is not used"),
+/// The component's code, and the sandboxes that have room for its instances: the small ones, if they
+/// have.
+fn placed(
+    engine: &Inner,
+    bytes: &[u8],
+    digest: &[u8; 32],
+    limits: &Limits,
+) -> Result<(Arc<Sandboxes>, Component), LoadError> {
+    let small_memory = u64::try_from(SMALL.memory_bytes).unwrap_or(u64::MAX);
+    let may_be_small = bytes.len() <= SMALL_COMPONENT_BYTES && limits.memory_bytes <= small_memory;
+    let place = |code: &[u8]| {
+        if may_be_small && let Ok(component) = deserialize(&engine.small.wasmtime, code) {
+            return Ok((Arc::clone(&engine.small), component));
+        }
+        // The pool checks here what a component takes of it.
+        let component = deserialize(&engine.wide.wasmtime, code)?;
+        Ok::<_, wasmtime::Error>((Arc::clone(&engine.wide), component))
+    };
+    let key = CodeKey::new(
+        digest,
+        &engine.small.wasmtime.precompile_compatibility_hash(),
+    );
+    let (sandboxes, component) = match kept(engine, key).map(|code| place(&code)) {
+        Some(Ok(placed)) => placed,
+        other => {
+            if let Some(Err(error)) = other {
+                tracing::warn!(%error, "compiled code of ours cannot be loaded");
+            }
+            let code = engine.compiler.compile(&engine.small.wasmtime, bytes)?;
+            let placed = place(&code).map_err(|error| LoadError::Compile(format!("{error:#}")))?;
+            keep(engine, key, &code);
+            placed
+        }
+    };
+    check_demands(&component, limits.memory_bytes)?;
+    Ok((sandboxes, component))
+}
+
+/// Code from the cache.
+fn kept(engine: &Inner, key: CodeKey) -> Option<Vec<u8>> {
+    match engine.cache.as_ref()?.get(key) {
+        Ok(code) => Some(code),
+        Err(EntryError::Absent) => None,
+        Err(error) => {
+            tracing::warn!(%error, "an entry of the code cache is not used");
+            None
         }
     }
-    let component = Component::from_binary(&engine.wasmtime, bytes)
-        .map_err(|error| LoadError::Compile(format!("{error:#}")))?;
-    if let Some(cache) = cache {
-        let kept = component
-            .serialize()
-            .map_err(|error| std::io::Error::other(error.to_string()))
-            .and_then(|code| cache.put(key, &code));
-        if let Err(error) = kept {
-            tracing::warn!(%error, "compiled code cannot be kept");
-        }
+}
+
+fn keep(engine: &Inner, key: CodeKey, code: &[u8]) {
+    if let Some(cache) = &engine.cache
+        && let Err(error) = cache.put(key, code)
+    {
+        tracing::warn!(%error, "compiled code cannot be kept");
     }
-    Ok(component)
 }
 
 #[expect(
     unsafe_code,
-    reason = "compiled code of our own, after its authenticity check"
+    reason = "compiled code of our own, just made or after its authenticity check"
 )]
 fn deserialize(engine: &wasmtime::Engine, code: &[u8]) -> wasmtime::Result<Component> {
-    // SAFETY: the bytes come from `CodeCache::get`, which has just verified, over this very buffer,
-    // an HMAC under a key that only this host knows: they are what `Component::serialize` returned
-    // for this component. wasmtime itself checks that version and settings are the same.
+    // SAFETY: the bytes are what `Engine::precompile_component` returned for this component, in this
+    // process or in one of our own program whose output nobody else can write to; or they come from
+    // `CodeCache::get`, which has just verified, over this very buffer, an HMAC under a key that only
+    // this host knows. wasmtime itself checks that version and settings are the same.
     unsafe { Component::deserialize(engine, code) }
 }
 

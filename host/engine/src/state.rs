@@ -56,7 +56,11 @@ impl CallState {
                 .stderr(Stdio(Arc::clone(&record)))
                 .build(),
             table,
-            memory: Memory::new(&adapter.manifest.limits, Arc::clone(&record)),
+            memory: Memory::new(
+                &adapter.manifest.limits,
+                adapter.sandboxes.room,
+                Arc::clone(&record),
+            ),
             record,
             adapter,
             connection,

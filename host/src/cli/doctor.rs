@@ -11,7 +11,7 @@ use chrono::{TimeDelta, Utc};
 use clap::Args;
 use serde::Serialize;
 
-use super::{Global, terminal};
+use super::{Global, terminal, with_compiler};
 use crate::clock::Clock;
 use crate::config::{Config, Deployment};
 use crate::gateway::{make_private_folder, start_engine};
@@ -69,7 +69,7 @@ impl Finding {
 
 pub(super) async fn run(global: &Global, args: DoctorArgs) -> anyhow::Result<()> {
     let findings = match Config::load(&global.flags()) {
-        Ok(config) => examine(&config).await,
+        Ok(config) => examine(&with_compiler(config)).await,
         Err(error) => error
             .0
             .into_iter()

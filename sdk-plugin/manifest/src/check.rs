@@ -7,9 +7,10 @@ use std::fmt;
 use crate::capability::Capability;
 use crate::format::{Attachment, FieldKind, Limits, Manifest, OutboundRule};
 
-/// Upper bounds on what a manifest may ask for, whatever the operator approves.
+/// Upper bounds on what a manifest may ask for, whatever the operator approves. What needs more memory
+/// than a translator, 64 MiB, gets one of the host's few wide places.
 const LIMITS_MAX: Limits = Limits {
-    memory_bytes: 64 << 20,
+    memory_bytes: 256 << 20,
     cpu_ms: 2_000,
     wall_ms: 60_000,
     requests: 64,

@@ -43,12 +43,17 @@ const HOST_ALLOWED: [&str; 15] = [
     "onerouter:payments/payment-links",
 ];
 
+/// Exports that a compiler leaves behind and that are no capability. The host calls what it knows and
+/// nothing else, so nobody ever calls these: `exports` is where componentize-py sets its interpreter up,
+/// while it builds.
+const LEFT_BEHIND: [&str; 1] = ["exports"];
+
 /// What a component imports and exports, sorted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Surface {
     /// Imported instances, with versions.
     pub imports: Vec<String>,
-    /// Exported instances, with versions.
+    /// Exported instances, with versions, without what a compiler has left behind.
     pub exports: Vec<String>,
 }
 
@@ -113,9 +118,10 @@ impl Surface {
                 }
                 Payload::ComponentExportSection(section) if depth == 0 => {
                     for export in section {
-                        surface
-                            .exports
-                            .push(export.map_err(malformed)?.name.name.to_owned());
+                        let name = export.map_err(malformed)?.name.name;
+                        if !LEFT_BEHIND.contains(&name) {
+                            surface.exports.push(name.to_owned());
+                        }
                     }
                 }
                 _ => {}

@@ -252,7 +252,7 @@ fn connection(subject: Subject) -> Arc<ConnectionContext> {
     })
 }
 
-fn text() -> sms::SendRequest {
+pub(crate) fn text() -> sms::SendRequest {
     sms::SendRequest {
         object_id: "sms_0000000000000000000000000000".to_owned(),
         attempt_id: "att_0000000000000000000000000000".to_owned(),

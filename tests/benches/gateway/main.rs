@@ -1,6 +1,7 @@
 //! What a request costs, where the time goes, and what the program keeps in memory.
 //!
 //! - `call`: one adapter call by itself
+//! - `languages`: the same adapter in three languages
 //! - `writes`: whole requests, beside other gateways in front of the same provider
 //! - `received`: what providers tell
 //! - `deliveries`: what webhook endpoints are told
@@ -14,6 +15,7 @@ mod call;
 mod conditions;
 mod crowds;
 mod deliveries;
+mod languages;
 mod load;
 mod memory;
 mod native;
@@ -69,6 +71,9 @@ fn measure(wanted: impl Fn(&str) -> bool) {
         call::measure(schedule.rounds, schedule.calls);
     }
     runtime.block_on(async {
+        if wanted("languages") {
+            languages::measure(schedule.rounds, schedule.calls).await;
+        }
         if wanted("writes") {
             writes::measure(&schedule, postgres.is_some()).await;
         }

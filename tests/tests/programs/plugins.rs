@@ -102,3 +102,20 @@ fn a_component_and_a_manifest_make_a_plugin() {
         assert!(!program.path(name).exists());
     }
 }
+
+/// The gateway starts itself once more to compile: nothing comes of it for anybody else.
+#[test]
+fn what_compiles_for_the_gateway_is_no_command_for_people() {
+    let program = Program::new();
+    for arguments in [
+        &["__compile-adapter"][..],
+        &["__compile-adapter", "--help"],
+        &["__compile-adapter", "much", "more"],
+        // Nothing comes in.
+        &["__compile-adapter", "10", "4294967296"],
+    ] {
+        let refused = program.run(arguments).badly();
+        assert_eq!(refused.data, "");
+        assert!(!refused.talk.is_empty(), "{arguments:?}");
+    }
+}

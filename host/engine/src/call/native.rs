@@ -62,7 +62,7 @@ async fn attempt<'r, F: Function>(
     work: impl FnOnce(NativeHost) -> Work<'r, F>,
 ) -> Result<super::Answer<F>, NotSent> {
     let _permits = adapter
-        .engine
+        .sandboxes
         .admit(&adapter.slots, context.deadline)
         .await?;
     let deadline = context

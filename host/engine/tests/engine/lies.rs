@@ -1,12 +1,13 @@
 //! Components whose manifest is not the truth, and components whose exports are not what they are
 //! called.
 
-use onerouter_engine::{Engine, LoadError};
+use onerouter_engine::{Engine, LoadError, Outcome};
 use serde_json::{Value, json};
 
 use crate::guests::{Guest, manifest, packed};
-use crate::host::{config, egress, fixture};
+use crate::host::{Host, config, egress, fixture};
 use crate::packing::{manifest_json, with_section, without_manifest};
+use crate::provider::Reply;
 
 fn engine() -> Engine {
     Engine::new(config(), egress("http://127.0.0.1:9")).unwrap()
@@ -221,7 +222,7 @@ fn lies() -> Vec<(&'static str, Value, &'static str)> {
         (
             "/limits",
             json!({"memory_bytes": 10_u64 << 30}),
-            "limits.memory_bytes: must be 1 to 67108864",
+            "limits.memory_bytes: must be 1 to 268435456",
         ),
         ("/limits", json!({"memory_bytes": 0}), "limits.memory_bytes"),
         (
@@ -415,4 +416,30 @@ async fn imports_and_exports_beyond_the_contract_are_refused() {
         let error = engine.load(bytes).await.unwrap_err().to_string();
         assert!(error.contains(reason), "{name}: {error}");
     }
+}
+
+/// What componentize-py sets its interpreter up by is still there when the component is done. The host
+/// calls what it knows, so this is never called, whatever is behind it.
+#[tokio::test]
+async fn what_a_compiler_leaves_behind_is_no_reason_to_refuse() {
+    let sends = r#"(func (export "send") (param i32) (result i32) (call $post) (call $ok))"#;
+    let text = Guest::new(sends).text();
+    let exports = |more: &str| {
+        let at = text.rfind("(export \"onerouter:sms/sms").unwrap();
+        let (head, tail) = text.split_at(at);
+        wat::parse_str(format!("{head}{more}{tail}")).unwrap()
+    };
+    let component = exports("(instance $left-behind) (export \"exports\" (instance $left-behind))");
+    let packed = onerouter_manifest::pack(&component, manifest()).unwrap();
+    let host = Host::loading(config(), packed.into(), |_| Reply::created()).await;
+    assert_eq!(host.adapter.manifest().exports, ["onerouter:sms/sms@1.0.0"]);
+    let report = host.send("hello").await;
+    assert!(
+        matches!(report.outcome, Outcome::Accepted(_)),
+        "{:?}",
+        report.outcome
+    );
+
+    let other = exports("(instance $other) (export \"more-exports\" (instance $other))");
+    assert!(onerouter_manifest::pack(&other, manifest()).is_err());
 }

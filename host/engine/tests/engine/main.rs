@@ -33,3 +33,4 @@ mod requests;
 mod secrets;
 mod signature;
 mod standard;
+mod wide;
