@@ -101,10 +101,12 @@ enum Command {
         after_help = "Example:\n  ENCRYPTION_KEY=NEW ENCRYPTION_KEY_PREVIOUS=OLD onerouter vault rotate"
     )]
     Vault(manage::VaultCommand),
-    /// Make, sign and publish plugins; install them and take them back
+    /// Make plugins: start one, build, check, pack, sign and publish it; install them and take them back
     #[command(
         subcommand,
-        after_help = "Example:\n  onerouter plugin inspect plugins/acme.wasm"
+        after_help = "Examples:
+  onerouter plugin new --category sms acme
+  onerouter plugin inspect plugins/acme.wasm"
     )]
     Plugin(plugin::PluginCommand),
     /// Run a marketplace registry, or sign in to one

@@ -6,17 +6,31 @@
 )]
 
 wit_bindgen::generate!({
-    path: "../wit",
+    path: "wit",
     world: "onerouter:adapter/host@1.0.0",
     generate_all,
 });
 
-/// Generates the traits of a plugin's own world, on top of this crate's types, and the macro
-/// `export!` that binds them to the type which implements them. Stands in a module of its own; the
-/// traits are then in `bindings::exports::onerouter`.
+/// Binds a type to the capabilities that it has.
 ///
-/// `wit` is the folder with the WIT packages, relative to the plugin's `Cargo.toml`; `world` is a
-/// package with one world that includes `onerouter:adapter/host`.
+/// In its short form it makes the module `bindings`, with one module for each capability; the type
+/// implements the trait `Guest` of each. The names are those of the interfaces, with underscores:
+/// `account_check`, `sms`, `sms_cancel`, `email`, `payments`, `refunds`, `webhooks` and so on.
+///
+/// ```text
+/// use bindings::{account_check, sms};
+///
+/// onerouter_plugin::adapter!(Adapter: account_check, sms);
+///
+/// struct Adapter;
+///
+/// impl sms::Guest for Adapter { … }
+/// impl account_check::Guest for Adapter { … }
+/// ```
+///
+/// The long form is for a world of one's own. It stands in a module, and leaves the macro `export!` that
+/// binds the traits in `exports` to the type. `wit` is the folder with the WIT packages, relative to the
+/// plugin's `Cargo.toml`; `world` is a package with one world that includes `onerouter:adapter/host`.
 ///
 /// ```text
 /// mod bindings {
@@ -51,5 +65,8 @@ macro_rules! adapter {
                 "onerouter:payments/types@1.0.0": ::onerouter_plugin::payments,
             },
         });
+    };
+    ($adapter:ident: $($capability:ident),+ $(,)?) => {
+        $crate::macros::bindings! { $adapter: $($capability),+ }
     };
 }

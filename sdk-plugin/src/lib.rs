@@ -7,10 +7,12 @@
 //! needs to be kept or cleaned up.
 //!
 //! - [`adapter!`]: glue for the interfaces that a plugin exports
+//! - [`prelude`]: what nearly every adapter uses
 //! - [`http`], [`url`]: requests and answers
 //! - [`json`]: reading answers field by field, writing bodies
 //! - [`refusal`]: what a provider's error answers mean
 //! - [`failure`]: how a call ended when it did not succeed
+//! - [`money`]: amounts as providers write them
 //! - [`time`]: the date formats of providers
 //! - [`segments`]: in how many parts a text message travels
 //! - [`webhook`]: what reading webhooks takes
@@ -39,11 +41,15 @@ extern crate alloc;
 extern crate std;
 
 #[doc(hidden)]
+pub use onerouter_plugin_macros as macros;
+#[doc(hidden)]
 pub use wit_bindgen;
 
 pub mod failure;
 pub mod http;
 pub mod json;
+pub mod money;
+pub mod prelude;
 pub mod refusal;
 pub mod segments;
 pub mod time;

@@ -39,8 +39,8 @@ pub struct Setup {
     pub plugin_trust: Option<PluginTrust>,
     /// Plugins to load besides the bundled ones: names of fixtures.
     pub fixtures: Vec<&'static str>,
-    /// Plugins that lie elsewhere.
-    pub plugins: Vec<PathBuf>,
+    /// Packed components to load besides, wherever they are.
+    pub components: Vec<PathBuf>,
     /// Further overrides: host and base URL.
     pub upstreams: Vec<(String, String)>,
     /// Start without connecting the sandbox's providers.
@@ -221,8 +221,8 @@ impl Harness {
             Some(_) => folder.path().join("plugins"),
             None => plugins_folder(&folder, &setup.fixtures),
         };
-        for path in &setup.plugins {
-            std::fs::copy(path, plugins.join(path.file_name().unwrap())).unwrap();
+        for component in &setup.components {
+            std::fs::copy(component, plugins.join(component.file_name().unwrap())).unwrap();
         }
         let data_dir = setup.data_dir.unwrap_or_else(|| folder.path().join("data"));
         share_compiled_code(&data_dir);

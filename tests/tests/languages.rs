@@ -104,7 +104,7 @@ impl Rig {
         let plugin = example.plugin(edits);
         let (base, acme, serving) = Acme::start().await;
         let host = Harness::with(Setup {
-            plugins: vec![plugin],
+            components: vec![plugin],
             upstreams: vec![("api.acme-texts.example".to_owned(), base)],
             unconnected: true,
             ..Setup::default()

@@ -1,23 +1,18 @@
 //! `onerouter plugin`: what authors and operators do with plugins.
 
+mod authoring;
+mod files;
 mod installing;
 mod publishing;
 
-use std::fs;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
 use clap::Subcommand;
-use onerouter_engine::COMPONENT_BYTES_MAX;
-use onerouter_manifest::{Attachment, ConnectionEnvironment, Manifest, Unpacked, pack, unpack};
+use onerouter_manifest::{Attachment, ConnectionEnvironment, Unpacked, pack, unpack};
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
+use self::files::{component_bytes_max, digest, read, read_manifest, replace};
 use super::{Global, terminal};
-
-/// A manifest's source is a page or two.
-const TOML_BYTES_MAX: u64 = 256 << 10;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum PluginCommand {
@@ -46,6 +41,8 @@ pub(super) enum PluginCommand {
         output: PathBuf,
     },
     #[command(flatten)]
+    Authoring(authoring::AuthoringCommand),
+    #[command(flatten)]
     Publishing(publishing::PublishingCommand),
     #[command(flatten)]
     Installing(installing::InstallingCommand),
@@ -53,6 +50,7 @@ pub(super) enum PluginCommand {
 
 pub(super) async fn run(global: &Global, command: PluginCommand) -> anyhow::Result<()> {
     match command {
+        PluginCommand::Authoring(command) => authoring::run(global, command).await,
         PluginCommand::Publishing(command) => publishing::run(command).await,
         PluginCommand::Installing(command) => installing::run(global, command).await,
         PluginCommand::Inspect { file, json } => inspect(&file, json),
@@ -61,14 +59,10 @@ pub(super) async fn run(global: &Global, command: PluginCommand) -> anyhow::Resu
             manifest,
             output,
         } => {
-            let toml = read(&manifest, TOML_BYTES_MAX)?;
-            let toml = String::from_utf8(toml)
-                .with_context(|| format!("{} is not UTF-8 text", manifest.display()))?;
-            let manifest = Manifest::from_toml(&toml)?;
+            let manifest = read_manifest(&manifest)?;
             let bytes = read(&component, component_bytes_max())?;
             let packed = pack(&bytes, manifest)?;
-            fs::write(&output, &packed)
-                .with_context(|| format!("cannot write {}", output.display()))?;
+            replace(&output, &packed)?;
             terminal::say(&format!(
                 "Wrote {} ({} bytes).",
                 output.display(),
@@ -77,22 +71,6 @@ pub(super) async fn run(global: &Global, command: PluginCommand) -> anyhow::Resu
             Ok(())
         }
     }
-}
-
-fn component_bytes_max() -> u64 {
-    u64::try_from(COMPONENT_BYTES_MAX).unwrap_or(u64::MAX)
-}
-
-fn read(path: &Path, most: u64) -> anyhow::Result<Vec<u8>> {
-    let file = fs::File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
-    let mut bytes = Vec::new();
-    file.take(most.saturating_add(1))
-        .read_to_end(&mut bytes)
-        .with_context(|| format!("cannot read {}", path.display()))?;
-    if u64::try_from(bytes.len()).is_ok_and(|length| length > most) {
-        bail!("{} is larger than {most} bytes", path.display());
-    }
-    Ok(bytes)
 }
 
 fn inspect(file: &Path, as_json: bool) -> anyhow::Result<()> {
@@ -107,10 +85,7 @@ fn inspect(file: &Path, as_json: bool) -> anyhow::Result<()> {
         .map(|it| it.as_str())
         .collect();
     categories.dedup();
-    let digest: String = Sha256::digest(&bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let digest = digest(&bytes);
     let mut document = serde_json::to_value(&manifest)?;
     if let Value::Object(fields) = &mut document {
         fields.insert("categories".to_owned(), json!(categories));

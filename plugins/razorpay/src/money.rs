@@ -7,6 +7,7 @@ use alloc::string::{String, ToString as _};
 use onerouter_plugin::common::{Cost, FieldError};
 use onerouter_plugin::failure::field_error;
 use onerouter_plugin::json::{Object, Writer};
+use onerouter_plugin::money::with_point;
 use onerouter_plugin::payments::Money;
 
 /// No decimals.
@@ -117,21 +118,9 @@ pub(crate) fn fee(object: &Object<'_>) -> Option<Cost> {
     }
     let fee: u64 = object.number("fee")?.parse().ok()?;
     Some(Cost {
-        amount: major(fee),
+        amount: with_point(fee, 2),
         currency: "INR".to_owned(),
     })
-}
-
-/// With two decimals.
-fn major(units: u64) -> String {
-    let digits = units.to_string();
-    let mut padded = String::new();
-    for _ in digits.len()..3 {
-        padded.push('0');
-    }
-    padded.push_str(&digits);
-    padded.insert(padded.len().saturating_sub(2), '.');
-    padded
 }
 
 #[cfg(test)]
@@ -247,7 +236,7 @@ pub(crate) mod tests {
 
         #[test]
         fn a_fee_is_exact(fee in any::<u64>()) {
-            let text = major(fee);
+            let text = with_point(fee, 2);
             let (whole, cents) = text.split_once('.').unwrap();
             prop_assert_eq!(cents.len(), 2);
             let digits: u128 = [whole, cents].concat().parse().unwrap();

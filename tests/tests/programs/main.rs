@@ -1,5 +1,7 @@
 //! The `onerouter` program, as people and scripts run it.
 
+mod authors;
+mod guide;
 mod installing;
 mod manage;
 mod plugins;

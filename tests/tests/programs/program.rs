@@ -89,12 +89,16 @@ impl Program {
         path
     }
 
-    fn command(&self, args: &[&str]) -> Command {
-        let program = std::env::var_os("ONEROUTER_TEST_BIN").map_or_else(
+    /// The program's file.
+    pub fn binary() -> PathBuf {
+        std::env::var_os("ONEROUTER_TEST_BIN").map_or_else(
             || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/debug/onerouter"),
             PathBuf::from,
-        );
-        let mut command = Command::new(program);
+        )
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(Self::binary());
         command
             .args(args)
             .env_clear()
@@ -142,6 +146,18 @@ impl Program {
 }
 
 impl Running {
+    /// The next line of its data.
+    pub fn next_line(&mut self) -> String {
+        let data = self.child.stdout.as_mut().unwrap();
+        let mut line = Vec::new();
+        let mut byte = [0];
+        // Nothing is read ahead: what comes after belongs to the next call.
+        while data.read(&mut byte).unwrap() == 1 && byte != *b"\n" {
+            line.extend(byte);
+        }
+        String::from_utf8(line).unwrap()
+    }
+
     /// Sends SIGTERM.
     pub fn terminate(&self) {
         let id = self.child.id().to_string();

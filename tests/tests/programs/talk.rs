@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::program::Program;
 
-const COMMANDS: [&str; 51] = [
+const COMMANDS: [&str; 55] = [
     "",
     "serve",
     "dev",
@@ -24,6 +24,10 @@ const COMMANDS: [&str; 51] = [
     "vault rotate",
     "plugin",
     "plugin inspect",
+    "plugin new",
+    "plugin build",
+    "plugin check",
+    "plugin dev",
     "plugin pack",
     "plugin keygen",
     "plugin sign",

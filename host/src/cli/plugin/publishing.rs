@@ -1,7 +1,6 @@
 //! `onerouter plugin keygen`, `sign`, `publish`, `yank`: from a packed plugin to one that others can get.
 
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -14,7 +13,7 @@ use onerouter_registry::{Digest, KeyPair, STATEMENT_BYTES_MAX, Statement};
 use semver::Version;
 use serde_json::json;
 
-use super::{component_bytes_max, read};
+use super::files::{component_bytes_max, read, replace};
 use crate::cli::registry::{At, plugin_name};
 use crate::cli::terminal;
 
@@ -154,8 +153,7 @@ fn sign(component: &Path, key: &Path, days: u32, as_json: bool) -> anyhow::Resul
     };
     let sidecar = sidecar_of(component);
     let envelope = statement.sign(&key)?.to_json();
-    replace(&sidecar, envelope.as_ref())
-        .with_context(|| format!("cannot write {}", sidecar.display()))?;
+    replace(&sidecar, envelope.as_ref())?;
     if as_json {
         return terminal::json(&statement);
     }
@@ -167,22 +165,6 @@ fn sign(component: &Path, key: &Path, days: u32, as_json: bool) -> anyhow::Resul
         statement.publisher.id(),
         time::to_text(statement.expires)
     ));
-    Ok(())
-}
-
-/// In one piece: a reader sees the old one or the new one.
-fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    let mut new = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
-    new.write_all(bytes)?;
-    // What is signed may be read by everybody.
-    #[cfg(unix)]
-    new.as_file()
-        .set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
-    new.as_file().sync_all()?;
-    new.persist(path)?;
     Ok(())
 }
 
