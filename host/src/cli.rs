@@ -178,9 +178,15 @@ fn load(flags: &Flags) -> anyhow::Result<Config> {
     Ok(with_compiler(Config::load(flags)?))
 }
 
-/// This program knows how to compile in a process of its own; see `main`.
 fn with_compiler(config: Config) -> Config {
+    Config {
+        compiler: compiler(),
+        ..config
+    }
+}
+
+/// This program knows how to compile in a process of its own; see `main`.
+fn compiler() -> Compiler {
     // Where the system does not say which program this is, it compiles without bounds on its time.
-    let compiler = CompilerProcess::this_program().map_or(Compiler::Here, Compiler::Apart);
-    Config { compiler, ..config }
+    CompilerProcess::this_program().map_or(Compiler::Here, Compiler::Apart)
 }

@@ -87,9 +87,10 @@ pub fn after_write(error: SendError) -> CallError {
 pub fn after_read(error: SendError) -> CallError {
     match error {
         SendError::Interrupted(text) | SendError::Unreachable(text) => unreachable_provider(text),
-        SendError::TooLarge(_) => {
-            CallError::Other("the provider's answer is larger than allowed".to_owned())
-        }
+        SendError::TooLarge(_) => CallError::NotSent(failure(
+            "unexpected_answer",
+            "The provider's answer is larger than allowed.",
+        )),
         SendError::Denied(text) | SendError::Other(text) => CallError::Other(text),
     }
 }
@@ -138,6 +139,10 @@ mod tests {
         assert!(matches!(
             after_write(SendError::TooLarge(1)),
             CallError::Unknown(_)
+        ));
+        assert!(matches!(
+            after_read(SendError::TooLarge(1)),
+            CallError::NotSent(_)
         ));
     }
 

@@ -4,6 +4,7 @@ mod authoring;
 mod files;
 mod installing;
 mod publishing;
+mod testing;
 
 use std::path::{Path, PathBuf};
 
@@ -46,6 +47,8 @@ pub(super) enum PluginCommand {
     Publishing(publishing::PublishingCommand),
     #[command(flatten)]
     Installing(installing::InstallingCommand),
+    #[command(flatten)]
+    Testing(testing::TestingCommand),
 }
 
 pub(super) async fn run(global: &Global, command: PluginCommand) -> anyhow::Result<()> {
@@ -53,6 +56,7 @@ pub(super) async fn run(global: &Global, command: PluginCommand) -> anyhow::Resu
         PluginCommand::Authoring(command) => authoring::run(global, command).await,
         PluginCommand::Publishing(command) => publishing::run(command).await,
         PluginCommand::Installing(command) => installing::run(global, command).await,
+        PluginCommand::Testing(command) => testing::run(command).await,
         PluginCommand::Inspect { file, json } => inspect(&file, json),
         PluginCommand::Pack {
             component,

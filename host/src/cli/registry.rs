@@ -1,6 +1,7 @@
 //! `onerouter registry`: a marketplace registry, who may publish there, and signing in to one.
 
 mod accounts;
+mod conformance;
 mod credentials;
 mod keys;
 mod place;

@@ -9,3 +9,4 @@ mod program;
 mod registry;
 mod serving;
 mod talk;
+mod testing;

@@ -154,3 +154,37 @@ fn what_is_wrong_with_keys_and_settings_is_said() {
         "no account nobody",
     );
 }
+
+#[test]
+fn a_plugin_that_breaks_the_contract_is_not_published() {
+    let operator = Program::new();
+    let (running, ready) = serve(&operator);
+    let url = ready["url"].as_str().unwrap();
+    operator
+        .run(&["registry", "account", "create", "acme"])
+        .well();
+    let token = ["registry", "token", "create", "acme", "--label", "laptop"];
+    let token = operator.run(&token).well();
+
+    let publisher = publisher(url);
+    let fixtures = built("ONEROUTER_TEST_FIXTURES_DIR", "fixtures");
+    let saboteur = std::fs::read(fixtures.join("saboteur.wasm")).unwrap();
+    publisher.write("bad.wasm", saboteur);
+    publisher.write("token", &token.data);
+    let login = ["registry", "login", url, "--token-file", "token"];
+    publisher.run(&login).well();
+    let key = ["plugin", "keygen", "acme.key", "--json"];
+    let key = publisher.run(&key).well().json();
+    let public = key["key"].as_str().unwrap();
+    let sign = ["plugin", "sign", "bad.wasm", "--key", "acme.key"];
+    publisher.run(&sign).well();
+    let add = ["registry", "key", "add", "saboteur", public];
+    publisher.run(&add).well();
+    let refused = publisher.run(&["plugin", "publish", "bad.wasm"]).badly();
+    assert!(refused.talk.contains("conformance"), "{refused:?}");
+    assert!(
+        refused.talk.contains("sms.find unauthorized"),
+        "{refused:?}"
+    );
+    running.stop();
+}

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::program::Program;
 
-const COMMANDS: [&str; 55] = [
+const COMMANDS: [&str; 56] = [
     "",
     "serve",
     "dev",
@@ -32,6 +32,7 @@ const COMMANDS: [&str; 55] = [
     "plugin keygen",
     "plugin sign",
     "plugin publish",
+    "plugin test",
     "plugin yank",
     "plugin install",
     "plugin list",

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
@@ -10,6 +11,7 @@ use onerouter_registry::server::{self, Registry, RegistryConfig, Schema};
 use secrecy::SecretString;
 use url::Url;
 
+use super::conformance::Conformance;
 use crate::cli::{Global, terminal};
 use crate::config::Config;
 use crate::gateway::make_private_folder;
@@ -64,6 +66,7 @@ impl Place {
         if self.expect_schema {
             config.schema = Schema::Expect;
         }
+        config.checks.push(Arc::new(Conformance::default()));
         config.blobs_options = std::env::vars()
             .filter(|(name, _)| name.starts_with(STORE_VARIABLES))
             .map(|(name, value)| (name, SecretString::from(value)))
