@@ -4,6 +4,7 @@ mod accounts;
 mod conformance;
 mod credentials;
 mod keys;
+mod moderation;
 mod place;
 mod serve;
 
@@ -39,6 +40,12 @@ pub(super) enum RegistryCommand {
         after_help = "Example:\n  onerouter registry token create acme --label laptop > token"
     )]
     Token(accounts::TokenCommand),
+    /// Look after what strangers publish: end keys, take versions back, warn, suspend
+    #[command(
+        subcommand,
+        after_help = "Example:\n  onerouter registry moderate yank acme-texts 1.2.0 --reason \"sends twice\""
+    )]
+    Moderate(moderation::ModerationCommand),
     /// Remember a registry's key and a token for it
     #[command(after_help = "Examples:
   onerouter registry login https://registry.example.com < token
@@ -61,6 +68,7 @@ pub(super) async fn run(global: &Global, command: RegistryCommand) -> anyhow::Re
         RegistryCommand::Migrate(args) => place::migrate(args).await,
         RegistryCommand::Account(command) => accounts::account(global, command).await,
         RegistryCommand::Token(command) => accounts::token(global, command).await,
+        RegistryCommand::Moderate(command) => moderation::run(global, command).await,
         RegistryCommand::Login(args) => credentials::login(args).await,
         RegistryCommand::Key(command) => keys::run(command).await,
     }

@@ -5,7 +5,7 @@
 //! - `writes`: whole requests, beside other gateways in front of the same provider
 //! - `received`: what providers tell
 //! - `deliveries`: what webhook endpoints are told
-//! - `memory`, `starts`: the program as shipped
+//! - `memory`, `starts`, `installs`: the program as shipped
 //!
 //! `cargo xtask bench` runs all of it, `cargo xtask bench writes` that part. Everything is measured
 //! in rounds, one kind after another, and the first round is thrown away: a busy machine then moves
@@ -15,6 +15,7 @@ mod call;
 mod conditions;
 mod crowds;
 mod deliveries;
+mod installs;
 mod languages;
 mod load;
 mod memory;
@@ -91,6 +92,9 @@ fn measure(wanted: impl Fn(&str) -> bool) {
         }
         if wanted("starts") {
             memory::measure_starts(schedule.rounds).await;
+        }
+        if wanted("installs") {
+            installs::measure(schedule.rounds).await;
         }
     });
 }

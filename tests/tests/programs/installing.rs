@@ -239,3 +239,61 @@ fn a_publisher_whom_nobody_trusts_installs_nothing() {
     market.running.stop();
     drop(market.operator);
 }
+
+#[test]
+fn a_registrys_operator_looks_after_what_strangers_publish() {
+    let market = Market::open();
+    let gateway = market.gateway();
+    let moderate = |args: &[&str]| {
+        market
+            .operator
+            .run(&[&["registry", "moderate"], args].concat())
+    };
+    let yank = ["yank", "acme-texts", "1.1.0", "--reason", "sends twice"];
+    moderate(&yank).well();
+    let advise = [
+        "advise",
+        "acme-texts",
+        "--affected",
+        "<1.1.0",
+        "--summary",
+        "is slow",
+        "--json",
+    ];
+    let advised = moderate(&advise).well().json();
+    assert_eq!(advised["plugin"], "acme-texts", "{advised}");
+    let install = ["plugin", "install", "acme-texts", "--json"];
+    let installed = gateway.run(&install).well();
+    assert_eq!(active(&installed.json()), "1.0.0", "{installed:?}");
+    assert!(installed.talk.contains("is slow"), "{installed:?}");
+    moderate(&["yank", "acme-texts", "1.1.0", "--undo"]).well();
+    let key = market.key.public().id().to_string();
+    moderate(&["suspend", "acme"]).well();
+    let path = market.publisher.path("acme.wasm");
+    acme::write_signed(&path, &acme::component("1.2.0"), &market.key);
+    market
+        .publisher
+        .run(&["plugin", "publish", "acme.wasm"])
+        .badly();
+    moderate(&["resume", "acme"]).well();
+    market
+        .publisher
+        .run(&["plugin", "publish", "acme.wasm"])
+        .well();
+    moderate(&[
+        "revoke-key",
+        "acme-texts",
+        &key,
+        "--reason",
+        "it was stolen",
+    ])
+    .well();
+    // The newest index says so, whatever was trusted before.
+    let other = market.gateway();
+    let refused = other
+        .run(&["plugin", "install", "acme-texts@1.2.0"])
+        .badly();
+    assert!(refused.talk.contains("it was stolen"), "{refused:?}");
+    moderate(&["suspend", "nobody"]).badly();
+    market.running.stop();
+}

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::program::Program;
 
-const COMMANDS: [&str; 56] = [
+const COMMANDS: [&str; 62] = [
     "",
     "serve",
     "dev",
@@ -50,6 +50,12 @@ const COMMANDS: [&str; 56] = [
     "registry token create",
     "registry token list",
     "registry token revoke",
+    "registry moderate",
+    "registry moderate revoke-key",
+    "registry moderate yank",
+    "registry moderate advise",
+    "registry moderate suspend",
+    "registry moderate resume",
     "registry login",
     "registry key",
     "registry key add",

@@ -189,14 +189,14 @@ pub(super) async fn token(global: &Global, command: TokenCommand) -> anyhow::Res
     }
 }
 
-async fn find(registry: &Registry, name: &str) -> anyhow::Result<Account> {
+pub(super) async fn find(registry: &Registry, name: &str) -> anyhow::Result<Account> {
     let found = registry.find_account(name).await?;
     found.with_context(|| {
         format!("there is no account {name}; `onerouter registry account list` shows all")
     })
 }
 
-async fn close(registry: Registry) -> anyhow::Result<()> {
+pub(super) async fn close(registry: Registry) -> anyhow::Result<()> {
     registry.close().await.context("cannot close the registry")
 }
 
