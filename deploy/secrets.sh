@@ -38,8 +38,8 @@ public_url = "https://localhost"
 metrics_bind = "0.0.0.0:9000"
 data_dir = "/var/lib/onerouter"
 plugins_dir = "/usr/local/lib/onerouter/plugins"
-# The key that has signed the plugins of the image, which was built here, becomes theirs.
-trust_on_first_use = "allow"
+# Whoever has signed the plugins of the image, which is built here: the SHA-256 of the public key.
+publisher_keys = "sha256:$(openssl pkey -in publisher.key -pubout -outform DER | tail -c 32 | openssl dgst -sha256 -r | cut -d ' ' -f 1)"
 database_url = "postgres://onerouter_app:$(cat app_password)@postgres/onerouter"
 redis_url = "redis://redis:6379"
 encryption_key = "$(openssl rand -base64 32)"

@@ -101,7 +101,7 @@ enum Command {
         after_help = "Example:\n  ENCRYPTION_KEY=NEW ENCRYPTION_KEY_PREVIOUS=OLD onerouter vault rotate"
     )]
     Vault(manage::VaultCommand),
-    /// Make plugins: start one, build, check, pack, sign and publish it; install them and take them back
+    /// Make plugins, publish them, install them and take them back
     #[command(
         subcommand,
         after_help = "Examples:

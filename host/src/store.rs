@@ -48,6 +48,7 @@ mod payments;
 #[cfg(test)]
 mod plans;
 mod plugin_keys;
+mod plugin_tombstones;
 mod plugin_versions;
 mod plugins;
 mod pooler;
@@ -101,6 +102,7 @@ pub use migration::SchemaState;
 pub use objects::{NewObject, ObjectFilter, ObjectKind, ObjectMove, ObjectRow, ObjectUpdate};
 pub use payments::{CheckoutPlace, RefundState, RefundSums};
 pub use plugin_keys::PluginKeyRow;
+pub use plugin_tombstones::PluginTombstoneRow;
 pub use plugin_versions::{NewPluginVersion, PluginVersionRow, StoredComponent};
 pub use plugins::{PluginRow, PluginWrite};
 pub use pooler::PoolerCheck;
@@ -320,6 +322,7 @@ fn statements() -> impl Iterator<Item = (&'static str, Statement)> {
         idempotency_keys::STATEMENTS,
         objects::STATEMENTS,
         plugin_keys::STATEMENTS,
+        plugin_tombstones::STATEMENTS,
         plugin_versions::STATEMENTS,
         plugins::STATEMENTS,
         payments::STATEMENTS,

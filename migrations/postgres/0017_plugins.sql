@@ -27,8 +27,8 @@ create table plugin_versions (
     publisher_key text,
     -- `operator`, `first_use`, `unsigned`.
     trusted_by text not null,
-    -- What it may do was approved by an operator, as far as it is more than what served before.
-    is_approved boolean not null,
+    -- What it may do more than what served when an operator agreed to it: sentences.
+    approved jsonb not null default '[]',
     -- Why it serves no more and is not to be activated; null while it may.
     quarantine text,
     installed_at timestamptz not null,
@@ -36,6 +36,7 @@ create table plugin_versions (
     constraint plugin_versions_pkey primary key (id),
     constraint plugin_versions_plugin_sha256_key unique (plugin, sha256),
     constraint plugin_versions_sha256_fkey foreign key (sha256) references plugin_components (sha256),
+    constraint plugin_versions_approved_check check (jsonb_typeof(approved) = 'array'),
     constraint plugin_versions_trusted_by_check
         check (trusted_by in ('operator', 'first_use', 'unsigned'))
 );
@@ -58,6 +59,8 @@ create table plugins (
     -- Of `plugin_generation`, when this was last changed.
     generation bigint not null,
     changed_at timestamptz not null,
+    -- Until when the version that serves is watched, as it has taken over from another.
+    watched_until timestamptz,
     -- Why, where nobody asked for it.
     reason text,
     constraint plugins_pkey primary key (name),
@@ -98,4 +101,14 @@ create table gateway_nodes (
     started_at timestamptz not null,
     seen_at timestamptz not null,
     constraint gateway_nodes_pkey primary key (id)
+);
+
+-- What was removed or quarantined: it is not to come back by itself from a folder in which its file still
+-- lies. Whoever installs it lifts that.
+create table plugin_tombstones (
+    plugin text not null,
+    sha256 text not null,
+    reason text not null,
+    at timestamptz not null,
+    constraint plugin_tombstones_pkey primary key (plugin, sha256)
 );

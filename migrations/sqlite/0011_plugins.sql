@@ -25,8 +25,8 @@ create table plugin_versions (
     publisher_key text,
     -- `operator`, `first_use`, `unsigned`.
     trusted_by text not null,
-    -- What it may do was approved by an operator, as far as it is more than what served before.
-    is_approved integer not null,
+    -- What it may do more than what served when an operator agreed to it: sentences.
+    approved text not null default '[]',
     -- Why it serves no more and is not to be activated; null while it may.
     quarantine text,
     installed_at text not null,
@@ -34,7 +34,7 @@ create table plugin_versions (
     constraint plugin_versions_pkey primary key (id),
     constraint plugin_versions_plugin_sha256_key unique (plugin, sha256),
     constraint plugin_versions_sha256_fkey foreign key (sha256) references plugin_components (sha256),
-    constraint plugin_versions_approved_check check (is_approved in (0, 1)),
+    constraint plugin_versions_approved_check check (json_type(approved) = 'array'),
     constraint plugin_versions_trusted_by_check
         check (trusted_by in ('operator', 'first_use', 'unsigned'))
 ) strict, without rowid;
@@ -57,6 +57,8 @@ create table plugins (
     -- Of `plugin_generation`, when this was last changed.
     generation integer not null,
     changed_at text not null,
+    -- Until when the version that serves is watched, as it has taken over from another.
+    watched_until text,
     -- Why, where nobody asked for it.
     reason text,
     constraint plugins_pkey primary key (name),
@@ -96,4 +98,14 @@ create table gateway_nodes (
     started_at text not null,
     seen_at text not null,
     constraint gateway_nodes_pkey primary key (id)
+) strict, without rowid;
+
+-- What was removed or quarantined: it is not to come back by itself from a folder in which its file still
+-- lies. Whoever installs it lifts that.
+create table plugin_tombstones (
+    plugin text not null,
+    sha256 text not null,
+    reason text not null,
+    at text not null,
+    constraint plugin_tombstones_pkey primary key (plugin, sha256)
 ) strict, without rowid;

@@ -193,6 +193,7 @@ impl Cluster {
             .args(args)
             .env("ENVIRONMENT", "development")
             .env("ONEROUTER_PLUGINS_DIR", &self.plugins)
+            .env("ONEROUTER_UNSIGNED_PLUGINS", "allow")
             .envs(self.settings.iter().map(|(name, value)| (name, value)));
         gateway
     }

@@ -96,6 +96,15 @@ impl Adapters {
         table.get(id).map(|serving| Arc::clone(&serving.active))
     }
 
+    /// Whether any adapter that serves this provider, for whomever, is as asked for.
+    pub fn any(&self, id: &PluginId, is: impl Fn(&Adapter) -> bool) -> bool {
+        let table = self.table.load();
+        table.get(id).is_some_and(|serving| {
+            let canary = serving.canary.as_ref().map(|canary| &canary.adapter);
+            is(&serving.active) || canary.is_some_and(|canary| is(canary))
+        })
+    }
+
     /// What serves this tenant from now to the end of its request, whatever is swapped meanwhile.
     #[must_use]
     pub fn of(&self, tenant: TenantId) -> TenantAdapters {

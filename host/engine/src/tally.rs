@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::outcome::{NotSent, Outcome, UnknownReason};
+use crate::outcome::{FaultKind, NotSent, Outcome, Unknown, UnknownReason};
 
 /// Steps of durations: four to each doubling, from 256 µs on.
 const STEPS: usize = 80;
@@ -26,7 +26,8 @@ pub struct Calls {
     pub calls: u64,
     /// Calls in which the adapter broke down: traps, limits, nonsense.
     pub faults: u64,
-    /// Calls that did not do what was asked for, for whatever reason; faults among them.
+    /// Calls that nobody can tell the outcome of, or that were not processed; faults among them. Not what a
+    /// provider refuses, or a request breaks.
     pub failed: u64,
     durations: [u64; STEPS],
 }
@@ -55,17 +56,29 @@ impl Default for Calls {
 
 impl Tally {
     pub(crate) fn count<T>(&self, outcome: &Outcome<T>, duration: Duration) {
-        let is_fault = match outcome {
+        let fault = match outcome {
             Outcome::NotSent(NotSent::Overloaded | NotSent::Cancelled) => return,
-            Outcome::NotSent(NotSent::Fault(_)) => true,
-            Outcome::Unknown(unknown) => matches!(unknown.reason, UnknownReason::Fault(_)),
-            _ => false,
+            Outcome::NotSent(NotSent::Fault(fault)) => Some(fault),
+            Outcome::Unknown(Unknown {
+                reason: UnknownReason::Fault(fault),
+                ..
+            }) => Some(fault),
+            _ => None,
         };
+        // The host's own breakdowns are not its fault, nor what a provider refuses and a request breaks:
+        // one tenant with a wrong key would make a version look bad.
+        let is_fault = fault.is_some_and(|fault| fault.kind != FaultKind::Host);
+        let is_failure = is_fault
+            || matches!(
+                outcome,
+                Outcome::NotSent(NotSent::Adapter(_) | NotSent::Unreachable(_))
+                    | Outcome::Unknown(_)
+            );
         self.calls.fetch_add(1, Ordering::Relaxed);
         if is_fault {
             self.faults.fetch_add(1, Ordering::Relaxed);
         }
-        if !matches!(outcome, Outcome::Accepted(_)) {
+        if is_failure {
             self.failed.fetch_add(1, Ordering::Relaxed);
         }
         if let Some(count) = self.durations.get(step(duration)) {
@@ -163,12 +176,16 @@ mod tests {
         }
         let before = tally.read();
         tally.count(
+            &Outcome::<()>::NotSent(NotSent::Unreachable(None)),
+            Duration::from_millis(1),
+        );
+        tally.count(
             &Outcome::<()>::NotSent(NotSent::Unsupported(String::new())),
             Duration::from_millis(1),
         );
         tally.count(&Outcome::<()>::NotSent(NotSent::Overloaded), Duration::ZERO);
         let calls = tally.read().since(&before);
-        assert_eq!((calls.calls, calls.failed, calls.faults), (1, 1, 0));
+        assert_eq!((calls.calls, calls.failed, calls.faults), (2, 1, 0));
         assert!(calls.p95() < Duration::from_millis(2));
     }
 }

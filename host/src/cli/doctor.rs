@@ -4,16 +4,18 @@ mod keys;
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::bail;
 use chrono::{TimeDelta, Utc};
 use clap::Args;
+use onerouter_registry::client::sidecar_of;
 use serde::Serialize;
 
 use super::{Global, terminal, with_compiler};
 use crate::clock::Clock;
-use crate::config::{Config, Deployment};
+use crate::config::{Config, Deployment, UnsignedPlugins};
 use crate::gateway::{make_private_folder, start_engine};
 use crate::redis::Redis;
 use crate::store::{PoolerCheck, SchemaState, Store, StoreConfig, StoreError};
@@ -352,6 +354,12 @@ async fn plugins(config: &Config) -> Vec<Finding> {
     let mut hosts = BTreeSet::new();
     for (path, loaded) in loaded {
         match loaded {
+            Ok(_) if is_refused(config, &path) => findings.push(Finding::bad(
+                "plugins",
+                Verdict::Failed,
+                format!("{} is not signed", path.display()),
+                "put its .sig file beside it (`onerouter plugin sign`), and name the key in ONEROUTER_PUBLISHER_KEYS",
+            )),
             Ok(adapter) => {
                 let manifest = adapter.manifest();
                 let name = format!("{} {}", manifest.id, manifest.version);
@@ -369,6 +377,11 @@ async fn plugins(config: &Config) -> Vec<Finding> {
     }
     findings.extend(providers(config, hosts).await);
     findings
+}
+
+/// Whether `serve` would refuse a file at the first look: nobody has signed it.
+fn is_refused(config: &Config, path: &Path) -> bool {
+    config.plugin_trust.unsigned == UnsignedPlugins::Refuse && !sidecar_of(path).exists()
 }
 
 /// Hosts of providers that no address is known for.

@@ -494,6 +494,14 @@ pub(crate) async fn activate(
     let activation = activation(&mut fields);
     fields.finish(Some(()))?;
     if let Some(version) = version {
+        if let Target::Version(_) = target {
+            return Err(Refusal::invalid(vec![FieldMistake::new(
+                "/version",
+                "not_allowed",
+                "the path names a version already",
+            )])
+            .into());
+        }
         let plugin = state.plugins.get(&target).await?;
         target = Target::Numbered(plugin.name, version);
     }

@@ -24,6 +24,10 @@ statements! {
     LIST = Statement::same(
         "select plugin, key_id, trusted_by, trusted_at from plugin_keys order by plugin, key_id",
     );
+    LIST_OF = Statement::same(
+        "select plugin, key_id, trusted_by, trusted_at from plugin_keys where plugin = $1
+         order by key_id",
+    );
     INSERT = Statement::same(
         "insert into plugin_keys (plugin, key_id, trusted_by, trusted_at) values ($1, $2, $3, $4)
          on conflict (plugin, key_id) do nothing",
@@ -43,6 +47,14 @@ impl Store {
 }
 
 impl TenantTx {
+    /// Every key that is trusted for this plugin by itself.
+    ///
+    /// # Errors
+    /// The database cannot be reached.
+    pub async fn plugin_keys(&mut self, plugin: &str) -> Result<Vec<PluginKeyRow>, StoreError> {
+        fetch_all!(self, LIST_OF, [plugin]).during("list keys of a plugin")
+    }
+
     /// Trusts a key for a plugin.
     ///
     /// # Errors

@@ -3,6 +3,8 @@
 use chrono::{DateTime, Utc};
 use onerouter_domain::id::InstallationId;
 
+use sqlx::types::Json;
+
 use super::backend::{Columns, FromColumns, execute, fetch_all, fetch_optional};
 use super::error::During as _;
 use super::statement::{Statement, statements};
@@ -27,8 +29,8 @@ pub struct PluginVersionRow {
     pub publisher_key: Option<String>,
     /// `operator`, `first_use`, `unsigned`.
     pub trusted_by: String,
-    /// What it may do was approved, as far as it is more than what served before.
-    pub is_approved: bool,
+    /// What it may do more than what served when an operator agreed to it.
+    pub approved: Vec<String>,
     /// Why it is not to serve.
     pub quarantine: Option<String>,
     /// When it was installed.
@@ -57,7 +59,7 @@ pub struct StoredComponent {
 
 macro_rules! columns {
     () => {
-        "id, plugin, version, sha256, manifest, source, publisher_key, trusted_by, is_approved, quarantine,
+        "id, plugin, version, sha256, manifest, source, publisher_key, trusted_by, approved, quarantine,
              installed_at, activated_at"
     };
 }
@@ -70,9 +72,11 @@ statements! {
     );
     INSERT = Statement::same(
         "insert into plugin_versions (id, plugin, version, sha256, manifest, source, publisher_key,
-             trusted_by, is_approved, installed_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-         on conflict (plugin, sha256) do nothing",
+             trusted_by, installed_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+         on conflict (plugin, sha256) do update
+         set publisher_key = excluded.publisher_key, trusted_by = excluded.trusted_by
+         where plugin_versions.trusted_by = 'unsigned'",
     );
     FIND = Statement::same(concat!(
         "select ", columns!(), " from plugin_versions where plugin = $1 and sha256 = $2"
@@ -82,9 +86,9 @@ statements! {
         "select ", columns!(), " from plugin_versions where plugin = $1 order by id"
     ));
     COMPONENT = Statement::same("select component from plugin_components where sha256 = $1");
-    APPROVE = Statement::same("update plugin_versions set is_approved = true where id = $1");
+    APPROVE = Statement::same("update plugin_versions set approved = $2 where id = $1");
     ACTIVATED = Statement::same(
-        "update plugin_versions set activated_at = $2, quarantine = null where id = $1",
+        "update plugin_versions set activated_at = $2 where id = $1",
     );
     RELEASE = Statement::same("update plugin_versions set quarantine = null where id = $1");
     QUARANTINE = Statement::same("update plugin_versions set quarantine = $2 where id = $1");
@@ -162,7 +166,6 @@ impl TenantTx {
                 &row.source,
                 row.publisher_key.as_deref(),
                 &row.trusted_by,
-                row.is_approved,
                 row.installed_at
             ]
         )
@@ -176,8 +179,12 @@ impl TenantTx {
     ///
     /// # Errors
     /// The database refuses or cannot be reached.
-    pub async fn approve_plugin_version(&mut self, id: InstallationId) -> Result<(), StoreError> {
-        execute!(self, APPROVE, [id.uuid()])
+    pub async fn approve_plugin_version(
+        &mut self,
+        id: InstallationId,
+        approved: &[String],
+    ) -> Result<(), StoreError> {
+        execute!(self, APPROVE, [id.uuid(), Json(approved)])
             .map(drop)
             .during("approve a plugin")
     }
@@ -246,7 +253,7 @@ impl FromColumns for PluginVersionRow {
             source: row.text("source")?,
             publisher_key: row.get("publisher_key")?,
             trusted_by: row.text("trusted_by")?,
-            is_approved: row.get("is_approved")?,
+            approved: row.json("approved")?,
             quarantine: row.get("quarantine")?,
             installed_at: row.time("installed_at")?,
             activated_at: row.optional_time("activated_at")?,

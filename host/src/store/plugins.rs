@@ -31,6 +31,8 @@ pub struct PluginRow {
     pub generation: i64,
     /// When this was changed.
     pub changed_at: DateTime<Utc>,
+    /// Until when the version that serves is watched, as it has taken over from another.
+    pub watched_until: Option<DateTime<Utc>>,
     /// Why, where nobody asked for it.
     pub reason: Option<String>,
 }
@@ -48,6 +50,8 @@ pub struct PluginWrite {
     pub canary_percent: u8,
     /// Whom it serves in any case.
     pub canary_tenants: Vec<TenantId>,
+    /// Until when the version that serves is watched.
+    pub watched_until: Option<DateTime<Utc>>,
     /// Why, where nobody asked for it.
     pub reason: Option<String>,
 }
@@ -55,7 +59,7 @@ pub struct PluginWrite {
 macro_rules! columns {
     () => {
         "name, id, active_id, previous_id, canary_id, canary_percent, canary_tenants, generation,
-             changed_at, reason"
+             changed_at, watched_until, reason"
     };
 }
 
@@ -71,7 +75,8 @@ statements! {
     LIST = Statement::same(concat!("select ", columns!(), " from plugins order by name"));
     WRITE = Statement::same(
         "update plugins set active_id = $2, previous_id = $3, canary_id = $4, canary_percent = $5,
-             canary_tenants = $6, generation = $7, changed_at = $8, reason = $9
+             canary_tenants = $6, generation = $7, changed_at = $8, reason = $9,
+             watched_until = $10
          where name = $1",
     );
     DELETE = Statement::same("delete from plugins where name = $1");
@@ -147,7 +152,8 @@ impl TenantTx {
                 Json(&write.canary_tenants),
                 generation,
                 at,
-                write.reason.as_deref()
+                write.reason.as_deref(),
+                write.watched_until
             ]
         )
         .map(drop)
@@ -190,6 +196,7 @@ impl FromColumns for PluginRow {
             canary_tenants: row.json("canary_tenants")?,
             generation: row.get("generation")?,
             changed_at: row.time("changed_at")?,
+            watched_until: row.optional_time("watched_until")?,
             reason: row.get("reason")?,
         })
     }

@@ -5,7 +5,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::format::{ConnectionEnvironment, Limits, Manifest, OutboundRule};
+use crate::capability::Capability;
+use crate::format::{ConnectionEnvironment, FieldKind, Limits, Manifest, OutboundRule};
 
 /// Everything that a version may do, in sentences, sorted.
 #[must_use]
@@ -21,11 +22,26 @@ pub fn added(old: &Manifest, new: &Manifest) -> Vec<String> {
 
 fn differences(old: Option<&Manifest>, new: &Manifest) -> Vec<String> {
     let mut found = BTreeSet::new();
+    abilities(old, new, &mut found);
     outbound(old, new, &mut found);
     credentials(old, new, &mut found);
     promises(old, new, &mut found);
     limits(old, new, &mut found);
     found.into_iter().collect()
+}
+
+/// Somebody who wanted text messages has not asked for payments.
+fn abilities(old: Option<&Manifest>, new: &Manifest, found: &mut BTreeSet<String>) {
+    let categories = |manifest: &Manifest| -> BTreeSet<&'static str> {
+        let exports = manifest.exports.iter();
+        let capabilities = exports.filter_map(|export| Capability::from_export(export));
+        let categories = capabilities.filter_map(Capability::category);
+        categories.map(|category| category.as_str()).collect()
+    };
+    let before = old.map(categories).unwrap_or_default();
+    for category in categories(new).difference(&before) {
+        found.insert(format!("serves {category}"));
+    }
 }
 
 /// One way out: one method of a rule, in one environment.
@@ -60,13 +76,22 @@ impl Way<'_> {
     /// Whether whoever may go this way may go the other too.
     fn covers(&self, other: &Self) -> bool {
         let (this, that) = (self.rule, other.rule);
+        self.reaches(other) && that.auth.iter().all(|auth| this.auth.contains(auth))
+    }
+
+    /// Whether it leads to everything that the other leads to, whatever the credential.
+    fn reaches(&self, other: &Self) -> bool {
+        let (this, that) = (self.rule, other.rule);
         self.method == other.method
             && self.environment == other.environment
             && this.scheme == that.scheme
             && this.port == that.port
             && covers_host(&this.host, &that.host)
             && that.path_prefix.starts_with(&this.path_prefix)
-            && that.auth.iter().all(|auth| this.auth.contains(auth))
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        self.reaches(other) && other.reaches(self)
     }
 
     fn place(&self) -> String {
@@ -114,27 +139,51 @@ fn outbound(old: Option<&Manifest>, new: &Manifest, found: &mut BTreeSet<String>
                 way.where_only()
             ));
         }
-        // Whether a request changes something decides what may be sent again.
-        let was_reading = before
-            .iter()
-            .filter(|known| known.covers(&way))
-            .any(|known| known.rule.reads);
-        let is_safe = matches!(way.method, "GET" | "HEAD");
-        if way.rule.reads && !was_reading && !is_safe {
-            found.insert(format!(
-                "says that {} to {} changes nothing at the provider, and so may be sent again",
-                way.method,
-                way.place()
-            ));
+    }
+    reads(&before, new, found);
+}
+
+/// Whether a request changes something decides what may be sent again, and the most specific rule says so.
+fn reads(before: &[Way<'_>], new: &Manifest, found: &mut BTreeSet<String>) {
+    let now: Vec<Way<'_>> = ways(new).collect();
+    let changes = |way: &&Way<'_>| !matches!(way.method, "GET" | "HEAD");
+    let mut say = |way: &Way<'_>| {
+        found.insert(format!(
+            "says that {} to {} changes nothing at the provider, and so may be sent again{}",
+            way.method,
+            way.place(),
+            way.where_only()
+        ));
+    };
+    for way in now.iter().filter(changes).filter(|way| way.rule.reads) {
+        let is_known = |known: &Way<'_>| known.rule.reads && known.is_same(way);
+        if !before.iter().any(is_known) {
+            say(way);
+        }
+    }
+    // A rule that has gone may have kept a part of a wider one.
+    for known in before.iter().filter(changes).filter(|way| !way.rule.reads) {
+        let is_kept = now.iter().any(|way| !way.rule.reads && way.is_same(known));
+        let is_read = now.iter().any(|way| way.rule.reads && way.reaches(known));
+        if is_read && !is_kept {
+            say(known);
         }
     }
 }
 
 fn credentials(old: Option<&Manifest>, new: &Manifest, found: &mut BTreeSet<String>) {
     for field in &new.credentials {
-        let is_known = old.is_some_and(|old| old.credential(&field.name).is_some());
-        if !is_known {
-            found.insert(format!("asks for the credential {}", field.name));
+        match old.and_then(|old| old.credential(&field.name)) {
+            None => {
+                found.insert(format!("asks for the credential {}", field.name));
+            }
+            Some(before) if before.kind == FieldKind::Secret && field.kind != FieldKind::Secret => {
+                found.insert(format!(
+                    "reads the credential {}, which was a secret that no plugin sees",
+                    field.name
+                ));
+            }
+            Some(_) => {}
         }
     }
     for (name, attachment) in &new.auth {
@@ -308,6 +357,41 @@ mod tests {
             assert!(
                 added.iter().any(|one| one.contains(part)),
                 "{part}: {added:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_secret_that_becomes_readable_is_said() {
+        let added = added_by(|new| new.credentials[0].kind = FieldKind::Public);
+        assert!(
+            added.iter().any(|one| one.contains("which was a secret")),
+            "{added:?}"
+        );
+    }
+
+    #[test]
+    fn a_rule_that_kept_a_part_of_a_reading_one_is_missed() {
+        let reads = |manifest: &mut Manifest| {
+            let mut wide = manifest.outbound[0].clone();
+            wide.reads = true;
+            manifest.outbound[0].path_prefix = "/v1/payments".to_owned();
+            manifest.outbound.push(wide);
+        };
+        let old = acme(reads);
+        assert_eq!(added(&old, &old), Vec::<String>::new());
+        for change in [
+            (|new: &mut Manifest| drop(new.outbound.remove(0))) as fn(&mut Manifest),
+            |new| new.outbound[0].reads = true,
+        ] {
+            let mut new = old.clone();
+            change(&mut new);
+            let added = added(&old, &new);
+            assert!(
+                added
+                    .iter()
+                    .any(|one| one.contains("POST") && one.contains("/v1/payments")),
+                "{added:?}"
             );
         }
     }

@@ -166,9 +166,11 @@ async fn entries_are_listed_by_what_and_when(ground: Ground) {
         0
     );
     assert_eq!(
-        entries(&operator, "?created_after=2020-01-01T00:00:00Z")
+        entries(&operator, "?created_after=2020-01-01T00:00:00Z&limit=100")
             .await
-            .len(),
+            .iter()
+            .filter(|entry| entry["actor"] != "gateway")
+            .count(),
         4
     );
     let wrong = operator.get("/api/audit?since=1&limit=0").await;

@@ -24,7 +24,7 @@ enum Isolation {
 
 /// The case of every operation: how it is called on the first tenant's objects (`{sms}`, `{email}`,
 /// `{key}`, `{payment}`, …), and what the second tenant sees then.
-const CASES: [(&str, &str, Isolation); 62] = [
+const CASES: [(&str, &str, Isolation); 70] = [
     ("sms.create", "/v1/sms", Isolation::Own),
     ("sms.list", "/v1/sms", Isolation::Empty),
     ("sms.get", "/v1/sms/{sms}", Isolation::NotFound),
@@ -226,6 +226,31 @@ const CASES: [(&str, &str, Isolation); 62] = [
     ("tenants.create", "/api/tenants", Isolation::Shared),
     ("tenants.list", "/api/tenants", Isolation::Shared),
     ("audit.list", "/api/audit", Isolation::Own),
+    ("plugins.list", "/api/plugins", Isolation::Shared),
+    ("plugins.get", "/api/plugins/twilio", Isolation::Shared),
+    // There is no registry.
+    ("plugins.install", "/api/plugins/install", Isolation::Own),
+    (
+        "plugins.activate",
+        "/api/plugins/nothing/activate",
+        Isolation::NotFound,
+    ),
+    (
+        "plugins.rollback",
+        "/api/plugins/nothing/rollback",
+        Isolation::NotFound,
+    ),
+    (
+        "plugins.remove",
+        "/api/plugins/nothing",
+        Isolation::NotFound,
+    ),
+    ("marketplace.list", "/api/marketplace", Isolation::NotFound),
+    (
+        "marketplace.get",
+        "/api/marketplace/acme",
+        Isolation::NotFound,
+    ),
 ];
 
 /// Operations for everybody.

@@ -192,7 +192,7 @@ async fn a_version_that_breaks_down_is_taken_back_and_quarantined() {
         .get("/api/audit?action=plugin.rolled_back")
         .await;
     assert_eq!(audit.json["data"][0]["actor"], "gateway", "{audit:?}");
-    // It is the one that served before: a rollback of a rollback is no swing.
+    // It is the one that served before: a rollback of a rollback is no swing, whoever made the first.
     for _ in 0..3 {
         client.post("/v1/sms", text("trap-before")).await;
     }

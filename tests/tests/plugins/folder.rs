@@ -174,16 +174,22 @@ async fn a_file_waits_for_its_signature() {
         onerouter_tests::harness::ADMIN_TOKEN,
         &watching.http,
     );
-    // It would come back.
-    let refused = operator.delete("/api/plugins/acme-texts").await;
-    assert_eq!(
-        (refused.status, refused.code()),
-        (409, "invalid_state"),
-        "{refused:?}"
-    );
-    std::fs::remove_file(&file).unwrap();
+    // Removed, its file does not bring it back, until somebody asks for it.
     let removed = operator.delete("/api/plugins/acme-texts").await;
     assert_eq!(removed.status, 200, "{removed:?}");
+    put(&watching.path("again.wasm"), &component);
+    let other = acme::of_fixture("acme-post", "1.0.0", |_| {});
+    put(&watching.path("later.wasm"), &other);
+    // What came later was looked at.
+    watching.until_refused("is not signed").await;
+    assert_eq!(watching.list().await["data"], json!([]));
+    let wanted = json!({"source": file});
+    let back = operator.post("/api/plugins/install", wanted).await;
+    assert_eq!(
+        (back.status, back.text("state")),
+        (201, "active"),
+        "{back:?}"
+    );
 }
 
 #[tokio::test]

@@ -48,6 +48,16 @@ async fn versions_come_serve_and_are_taken_back() {
     assert_eq!(back.status, 200, "{back:?}");
     assert_eq!(back.json["active"], first["id"]);
     assert_eq!(rig.version_for(&client, "three").await, "1.0.0");
+    // Whoever asks twice does not swing forward again.
+    let twice = rig
+        .operator
+        .post("/api/plugins/acme-texts/rollback", json!({}))
+        .await;
+    assert_eq!(
+        (twice.status, twice.code()),
+        (409, "invalid_state"),
+        "{twice:?}"
+    );
     // Nobody was wrong: it may serve again.
     let again = rig
         .operator
@@ -128,6 +138,54 @@ async fn what_may_do_more_waits_until_somebody_agrees() {
         .await;
     let again = rig.operator.post(&activate, json!({})).await;
     assert_eq!(again.status, 200, "{again:?}");
+}
+
+/// A version that may also delete.
+fn deleting(version: &str) -> Vec<u8> {
+    acme::of_fixture("acme-texts", version, |manifest| {
+        manifest["outbound"][0]["methods"] = json!(["DELETE", "GET", "POST"]);
+    })
+}
+
+#[tokio::test]
+async fn what_may_do_more_is_held_against_what_serves_when_it_is_activated() {
+    let rig = Rig::start().await;
+    let plain = |version: &str| acme::of_fixture("acme-texts", version, |_| {});
+    // Installed before anything served, so that there was nothing to be more than.
+    for (version, component) in [("1.0.0", plain("1.0.0")), ("1.1.0", deleting("1.1.0"))] {
+        let path = rig.signed(version, &component);
+        let staged = rig.ask(json!({"source": path, "activate": false})).await;
+        assert_eq!(
+            (staged.status, staged.text("state")),
+            (201, "staged"),
+            "{staged:?}"
+        );
+    }
+    let activate = async |version: &str, approve: bool| {
+        let body = json!({"version": version, "approve_permissions": approve});
+        let path = "/api/plugins/acme-texts/activate";
+        rig.operator.post(path, body).await.status
+    };
+    assert_eq!(activate("1.0.0", false).await, 200);
+    let plugin = rig.plugin().await;
+    assert_eq!(
+        plugin["installations"][0]["permissions_added"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+    assert_eq!(activate("1.1.0", false).await, 409);
+    assert_eq!(activate("1.1.0", true).await, 200);
+    // What was given up, and is wanted back by an older version that was never asked about it.
+    let path = rig.signed("1.2.0", &plain("1.2.0"));
+    assert_eq!(
+        rig.ask(json!({"source": path})).await.text("state"),
+        "active"
+    );
+    let path = rig.signed("1.1.5", &deleting("1.1.5"));
+    rig.ask(json!({"source": path, "activate": false})).await;
+    assert_eq!(activate("1.1.5", false).await, 409);
 }
 
 #[tokio::test]

@@ -21,6 +21,8 @@ use crate::rig::Rig;
 /// Calls that are under way at each swap.
 const IN_FLIGHT: usize = 50;
 const CLIENTS: usize = 60;
+/// What the nodes may grow by in the second half of many swaps.
+const SLOPE_KIB_MAX: i64 = 64 << 10;
 /// Requests of which only one call was seen so far.
 const KNOWN_MAX: usize = 10_000;
 
@@ -165,7 +167,7 @@ impl Fleet {
     }
 }
 
-/// Rolls back again and again under load: how many requests were served meanwhile.
+/// Swaps again and again under load.
 async fn swap(nodes: usize, swaps: usize) {
     let Some(fleet) = Fleet::start(nodes).await else {
         return;
@@ -195,10 +197,11 @@ async fn swap(nodes: usize, swaps: usize) {
         fleet.acme.hold(true);
         fleet.acme.until_in_flight(IN_FLIGHT).await;
         let operator = &fleet.operators[swapped % nodes];
-        let back = operator
-            .post("/api/plugins/acme-texts/rollback", json!({}))
-            .await;
-        assert_eq!(back.status, 200, "{back:?}");
+        let version = if swapped % 2 == 0 { "1.0.0" } else { "1.1.0" };
+        let next = json!({"version": version, "approve_permissions": true});
+        let path = "/api/plugins/acme-texts/activate";
+        let swap = operator.post(path, next).await;
+        assert_eq!(swap.status, 200, "{swap:?}");
         fleet.acme.hold(false);
         if swapped % (swaps / 10).max(1) == 0 {
             memory.push(fleet.resident_kib());
@@ -233,6 +236,8 @@ async fn swap(nodes: usize, swaps: usize) {
     })
     .await;
     let slope = memory.last().unwrap().cast_signed() - memory[memory.len() / 2].cast_signed();
+    // A swap that left something behind would show after thousands of them.
+    assert!(swaps < 1_000 || slope < SLOPE_KIB_MAX, "{memory:?}");
     eprintln!(
         "{swaps} swaps over {nodes} node(s), {} requests, {of_two_calls} of two calls; resident KiB at each tenth: {memory:?}; over the second half: {slope:+} KiB",
         sent.load(Ordering::Relaxed)

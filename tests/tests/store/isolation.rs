@@ -7,7 +7,7 @@ use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 /// Tables without a policy, and why.
-const WITHOUT_POLICY: [(&str, &str); 14] = [
+const WITHOUT_POLICY: [(&str, &str); 15] = [
     ("_sqlx_migrations", "which migrations were applied"),
     (
         "checkout_directory",
@@ -39,6 +39,10 @@ const WITHOUT_POLICY: [(&str, &str); 14] = [
     (
         "plugin_keys",
         "whose keys may sign plugins: for all tenants",
+    ),
+    (
+        "plugin_tombstones",
+        "plugins that are not to come back: for all tenants",
     ),
     (
         "plugin_versions",

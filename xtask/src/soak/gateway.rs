@@ -35,6 +35,7 @@ impl Gateway {
             .args(["dev", "--json", "--bind", "127.0.0.1:0"])
             .current_dir(&folder)
             .env("ONEROUTER_PLUGINS_DIR", soak.workspace.plugins())
+            .env("ONEROUTER_UNSIGNED_PLUGINS", "allow")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)

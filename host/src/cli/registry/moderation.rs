@@ -25,7 +25,7 @@ pub(in crate::cli) enum ModerationCommand {
         #[arg(value_parser = plugin_name)]
         name: PluginId,
         /// The key, or its id
-        #[arg(value_parser = parse_key)]
+        #[arg(id = "revoked", value_name = "KEY", value_parser = parse_key)]
         key: KeyId,
         /// Why; everybody reads it
         #[arg(long)]

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use onerouter_domain::id::{ConnectionId, TenantId};
+use onerouter_engine::Adapter;
 use onerouter_manifest::{Capability, PluginId};
 use uuid::Uuid;
 
@@ -46,8 +47,8 @@ impl Connections {
         let Ok(provider) = PluginId::try_from(provider.to_owned()) else {
             return Ok(None);
         };
-        let adapter = self.adapters.get(&provider);
-        if !adapter.is_some_and(|adapter| adapter.can(Capability::Webhooks)) {
+        let can = |adapter: &Adapter| adapter.can(Capability::Webhooks);
+        if !self.adapters.any(&provider, can) {
             return Ok(None);
         }
         let key = (provider, id);

@@ -3,16 +3,19 @@
 use chrono::{DateTime, Utc};
 use onerouter_domain::code::ErrorCode;
 use onerouter_domain::id::{InstallationId, InstalledPluginId, TenantId};
-use onerouter_manifest::permissions;
+use onerouter_manifest::{Manifest, permissions};
 use serde_json::{Value, json};
 
 use super::install::{manifest_of, no_one_to_compare, wants_more};
+use super::regression::WATCHED_FOR;
 use super::{Plugins, gateway, invalid, invalid_state};
 use crate::service::audit::{self, Change};
 use crate::service::authentication::unavailable;
 use crate::service::caller::Operator;
 use crate::service::refusal::Refusal;
-use crate::store::{PluginRow, PluginVersionRow, PluginWrite, StoreError, TenantTx};
+use crate::store::{
+    PluginRow, PluginTombstoneRow, PluginVersionRow, PluginWrite, StoreError, TenantTx,
+};
 
 /// Which plugin, or which of its versions.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +58,18 @@ pub(super) struct Regressed {
     pub(super) reason: String,
 }
 
+/// What was done, for the audit log.
+struct Done {
+    action: &'static str,
+    /// What may be done more than before, and was agreed to.
+    agreed: Vec<String>,
+}
+
+const ROLLED_BACK: Done = Done {
+    action: "plugin.rolled_back",
+    agreed: Vec::new(),
+};
+
 /// A plugin and its versions, while nobody else can change them.
 struct Held {
     tx: TenantTx,
@@ -91,12 +106,13 @@ impl Plugins {
                 version.plugin, version.version
             )));
         }
-        held.agree(&version, activation.approve).await?;
+        let agreed = held.agree(&version, activation.approve).await?;
         let before = held.plugin.clone();
         let mut write = PluginWrite {
             canary: None,
             canary_percent: 0,
             canary_tenants: Vec::new(),
+            watched_until: before.watched_until,
             reason: None,
             active: before.active,
             previous: before.previous,
@@ -129,20 +145,19 @@ impl Plugins {
                 if before.active != Some(version.id) {
                     write.active = Some(version.id);
                     write.previous = before.active;
+                    write.watched_until = before.active.map(|_| held.now + WATCHED_FOR);
                 }
                 "plugin.activated"
             }
         };
-        let written = held
-            .write(operator, write, action)
-            .await
-            .map_err(not_kept)?;
-        self.follow_change().await?;
+        let done = Done { action, agreed };
+        let written = held.write(operator, write, done).await.map_err(not_kept)?;
+        self.follow_change().await;
         Ok(written)
     }
 
     /// Takes back what is new: the canary where there is one, else the version that serves, for the one
-    /// that served before.
+    /// that served before. Asked for twice, it goes back once: there is nothing before that one then.
     ///
     /// # Errors
     /// `not_found`; `invalid_state` where there is nothing to go back to.
@@ -154,10 +169,10 @@ impl Plugins {
         let held = self.hold(operator, target).await?;
         let write = held.rolled_back(None)?;
         let written = held
-            .write(operator, write, "plugin.rolled_back")
+            .write(operator, write, ROLLED_BACK)
             .await
             .map_err(not_kept)?;
-        self.follow_change().await?;
+        self.follow_change().await;
         Ok(written)
     }
 
@@ -177,18 +192,21 @@ impl Plugins {
             .quarantine_plugin_version(regressed.version, &regressed.reason)
             .await
             .map_err(not_kept)?;
-        held.write(&operator, write, "plugin.rolled_back")
+        if let Some(version) = held.find(Some(regressed.version)).cloned() {
+            held.keep_away(&version, &regressed.reason).await?;
+        }
+        held.write(&operator, write, ROLLED_BACK)
             .await
             .map_err(not_kept)?;
-        self.follow_change().await?;
+        self.follow_change().await;
         Ok(true)
     }
 
     /// Forgets a version, or a plugin with all its versions. Calls that run on it finish.
     ///
     /// # Errors
-    /// `not_found`; `invalid_state` for a version that serves, and for a plugin whose file lies in the
-    /// watched folder.
+    /// `not_found`; `invalid_state` for a version that serves. A file of it that lies in the watched folder
+    /// does not bring it back.
     pub async fn remove(&self, operator: &Operator, target: &Target) -> Result<(), Refusal> {
         let failed = not_kept;
         let held = self.hold(operator, target).await?;
@@ -202,13 +220,6 @@ impl Plugins {
         } = held;
         let gone = match target {
             Target::Name(_) | Target::Plugin(_) => {
-                if let Some(path) = self.file_of(&plugin.name) {
-                    return Err(invalid_state(format!(
-                        "{} lies in the watched folder as {} and would come back; take the file away first.",
-                        plugin.name,
-                        path.display()
-                    )));
-                }
                 tx.delete_plugin(&plugin.name).await.map_err(failed)?;
                 versions
             }
@@ -233,6 +244,9 @@ impl Plugins {
         };
         for version in &gone {
             tx.delete_plugin_version(version).await.map_err(failed)?;
+            tx.write_plugin_tombstone(&tombstone(version, "it was removed", now))
+                .await
+                .map_err(failed)?;
             let change = Change {
                 action: "plugin.removed",
                 target: version.id.to_string(),
@@ -246,7 +260,8 @@ impl Plugins {
                 .map_err(failed)?;
         }
         tx.commit().await.map_err(failed)?;
-        self.follow_change().await
+        self.follow_change().await;
+        Ok(())
     }
 
     async fn hold(&self, operator: &Operator, target: &Target) -> Result<Held, Refusal> {
@@ -302,24 +317,40 @@ impl Held {
         self.versions.iter().find(|row| Some(row.id) == id)
     }
 
-    /// What it may do more than what serves must be agreed to.
-    async fn agree(&mut self, version: &PluginVersionRow, approve: bool) -> Result<(), Refusal> {
-        if version.is_approved || self.plugin.active == Some(version.id) {
-            return Ok(());
-        }
-        let new = manifest_of(version)?;
-        let Some(active) = self.find(self.plugin.active) else {
-            return Ok(());
+    /// What it may do more than what serves must be agreed to, whatever served when it was installed.
+    /// Gives what was agreed to now.
+    async fn agree(
+        &mut self,
+        version: &PluginVersionRow,
+        approve: bool,
+    ) -> Result<Vec<String>, Refusal> {
+        let serves = [self.plugin.active, self.plugin.canary];
+        let (Some(active), false) = (
+            self.find(self.plugin.active),
+            serves.contains(&Some(version.id)),
+        ) else {
+            return Ok(Vec::new());
         };
-        let old = manifest_of(active)?;
-        let added = permissions::added(&old, &new);
-        if !added.is_empty() && !approve {
+        let (old, new) = (manifest_of(active)?, manifest_of(version)?);
+        let added = not_agreed(version, &old, &new);
+        if added.is_empty() {
+            return Ok(added);
+        }
+        if !approve {
             return Err(wants_more(&old, &new.version, &added));
         }
+        let approved: Vec<String> = version.approved.iter().chain(&added).cloned().collect();
         self.tx
-            .approve_plugin_version(version.id)
+            .approve_plugin_version(version.id, &approved)
             .await
-            .map_err(not_kept)
+            .map_err(not_kept)?;
+        Ok(added)
+    }
+
+    /// It does not come back by itself.
+    async fn keep_away(&mut self, version: &PluginVersionRow, reason: &str) -> Result<(), Refusal> {
+        let row = tombstone(version, reason, self.now);
+        self.tx.write_plugin_tombstone(&row).await.map_err(not_kept)
     }
 
     /// What is wanted once the newest thing was taken back.
@@ -328,6 +359,7 @@ impl Held {
             canary: None,
             canary_percent: 0,
             canary_tenants: Vec::new(),
+            watched_until: self.plugin.watched_until,
             reason,
             active: self.plugin.active,
             previous: self.plugin.previous,
@@ -349,7 +381,9 @@ impl Held {
         }
         Ok(PluginWrite {
             active: self.plugin.previous,
-            previous: self.plugin.active,
+            // Nothing swings back: neither the one who asks twice, nor a watch.
+            previous: None,
+            watched_until: None,
             ..write
         })
     }
@@ -358,7 +392,7 @@ impl Held {
         mut self,
         operator: &Operator,
         write: PluginWrite,
-        action: &'static str,
+        done: Done,
     ) -> Result<PluginRow, StoreError> {
         let (name, now) = (self.plugin.name.clone(), self.now);
         self.tx
@@ -380,14 +414,21 @@ impl Held {
             canary_tenants: write.canary_tenants,
             generation: self.generation,
             changed_at: now,
+            watched_until: write.watched_until,
             reason: write.reason,
             ..self.plugin.clone()
         };
+        let mut after = self.shown(&written);
+        if !done.agreed.is_empty()
+            && let Value::Object(after) = &mut after
+        {
+            after.insert("approved".to_owned(), json!(done.agreed));
+        }
         let change = Change {
-            action,
+            action: done.action,
             target: name,
             before: Some(self.shown(&self.plugin)),
-            after: Some(self.shown(&written)),
+            after: Some(after),
         };
         audit::record(&mut self.tx, operator, change, now).await?;
         self.tx.commit().await?;
@@ -411,6 +452,7 @@ fn wanted(plugin: &PluginRow) -> PluginWrite {
         canary: plugin.canary,
         canary_percent: plugin.canary_percent,
         canary_tenants: plugin.canary_tenants.clone(),
+        watched_until: plugin.watched_until,
         reason: plugin.reason.clone(),
     }
 }
@@ -454,6 +496,30 @@ fn newest_unused<'v>(
             .filter(|row| row.activated_at.is_none() && row.quarantine.is_none())
             .max_by_key(|row| row.version.parse::<semver::Version>().ok())
     })
+}
+
+/// What a version may do more than the one that serves, and nobody has agreed to.
+pub(super) fn not_agreed(
+    version: &PluginVersionRow,
+    old: &Manifest,
+    new: &Manifest,
+) -> Vec<String> {
+    let mut added = permissions::added(old, new);
+    added.retain(|one| !version.approved.contains(one));
+    added
+}
+
+pub(super) fn tombstone(
+    version: &PluginVersionRow,
+    reason: &str,
+    at: DateTime<Utc>,
+) -> PluginTombstoneRow {
+    PluginTombstoneRow {
+        plugin: version.plugin.clone(),
+        sha256: version.sha256.clone(),
+        reason: reason.to_owned(),
+        at,
+    }
 }
 
 fn absent(name: &str) -> Refusal {

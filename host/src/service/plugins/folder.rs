@@ -11,15 +11,16 @@ use std::sync::PoisonError;
 use std::time::{Duration, SystemTime};
 
 use notify::{RecursiveMode, Watcher as _};
-use onerouter_registry::client::{Source, sidecar_of};
+use onerouter_registry::client::{Fetched, Source, sidecar_of};
 use onerouter_registry::index::Index;
 use tokio::sync::{OnceCell, mpsc};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::install::Probed;
-use super::trust::{IndexNeed, refused};
+use super::trust::{IndexNeed, UNSIGNED, refused};
 use super::{Activation, Plugins, Target, gateway};
+use crate::service::authentication::unavailable;
 use crate::service::refusal::Refusal;
 
 /// It is quiet for so long before one looks: editors and copies write in bursts.
@@ -80,7 +81,7 @@ impl Plugins {
             let is_away = matches!(&probed, Err(refusal) if refusal.retry_after_s.is_some());
             match probed {
                 Ok(Some(probed)) => looked.probed.push((path.clone(), probed)),
-                Ok(None) => {}
+                Ok(None) => self.forget_refused(|known| *known != path),
                 Err(refusal) => {
                     looked.refused.insert(path.clone(), refusal.detail);
                 }
@@ -160,26 +161,6 @@ impl Plugins {
         }
     }
 
-    /// The file that would bring a plugin back.
-    pub(super) fn file_of(&self, name: &str) -> Option<PathBuf> {
-        let entries = std::fs::read_dir(&self.parts().folder).ok()?;
-        let mut paths = entries.flatten().map(|entry| entry.path());
-        paths.find(|path| {
-            let is_it = || -> Option<bool> {
-                let bytes = std::fs::read(path).ok()?;
-                Some(
-                    onerouter_manifest::unpack(&bytes)
-                        .ok()?
-                        .manifest
-                        .id
-                        .as_str()
-                        == name,
-                )
-            };
-            is_component(path) && is_it() == Some(true)
-        })
-    }
-
     /// None where the same bytes are installed already: then nobody is asked about them.
     async fn probe_file(
         &self,
@@ -193,7 +174,7 @@ impl Plugins {
             .fetch(&source, None, &|_| {})
             .await
             .map_err(|error| refused(&error))?;
-        if self.is_installed(&fetched.digest.hex()).await? {
+        if self.needs_nothing(&fetched).await? {
             return Ok(None);
         }
         let index = index
@@ -203,12 +184,35 @@ impl Plugins {
         self.probe(fetched, vouched, &|_| {}).await.map(Some)
     }
 
-    async fn is_installed(&self, sha256: &str) -> Result<bool, Refusal> {
-        let failed =
-            |error| crate::service::authentication::unavailable("cannot read plugins", &error);
-        let versions = self.parts().store.list_plugin_versions().await;
-        let versions = versions.map_err(failed)?;
-        Ok(versions.iter().any(|row| row.sha256 == sha256))
+    /// Whether these bytes are installed, or are not to come back by themselves. Those that were left
+    /// halfway, or that nobody had signed by then, are looked at once more.
+    async fn needs_nothing(&self, fetched: &Fetched) -> Result<bool, Refusal> {
+        let failed = |error| unavailable("cannot read plugins", &error);
+        let store = &self.parts().store;
+        let (name, sha256) = (fetched.manifest.id.as_str(), fetched.digest.hex());
+        let away = store.find_plugin_tombstone(name, &sha256).await;
+        if let Some(away) = away.map_err(failed)? {
+            tracing::info!(
+                plugin = name,
+                sha256,
+                reason = away.reason,
+                "a file in the plugins folder is not installed again by itself"
+            );
+            return Ok(true);
+        }
+        let plugins = store.list_plugins().await.map_err(failed)?;
+        let versions = store.list_plugin_versions().await.map_err(failed)?;
+        let Some(row) = versions
+            .iter()
+            .find(|row| row.plugin == name && row.sha256 == sha256)
+        else {
+            return Ok(false);
+        };
+        let is_unsigned = row.trusted_by == UNSIGNED && fetched.statement.is_some();
+        let serves = plugins
+            .iter()
+            .any(|plugin| plugin.name == name && plugin.active.is_some());
+        Ok(serves && !is_unsigned)
     }
 
     /// Installs what was found, and lets it serve where that needs nobody's consent: it is the first of

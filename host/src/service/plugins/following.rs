@@ -10,6 +10,7 @@ use onerouter_domain::id::InstallationId;
 use onerouter_engine::{Adapter, Canary, Serving};
 use onerouter_manifest::PluginId;
 use serde::{Deserialize, Serialize};
+use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
@@ -25,10 +26,15 @@ use crate::store::{NodeRow, PluginRow, PluginVersionRow, StoreError};
 const REPORT_EVERY: Duration = Duration::from_secs(15);
 /// A node that has said nothing for so long is gone.
 pub(super) const NODE_SILENT_MAX: TimeDelta = TimeDelta::seconds(60);
+/// And its row goes after this, by whichever clock.
+const NODE_FORGOTTEN_AFTER: TimeDelta = TimeDelta::hours(1);
 /// How often what serves is held against what served before.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
 /// Loaded versions beyond those that are wanted: just probed, about to be wanted.
 const SPARE_MAX: usize = 4;
+
+/// What a node says of a version that it cannot load.
+pub(super) const FAILED: &str = "failed";
 
 /// What a node has loaded, and how far it has followed.
 #[derive(Debug)]
@@ -43,11 +49,15 @@ pub(super) struct Following {
     draining: Vec<(String, Arc<Adapter>)>,
     /// What is wanted and cannot be loaded here, by digest.
     failed: BTreeMap<String, String>,
+    /// Something that is wanted is not loaded: it is tried again with the next report.
+    is_incomplete: bool,
     /// What is wanted, as it was read last.
     pub(super) wanted: Vec<PluginRow>,
     pub(super) versions: HashMap<InstallationId, PluginVersionRow>,
     pub(super) watched: HashMap<String, Watched>,
 }
+
+const PREVIOUS: &str = "previous";
 
 /// What a node says about one version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,6 +84,7 @@ impl Following {
             spare: Vec::new(),
             draining: Vec::new(),
             failed: BTreeMap::new(),
+            is_incomplete: false,
             wanted: Vec::new(),
             versions: HashMap::new(),
             watched: HashMap::new(),
@@ -91,7 +102,7 @@ impl Following {
             let roles = [
                 (plugin.active, "active"),
                 (plugin.canary, "canary"),
-                (plugin.previous, "previous"),
+                (plugin.previous, PREVIOUS),
             ];
             for (id, state) in roles {
                 let Some(version) = id.and_then(|id| self.versions.get(&id)) else {
@@ -99,10 +110,14 @@ impl Following {
                 };
                 let adapter = self.loaded.get(&version.sha256);
                 let reason = self.failed.get(&version.sha256).cloned();
+                // Nobody is served by the one before.
+                if adapter.is_none() && state == PREVIOUS {
+                    continue;
+                }
                 report.push(Reported {
                     plugin: plugin.name.clone(),
                     sha256: version.sha256.clone(),
-                    state: if adapter.is_some() { state } else { "failed" }.to_owned(),
+                    state: if adapter.is_some() { state } else { FAILED }.to_owned(),
                     in_flight: adapter.map_or(0, |adapter| adapter.in_flight()),
                     reason,
                 });
@@ -134,22 +149,31 @@ impl Plugins {
         for ticks in [&mut report, &mut watch] {
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         }
+        // Each beside the others: one that compiles for long must not hold up the next change.
+        let mut following = JoinSet::new();
         loop {
-            tokio::select! {
+            let is_wanted = tokio::select! {
                 () = stop.cancelled() => break,
-                changed = changes.changed() => {
-                    if changed.is_err() {
-                        break;
-                    }
-                    // What failed is tried again with the next report.
-                    let _followed = self.follow().await;
+                changed = changes.changed() => match changed {
+                    Ok(()) => true,
+                    Err(_nobody) => break,
+                },
+                _ = report.tick() => true,
+                _ = watch.tick() => {
+                    self.watch().await;
+                    false
                 }
-                _ = report.tick() => {
-                    let _followed = self.follow().await;
-                }
-                _ = watch.tick() => self.watch().await,
+                Some(_ended) = following.join_next() => false,
+            };
+            if is_wanted {
+                let plugins = self.clone();
+                following.spawn(async move {
+                    // Said in the log; the next report tries again.
+                    let _failed = plugins.follow().await;
+                });
             }
         }
+        following.shutdown().await;
     }
 
     /// This node ends: nobody is to wait for it.
@@ -159,7 +183,8 @@ impl Plugins {
         }
     }
 
-    /// Makes this node do what is wanted. What cannot be loaded leaves in its place what served before.
+    /// Makes this node do what is wanted: at once with what it has loaded, and then with the rest. What
+    /// cannot be loaded leaves in its place what served before.
     ///
     /// # Errors
     /// The database cannot be reached; everything stays as it was.
@@ -170,22 +195,51 @@ impl Plugins {
         let failed = |error| unavailable("cannot follow changes of plugins", &error);
         let mut following = self.0.following.lock().await;
         let generation = self.parts().store.generations().await.map_err(failed)?;
-        if generation.plugins != following.generation || !following.failed.is_empty() {
+        let is_news = generation.plugins != following.generation;
+        if is_news || following.is_incomplete {
             // Read after the number: a change that comes between is followed twice, not missed.
             let wanted = self.parts().store.list_plugins().await.map_err(failed)?;
             let versions = self.parts().store.list_plugin_versions().await;
-            let versions = versions.map_err(failed)?;
-            self.swap(&mut following, wanted, versions).await?;
-            following.generation = generation.plugins;
+            following.wanted = wanted;
+            following.versions = versions
+                .map_err(failed)?
+                .into_iter()
+                .map(|row| (row.id, row))
+                .collect();
+            following.is_incomplete = true;
+            self.swap(&mut following);
+            for version in following.missing() {
+                // Without the lock: another change, of another plugin, must not wait for a compiler.
+                drop(following);
+                let loaded = self.load(&version).await;
+                following = self.0.following.lock().await;
+                match loaded {
+                    Ok(adapter) => {
+                        following.failed.remove(&version.sha256);
+                        following.loaded.insert(version.sha256.clone(), adapter);
+                    }
+                    Err(reason) => following.fail(&version, reason),
+                }
+                self.swap(&mut following);
+            }
+            following.is_incomplete = !following.missing().is_empty();
+            following.generation = following.generation.max(generation.plugins);
         }
         following.drain();
-        self.report(&following).await.map_err(failed)
+        let report = self.report(&following);
+        drop(following);
+        report.await.map_err(failed)
     }
 
-    /// After a change that was made here.
-    pub(super) async fn follow_change(&self) -> Result<(), Refusal> {
+    /// After a change that was made here, and is committed: what goes wrong from here on does not undo it.
+    pub(super) async fn follow_change(&self) {
         self.parts().changes.note_plugins();
-        self.follow().await
+        if let Err(refusal) = self.follow().await {
+            tracing::error!(
+                detail = refusal.detail,
+                "a change of plugins is followed later"
+            );
+        }
     }
 
     /// One that was just tried is not to be compiled again when it is wanted.
@@ -197,42 +251,30 @@ impl Plugins {
         }
     }
 
-    async fn swap(
-        &self,
-        following: &mut Following,
-        wanted: Vec<PluginRow>,
-        versions: Vec<PluginVersionRow>,
-    ) -> Result<(), Refusal> {
-        let versions: HashMap<_, _> = versions.into_iter().map(|row| (row.id, row)).collect();
+    /// Replaces the pointer, with what is loaded of what is wanted.
+    fn swap(&self, following: &mut Following) {
+        following.adopt();
         let served_before = self.parts().adapters.list();
-        following.failed.clear();
-        let mut table = Vec::with_capacity(wanted.len());
-        for plugin in &wanted {
+        let mut table = Vec::with_capacity(following.wanted.len());
+        for plugin in &following.wanted {
             let Ok(id) = PluginId::try_from(plugin.name.clone()) else {
                 tracing::error!(plugin.name, "a plugin's name in the database is none");
                 continue;
             };
-            for needed in [plugin.active, plugin.canary, plugin.previous] {
-                if let Some(version) = needed.and_then(|id| versions.get(&id)) {
-                    self.load(following, version).await?;
-                }
-            }
-            let adapter = |id: Option<InstallationId>| {
-                let version = versions.get(&id?)?;
-                following.loaded.get(&version.sha256).cloned()
-            };
-            let active = adapter(plugin.active).or_else(|| {
-                // Nothing is worse than what served a moment ago, but a version that was removed.
+            let active = following.adapter(plugin.active).cloned().or_else(|| {
+                // Nothing is worse than what served a moment ago, or before.
                 let mut before = served_before.iter();
+                let before = before.find(|adapter| adapter.manifest().id == id);
+                plugin.active?;
                 before
-                    .find(|adapter| adapter.manifest().id == id && plugin.active.is_some())
+                    .or_else(|| following.adapter(plugin.previous))
                     .cloned()
             });
             let Some(active) = active else {
                 continue;
             };
-            let canary = adapter(plugin.canary).map(|adapter| Canary {
-                adapter,
+            let canary = following.adapter(plugin.canary).map(|adapter| Canary {
+                adapter: Arc::clone(adapter),
                 percent: plugin.canary_percent,
                 tenants: plugin.canary_tenants.iter().copied().collect(),
             });
@@ -244,57 +286,29 @@ impl Plugins {
             table.push((id, Serving { active, canary }));
         }
         self.parts().adapters.replace(table);
-        let needed: BTreeSet<&str> = wanted
-            .iter()
-            .flat_map(|plugin| [plugin.active, plugin.canary, plugin.previous])
-            .filter_map(|id| Some(versions.get(&id?)?.sha256.as_str()))
+        let needed: BTreeSet<String> = following
+            .needed()
+            .map(|version| version.sha256.clone())
             .collect();
         let gone: Vec<_> = following
             .loaded
-            .extract_if(|sha256, _| !needed.contains(sha256.as_str()))
+            .extract_if(|sha256, _| !needed.contains(sha256))
             .map(|(_, adapter)| (adapter.manifest().id.to_string(), adapter))
             .collect();
         following.draining.extend(gone);
-        following.wanted = wanted;
-        following.versions = versions;
-        following.note_watched(self.parts().clock.now());
-        Ok(())
+        following.failed.retain(|sha256, _| needed.contains(sha256));
+        following.note_watched();
     }
 
-    /// Has a version ready, or says why not.
-    async fn load(
-        &self,
-        following: &mut Following,
-        version: &PluginVersionRow,
-    ) -> Result<(), Refusal> {
-        let sha256 = &version.sha256;
+    /// A version, ready to run; or why it cannot.
+    async fn load(&self, version: &PluginVersionRow) -> Result<Arc<Adapter>, String> {
         if version.trusted_by == UNSIGNED && !self.allows_unsigned() {
-            following.loaded.remove(sha256);
-            following.fail(
-                version,
-                "it is not signed, and unsigned plugins are refused here".to_owned(),
-            );
-            return Ok(());
+            return Err("it is not signed, and unsigned plugins are refused here".to_owned());
         }
-        if following.loaded.contains_key(sha256) {
-            return Ok(());
-        }
-        let mut known = following
-            .spare
-            .iter()
-            .chain(following.draining.iter().map(|(_, one)| one));
-        if let Some(adapter) = known.find(|adapter| adapter.digest() == sha256).cloned() {
-            following.spare.retain(|one| one.digest() != sha256);
-            following.draining.retain(|(_, one)| one.digest() != sha256);
-            following.loaded.insert(sha256.clone(), adapter);
-            return Ok(());
-        }
-        let component = self.parts().store.find_component(sha256).await;
-        let component =
-            component.map_err(|error| unavailable("cannot read a component", &error))?;
-        let Some(stored) = component else {
-            following.fail(version, "its component is not in the database".to_owned());
-            return Ok(());
+        let stored = match self.parts().store.find_component(&version.sha256).await {
+            Ok(Some(stored)) => stored,
+            Ok(None) => return Err("its component is not in the database".to_owned()),
+            Err(error) => return Err(error.to_string()),
         };
         match self
             .parts()
@@ -303,19 +317,18 @@ impl Plugins {
             .await
         {
             // The bytes are what their digest says, whatever the database holds.
-            Ok(adapter) if adapter.digest() == sha256 => {
-                following.loaded.insert(sha256.clone(), adapter);
+            Ok(adapter) if adapter.digest() == version.sha256 => Ok(adapter),
+            Ok(_other) => {
+                Err("its component in the database was altered; install it again".to_owned())
             }
-            Ok(_other) => following.fail(
-                version,
-                "its component in the database was altered; install it again".to_owned(),
-            ),
-            Err(error) => following.fail(version, reason(&error)),
+            Err(error) => Err(reason(&error)),
         }
-        Ok(())
     }
 
-    async fn report(&self, following: &Following) -> Result<(), StoreError> {
+    fn report(
+        &self,
+        following: &Following,
+    ) -> impl Future<Output = Result<(), StoreError>> + use<> {
         let report = serde_json::to_string(&following.report()).unwrap_or_default();
         let now = self.parts().clock.now();
         let node = NodeRow {
@@ -325,12 +338,47 @@ impl Plugins {
             started_at: following.started_at,
             seen_at: now,
         };
-        self.parts().store.write_node(&node).await?;
-        self.parts().store.forget_nodes(now - NODE_SILENT_MAX).await
+        let store = self.parts().store.clone();
+        async move {
+            store.write_node(&node).await?;
+            store.forget_nodes(now - NODE_FORGOTTEN_AFTER).await
+        }
     }
 }
 
 impl Following {
+    /// Versions that are wanted.
+    fn needed(&self) -> impl Iterator<Item = &PluginVersionRow> {
+        let ids = self
+            .wanted
+            .iter()
+            .flat_map(|plugin| [plugin.active, plugin.canary, plugin.previous]);
+        ids.filter_map(|id| self.versions.get(&id?))
+    }
+
+    /// Those of them that are not loaded.
+    fn missing(&self) -> Vec<PluginVersionRow> {
+        self.needed()
+            .filter(|version| !self.loaded.contains_key(&version.sha256))
+            .cloned()
+            .collect()
+    }
+
+    /// Takes up what is loaded already, for another reason.
+    fn adopt(&mut self) {
+        let missing: Vec<String> = self.missing().into_iter().map(|one| one.sha256).collect();
+        for sha256 in missing {
+            let draining = self.draining.iter().map(|(_, one)| one);
+            let mut known = self.spare.iter().chain(draining);
+            let found = known.find(|adapter| adapter.digest() == sha256).cloned();
+            if let Some(adapter) = found {
+                self.spare.retain(|one| one.digest() != sha256);
+                self.draining.retain(|(_, one)| one.digest() != sha256);
+                self.loaded.insert(sha256, adapter);
+            }
+        }
+    }
+
     fn fail(&mut self, version: &PluginVersionRow, reason: String) {
         tracing::error!(
             plugin = version.plugin,

@@ -2,12 +2,13 @@
 
 use onerouter_domain::id::{InstallationId, InstalledPluginId};
 use onerouter_engine::LoadError;
-use onerouter_manifest::{Manifest, permissions};
+use onerouter_manifest::Manifest;
 use onerouter_registry::KeyId;
 use onerouter_registry::client::{Fetched, Origin, Progress, Source};
 use onerouter_registry::index::{Advisory, Index, Wanted};
 use serde_json::json;
 
+use super::desired::not_agreed;
 use super::trust::{IndexNeed, Vouched, refused};
 use super::{Activation, Plugins, Target, conflict, invalid};
 use crate::ids;
@@ -15,7 +16,9 @@ use crate::service::audit::{self, Change};
 use crate::service::authentication::unavailable;
 use crate::service::caller::Operator;
 use crate::service::refusal::{FieldMistake, Refusal};
-use crate::store::{NewPluginVersion, PluginKeyRow, PluginVersionRow};
+use crate::store::{
+    NewPluginVersion, PluginKeyRow, PluginRow, PluginVersionRow, StoreError, TenantTx,
+};
 
 /// Where a version is to come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -290,12 +293,10 @@ impl Plugins {
         let versions = tx.plugin_versions(name).await.map_err(failed)?;
         let sha256 = fetched.digest.hex();
         refuse_other_bytes(&versions, &fetched, &sha256, vouched)?;
-        let active = plugin.and_then(|plugin| plugin.active);
+        let keys = tx.plugin_keys(name).await.map_err(failed)?;
+        refuse_second_first_use(vouched, &keys)?;
+        let active = plugin.as_ref().and_then(|plugin| plugin.active);
         let active = versions.iter().find(|row| Some(row.id) == active);
-        let added = match active.map(manifest_of).transpose()? {
-            Some(old) => permissions::added(&old, &fetched.manifest),
-            None => Vec::new(),
-        };
         let row = PluginVersionRow {
             id: InstallationId::from_uuid(ids::next()),
             plugin: name.to_owned(),
@@ -305,8 +306,7 @@ impl Plugins {
             source: shown(&fetched.origin),
             publisher_key: vouched.key().map(|key| key.to_string()),
             trusted_by: vouched.as_str().to_owned(),
-            // The first version is approved by being installed; a later one by whoever activates it.
-            is_approved: added.is_empty(),
+            approved: Vec::new(),
             quarantine: None,
             installed_at: now,
             activated_at: None,
@@ -320,14 +320,14 @@ impl Plugins {
             .await
             .map_err(failed)?;
         let was_there = stored.id != row.id;
-        if stored.quarantine.is_some() {
-            // It has passed everything once more, because somebody asked for it.
-            tx.release_plugin_version(stored.id).await.map_err(failed)?;
-        }
+        let mut changes = release(&mut tx, &stored).await.map_err(failed)?;
+        let is_new = |key: KeyId| !keys.iter().any(|known| known.key_id == key.to_string());
         let trusted = match vouched {
-            Vouched::FirstUse(key) => Some((key, "first_use")),
-            Vouched::Publisher(key) if trust_key == Some(key) => Some((key, "operator")),
-            Vouched::Publisher(_) | Vouched::Nobody => None,
+            Vouched::FirstUse(key) if is_new(key) => Some((key, "first_use")),
+            Vouched::Publisher(key) if trust_key == Some(key) && is_new(key) => {
+                Some((key, "operator"))
+            }
+            Vouched::FirstUse(_) | Vouched::Publisher(_) | Vouched::Nobody => None,
         };
         if let Some((key, trusted_by)) = trusted {
             let row = PluginKeyRow {
@@ -337,9 +337,20 @@ impl Plugins {
                 trusted_at: now,
             };
             tx.insert_plugin_key(&row).await.map_err(failed)?;
+            changes.push(Change {
+                action: "plugin.key_trusted",
+                target: name.to_owned(),
+                before: None,
+                after: Some(json!({"key": row.key_id, "trusted_by": row.trusted_by})),
+            });
+        }
+        if vouched == Vouched::Nobody {
+            forget_earlier_builds(&mut tx, &versions, &stored, plugin.as_ref())
+                .await
+                .map_err(failed)?;
         }
         if !was_there {
-            let change = Change {
+            changes.push(Change {
                 action: "plugin.installed",
                 target: stored.id.to_string(),
                 before: None,
@@ -347,17 +358,20 @@ impl Plugins {
                     "plugin": stored.plugin, "version": stored.version, "sha256": stored.sha256,
                     "source": stored.source, "publisher_key": stored.publisher_key,
                 })),
-            };
+            });
+        }
+        for change in changes {
             audit::record(&mut tx, operator, change, now)
                 .await
                 .map_err(failed)?;
         }
         tx.commit().await.map_err(failed)?;
         self.parts().changes.note_plugins();
-        let permissions_added = if stored.is_approved {
-            Vec::new()
-        } else {
-            added
+        let permissions_added = match active {
+            Some(active) if active.id != stored.id => {
+                not_agreed(&stored, &manifest_of(active)?, &fetched.manifest)
+            }
+            _ => Vec::new(),
         };
         Ok(Installed {
             is_active: active.is_some_and(|active| active.id == stored.id),
@@ -392,6 +406,61 @@ fn refuse_other_bytes(
         }
         _ => Ok(()),
     }
+}
+
+/// It has passed everything once more, because somebody asked for it: what kept it away no longer does.
+async fn release(tx: &mut TenantTx, stored: &PluginVersionRow) -> Result<Vec<Change>, StoreError> {
+    let was_away = tx
+        .delete_plugin_tombstone(&stored.plugin, &stored.sha256)
+        .await?;
+    if stored.quarantine.is_some() {
+        tx.release_plugin_version(stored.id).await?;
+    }
+    if !was_away && stored.quarantine.is_none() {
+        return Ok(Vec::new());
+    }
+    Ok(vec![Change {
+        action: "plugin.released",
+        target: stored.id.to_string(),
+        before: Some(json!({"quarantine": stored.quarantine})),
+        after: None,
+    }])
+}
+
+/// Two nodes may have seen two first ones at the same moment.
+fn refuse_second_first_use(vouched: Vouched, keys: &[PluginKeyRow]) -> Result<(), Refusal> {
+    let Vouched::FirstUse(key) = vouched else {
+        return Ok(());
+    };
+    let key = key.to_string();
+    if keys.is_empty() || keys.iter().any(|known| known.key_id == key) {
+        return Ok(());
+    }
+    Err(conflict(format!(
+        "the plugin has a publisher already, whose key is another than {key}."
+    )))
+}
+
+/// An author builds the same version again and again: what is neither wanted nor the last one goes.
+async fn forget_earlier_builds(
+    tx: &mut TenantTx,
+    versions: &[PluginVersionRow],
+    stored: &PluginVersionRow,
+    plugin: Option<&PluginRow>,
+) -> Result<(), StoreError> {
+    let wanted = plugin.map_or([None; 3], |plugin| {
+        [plugin.active, plugin.previous, plugin.canary]
+    });
+    for row in versions {
+        let is_build = row.version == stored.version
+            && row.publisher_key.is_none()
+            && row.id != stored.id
+            && !wanted.contains(&Some(row.id));
+        if is_build {
+            tx.delete_plugin_version(row).await?;
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn manifest_of(row: &PluginVersionRow) -> Result<Manifest, Refusal> {

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use onerouter_domain::id::{InstallationId, InstalledPluginId, NodeId, TenantId};
-use onerouter_manifest::{Capability, Manifest, permissions};
+use onerouter_manifest::{Capability, Manifest};
 
 use super::Plugins;
-use super::desired::Target;
-use super::following::{NODE_SILENT_MAX, Reported};
+use super::desired::{Target, not_agreed};
+use super::following::{FAILED, NODE_SILENT_MAX, Reported};
 use super::install::manifest_of;
 use crate::service::authentication::unavailable;
 use crate::service::refusal::Refusal;
@@ -163,15 +163,16 @@ fn shown(
 ) -> Result<InstalledPlugin, Refusal> {
     let nodes: Vec<NodeStanding> = nodes
         .iter()
-        .map(|(node, report)| NodeStanding {
-            id: node.id,
-            is_current: node.generation >= plugin.generation,
-            versions: report
-                .iter()
-                .filter(|one| one.plugin == plugin.name)
-                .cloned()
-                .collect(),
-            seen_at: node.seen_at,
+        .map(|(node, report)| {
+            let versions = report.iter().filter(|one| one.plugin == plugin.name);
+            let versions: Vec<Reported> = versions.cloned().collect();
+            NodeStanding {
+                id: node.id,
+                is_current: node.generation >= plugin.generation
+                    && versions.iter().all(|one| one.state != FAILED),
+                versions,
+                seen_at: node.seen_at,
+            }
         })
         .collect();
     let active = rows.iter().find(|row| Some(row.id) == plugin.active);
@@ -180,8 +181,8 @@ fn shown(
     for row in rows.into_iter().rev() {
         let manifest = manifest_of(&row)?;
         let permissions_added = match &active {
-            Some(active) if !row.is_approved => permissions::added(active, &manifest),
-            _ => Vec::new(),
+            Some(active) => not_agreed(&row, active, &manifest),
+            None => Vec::new(),
         };
         versions.push(InstalledVersion {
             state: state(&plugin, &row, &nodes),

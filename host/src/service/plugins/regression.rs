@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use onerouter_domain::id::InstallationId;
 use onerouter_engine::Calls;
 
@@ -31,14 +31,13 @@ const TIMED_MIN: u64 = 50;
 const SLOWER_TIMES: u32 = 2;
 const SLOWER_BY: Duration = Duration::from_millis(50);
 /// How long a version is watched that has taken over.
-const WATCHED_FOR: TimeDelta = TimeDelta::minutes(10);
+pub(super) const WATCHED_FOR: TimeDelta = TimeDelta::minutes(10);
 
 /// Since when two versions are held against each other.
 #[derive(Debug)]
 pub(super) struct Watched {
     new: InstallationId,
     is_canary: bool,
-    since: DateTime<Utc>,
     /// What each had counted by then.
     new_before: Calls,
     old_before: Calls,
@@ -54,7 +53,7 @@ struct Comparison<'c> {
 
 impl Following {
     /// Begins to watch what is new.
-    pub(super) fn note_watched(&mut self, now: DateTime<Utc>) {
+    pub(super) fn note_watched(&mut self) {
         let mut watched = std::mem::take(&mut self.watched);
         for plugin in &self.wanted {
             let Some((new, is_canary)) = newest(plugin) else {
@@ -67,7 +66,6 @@ impl Following {
             let begun = kept.unwrap_or_else(|| Watched {
                 new,
                 is_canary,
-                since: now,
                 new_before: counted(Some(new)),
                 old_before: counted(plugin.active),
             });
@@ -76,11 +74,11 @@ impl Following {
     }
 }
 
-/// What is new of a plugin: its canary, or the version that has taken over from another.
+/// What is new of a plugin: its canary, or the version that has taken over from another a while ago.
 fn newest(plugin: &PluginRow) -> Option<(InstallationId, bool)> {
-    match (plugin.canary, plugin.previous, plugin.active) {
+    match (plugin.canary, plugin.watched_until, plugin.active) {
         (Some(canary), ..) => Some((canary, true)),
-        (None, Some(_), Some(active)) => Some((active, false)),
+        (None, Some(_), Some(active)) if plugin.previous.is_some() => Some((active, false)),
         _ => None,
     }
 }
@@ -117,17 +115,11 @@ impl Plugins {
             let Some(watched) = following.watched.get(&plugin.name) else {
                 continue;
             };
-            let is_over = !watched.is_canary && now - watched.since > WATCHED_FOR;
-            // A rollback puts the version that was taken back into the place of the one before.
-            let is_back = following
-                .versions
-                .get(&watched.new)
-                .zip(plugin.previous.and_then(|id| following.versions.get(&id)))
-                .is_some_and(|(_, before)| before.quarantine.is_some());
+            let is_over = plugin.watched_until.is_none_or(|until| now > until);
             let Some(new) = following.adapter(Some(watched.new)) else {
                 continue;
             };
-            if is_over || (!watched.is_canary && is_back) {
+            if !watched.is_canary && is_over {
                 continue;
             }
             let new = new.calls().since(&watched.new_before);

@@ -67,7 +67,7 @@ impl Plugins {
         if fetched.statement.is_none() && self.allows_unsigned() {
             return Ok(Vouched::Nobody);
         }
-        let mut trust = self.trust().await?;
+        let mut trust = self.trust(&fetched.manifest.id).await?;
         if let Some(key) = key {
             trust = trust.key_for(fetched.manifest.id.clone(), key);
         }
@@ -90,7 +90,7 @@ impl Plugins {
         })
     }
 
-    async fn trust(&self) -> Result<Trust, Refusal> {
+    async fn trust(&self, name: &PluginId) -> Result<Trust, Refusal> {
         let settings = &self.parts().trust;
         let mut trust = Trust::nobody();
         for (name, key) in &settings.publisher_keys {
@@ -107,10 +107,19 @@ impl Plugins {
                 trust = trust.key_for(name, key);
             }
         }
-        Ok(if settings.on_first_use {
-            trust.on_first_use()
-        } else {
+        if !settings.on_first_use {
+            return Ok(trust);
+        }
+        // Where somebody has signed what is installed, nobody else is the first.
+        let versions = self.parts().store.list_plugin_versions().await;
+        let versions = versions.map_err(|error| unavailable("cannot read plugins", &error))?;
+        let is_signed = versions
+            .iter()
+            .any(|row| row.plugin == name.as_str() && row.publisher_key.is_some());
+        Ok(if is_signed {
             trust
+        } else {
+            trust.on_first_use()
         })
     }
 
@@ -122,10 +131,12 @@ impl Plugins {
         };
         match self.updated_index(registry).await {
             Ok(index) => Ok(Some(index)),
-            // What is known of revoked keys is used; what is not known cannot be asked for.
-            Err(error) if needed == IndexNeed::AsFarAsKnown && is_away(&error) => {
-                tracing::warn!(%error, "the registry cannot be asked; its index is used as it was");
-                Ok(self.kept_index(registry).await.ok().flatten())
+            // What is known of revoked keys is used, and must be readable; what is not known cannot be asked
+            // for. A registry that is down, or shows nonsense, keeps nobody from a file of their own.
+            Err(error) if needed == IndexNeed::AsFarAsKnown => {
+                tracing::warn!(%error, "the registry's index is used as it was");
+                let kept = self.kept_index(registry).await;
+                kept.map_err(|error| refused(&error))
             }
             Err(error) => Err(refused(&error)),
         }
