@@ -40,7 +40,7 @@ pub(super) enum RegistryCommand {
         after_help = "Example:\n  onerouter registry token create acme --label laptop > token"
     )]
     Token(accounts::TokenCommand),
-    /// Look after what strangers publish: end keys, take versions back, warn, suspend
+    /// Look after what strangers publish
     #[command(
         subcommand,
         after_help = "Example:\n  onerouter registry moderate yank acme-texts 1.2.0 --reason \"sends twice\""

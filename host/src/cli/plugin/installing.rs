@@ -39,13 +39,15 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum InstallingCommand {
-    /// Install a version of a plugin and let it serve; running gateways follow without a restart
+    /// Install a version of a plugin, and let it serve
     #[command(after_help = "Examples:
   onerouter plugin install acme-texts
   onerouter plugin install acme-texts@^1.2 --canary 10
   onerouter plugin install oci://ghcr.io/acme/texts:1.2.0 --trust-key sha256:…
   onerouter plugin install ./acme-texts.wasm
-  onerouter plugin install acme-texts --bundle /media/usb/plugins")]
+  onerouter plugin install acme-texts --bundle /media/usb/plugins
+
+Running gateways follow without a restart, and are waited for.")]
     Install {
         /// NAME or NAME@RANGE of the registry, oci://…, or a file with its .sig beside it
         source: String,
@@ -67,7 +69,7 @@ pub(in crate::cli) enum InstallingCommand {
         #[arg(long)]
         json: bool,
     },
-    /// List installed plugins, which version serves, and how far running gateways are
+    /// List installed plugins and their versions
     #[command(after_help = "Examples:
   onerouter plugin list
   onerouter plugin list --json")]
@@ -76,7 +78,7 @@ pub(in crate::cli) enum InstallingCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Let an installed version serve: everybody, or some beside the one that serves
+    /// Let an installed version serve, everybody or some
     #[command(after_help = "Examples:
   onerouter plugin activate acme-texts
   onerouter plugin activate acme-texts@1.3.0 --canary 5 --canary-tenant ten_01h455vb4pex5vsknk084sn02q
@@ -91,11 +93,11 @@ pub(in crate::cli) enum InstallingCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Take back what is new: the canary, else the version that serves
+    /// Take back what is new
     #[command(after_help = "Example:
   onerouter plugin rollback acme-texts
 
-The version before is still loaded: it serves at once, with no registry and nothing to compile.")]
+The canary goes, or where there is none the version that serves. The one before is still loaded: it serves at once, with no registry and nothing to compile.")]
     Rollback {
         /// Its name
         #[arg(value_parser = parse_target)]
@@ -104,7 +106,7 @@ The version before is still loaded: it serves at once, with no registry and noth
         #[arg(long)]
         json: bool,
     },
-    /// Remove an installed version, or a plugin with all its versions
+    /// Remove a version, or a plugin with all of them
     #[command(after_help = "Examples:
   onerouter plugin remove acme-texts@1.1.0
   onerouter plugin remove acme-texts")]
@@ -116,7 +118,7 @@ The version before is still loaded: it serves at once, with no registry and noth
         #[arg(long)]
         json: bool,
     },
-    /// Put plugins of the registry into a folder, for machines without a network
+    /// Put plugins into a folder, for machines without a network
     #[command(after_help = "Example:
   onerouter plugin bundle --output /media/usb/plugins acme-texts@^1 acme-post
 

@@ -16,7 +16,7 @@ use crate::config::key_id;
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum ModerationCommand {
-    /// End a publisher's key for a plugin: whatever it has signed is installed by nobody any more
+    /// End a publisher's key for a plugin, and what it has signed
     #[command(
         after_help = "Example:\n  onerouter registry moderate revoke-key acme-texts sha256:… --reason \"it was stolen\""
     )]
@@ -53,7 +53,7 @@ pub(in crate::cli) enum ModerationCommand {
         #[command(flatten)]
         place: Place,
     },
-    /// Say what must be known by who runs certain versions of a plugin
+    /// Warn those who run certain versions
     #[command(after_help = "Example:
   onerouter registry moderate advise acme-texts --affected \"<1.2.1\" --summary \"sends twice after a timeout\"")]
     Advise {
@@ -75,7 +75,7 @@ pub(in crate::cli) enum ModerationCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Let an account publish nothing any more; what it has published stays
+    /// Let an account do nothing any more; what it has published stays
     #[command(after_help = "Example:\n  onerouter registry moderate suspend acme")]
     Suspend {
         /// Its name
