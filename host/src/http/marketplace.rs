@@ -6,7 +6,7 @@ use onerouter_domain::code::ErrorCode;
 use onerouter_manifest::PluginId;
 use serde::Serialize;
 use serde_json::Value;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use super::answers::{Json, json};
 use super::openapi::{OperatorProblems, TenantParam};
@@ -44,16 +44,29 @@ pub(crate) struct Offer {
     installed_version: Option<String>,
 }
 
+/// What is searched for.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "for the document; the query is read by hand")]
+pub(crate) struct SearchParams {
+    /// Words that name or describe it.
+    #[param(max_length = 100)]
+    q: Option<String>,
+    /// `sms`, `email`, `payments`.
+    #[param(pattern = "^(sms|email|payments)$")]
+    category: Option<String>,
+    /// How many at most.
+    #[param(minimum = 1, maximum = 100, default = 20)]
+    limit: Option<u8>,
+    /// `next_cursor` of the page before.
+    #[param(max_length = 500)]
+    cursor: Option<String>,
+}
+
 /// Search the marketplace
 #[utoipa::path(
     get, path = "/api/marketplace", tag = "marketplace", operation_id = "marketplace.list",
-    params(
-        ("q" = Option<String>, Query, description = "Words that name or describe it."),
-        ("category" = Option<String>, Query, description = "`sms`, `email`, `payments`."),
-        ("limit" = Option<u8>, Query, description = "1 to 100; 20 when left out."),
-        ("cursor" = Option<String>, Query, description = "Where to go on."),
-        TenantParam
-    ),
+    params(SearchParams, TenantParam),
     responses((status = 200, description = "A page.", body = Marketplace), OperatorProblems),
     security(("operator_token" = []))
 )]

@@ -5,6 +5,7 @@ use http::StatusCode;
 use onerouter_domain::id::TenantId;
 use onerouter_domain::time;
 use onerouter_manifest::PluginId;
+use onerouter_registry::KeyId;
 use onerouter_registry::index::Advisory;
 use semver::Version;
 use serde::Serialize;
@@ -18,7 +19,6 @@ use super::paths::Path;
 use super::problem::Problem;
 use super::query::Query;
 use super::state::AppState;
-use crate::config::key_id;
 use crate::service::caller::Operator;
 use crate::service::plugins::{
     Activation, CanaryShare, Install, InstallSource, InstalledPlugin, InstalledVersion,
@@ -42,8 +42,8 @@ pub(crate) struct InstallPlugin {
     /// A bundle on the gateway's machine that `source` is to be taken from: its folder.
     #[schema(nullable, max_length = 1000)]
     bundle: Option<String>,
-    /// A publisher's key, or its id, that is trusted for this plugin from now on.
-    #[schema(nullable)]
+    /// The id of a publisher's key that is trusted for this plugin from now on.
+    #[schema(nullable, pattern = "^sha256:[0-9a-f]{64}$")]
     trust_key: Option<String>,
     /// Whether it is to serve at once; `true` when left out.
     activate: Option<bool>,
@@ -65,9 +65,14 @@ pub(crate) struct CanaryOf {
     #[schema(minimum = 0, maximum = 100)]
     percent: Option<u8>,
     /// Tenants whom it serves in any case.
-    #[schema(nullable)]
-    tenants: Option<Vec<String>>,
+    #[schema(nullable, max_items = 1000)]
+    tenants: Option<Vec<TenantText>>,
 }
+
+/// A tenant's id.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(value_type = String, pattern = "^ten_[0-7][0-9abcdefghjkmnpqrstvwxyz]{25}$")]
+pub(crate) struct TenantText(String);
 
 /// A version that is to serve.
 #[derive(Debug, Serialize, ToSchema)]
@@ -76,7 +81,10 @@ pub(crate) struct CanaryOf {
 pub(crate) struct ActivatePlugin {
     /// Which installed version. When left out: the one that the path names; for a plugin its canary, else
     /// the greatest version that has never served.
-    #[schema(nullable)]
+    #[schema(
+        nullable,
+        pattern = "^(0|[1-9][0-9]{0,8})\\.(0|[1-9][0-9]{0,8})\\.(0|[1-9][0-9]{0,8})(-[a-z][0-9A-Za-z]*)?$"
+    )]
     version: Option<String>,
     /// Agree to what it may do more than the version that serves.
     approve_permissions: Option<bool>,
@@ -424,12 +432,12 @@ pub(crate) async fn install(
     let source = fields.required_text_of("source", 1, SOURCE_LENGTH_MAX);
     let bundle = fields.text_of("bundle", 1, SOURCE_LENGTH_MAX);
     let trust_key = fields.text("trust_key").and_then(|text| {
-        let key = key_id(&text);
+        let key = text.parse::<KeyId>().ok();
         if key.is_none() {
             fields.mistake(
                 "trust_key",
                 "invalid",
-                "must be a publisher's key or its id, as `onerouter plugin keygen` shows them",
+                "must be the id of a publisher's key, as `onerouter plugin keygen` shows it",
             );
         }
         key

@@ -1,6 +1,7 @@
 //! The `onerouter` program, as people and scripts run it.
 
 mod authors;
+mod fifth;
 mod guide;
 mod installing;
 mod manage;
