@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 # What the sandbox's providers accept: [{"service", "provider", "credentials", "settings"}].
 CONNECTIONS = json.loads(os.environ.get("ONEROUTER_FUZZ_CONNECTIONS", "[]"))
 TENANT = os.environ.get("ONEROUTER_FUZZ_TENANT", "")
+# In major units; in the smallest units of the finest currency it is the gateway's largest amount.
+AMOUNT_MAX_OF_ALL = 10**11
 
 
 # Times in requests must lie ahead, and providers schedule some days at most.
@@ -132,6 +134,11 @@ def _pay(body):
     # payment.
     if isinstance(body.get("amount"), float):
         body["amount"] = max(1, int(body["amount"]))
+    # So does how large it may be: a few currencies have four decimals.
+    if isinstance(body.get("amount"), int):
+        body["amount"] = min(body["amount"], AMOUNT_MAX_OF_ALL)
+    elif isinstance(body.get("amount"), str):
+        body["amount"] = body["amount"][: len(str(AMOUNT_MAX_OF_ALL)) - 1]
     if isinstance(body.get("method"), str):
         # In the provider's words; both know this one.
         body["method"] = "card"

@@ -236,6 +236,7 @@ fn what_attributes_cannot_say_is_in_the_document_too() {
     let expected = [
         "Idempotency-Key",
         "OneRouter-Tenant",
+        "category",
         "cursor",
         "environment",
         "label",
