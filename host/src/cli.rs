@@ -147,8 +147,9 @@ pub async fn run() -> anyhow::Result<()> {
         core_dump::forbid()?;
     }
     match cli.command {
-        Command::Serve(args) => serve::run(&global, args).await,
-        Command::Dev(args) => dev::run(&global, args).await,
+        // On the heap: they hold a whole gateway while it starts.
+        Command::Serve(args) => Box::pin(serve::run(&global, args)).await,
+        Command::Dev(args) => Box::pin(dev::run(&global, args)).await,
         Command::Sandbox(args) => sandbox::run(args).await,
         Command::Migrate => manage::migrate(&global).await,
         Command::Tenant(command) => manage::tenant(&global, command).await,

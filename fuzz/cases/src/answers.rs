@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 /// How adapters read dates.
 #[path = "../../../sdk-plugin/src/time.rs"]
-#[expect(unreachable_pub, reason = "public where it belongs")]
+#[expect(dead_code, unreachable_pub, reason = "public where it belongs")]
 mod dates;
 /// How adapters read JSON.
 #[path = "../../../sdk-plugin/src/json/reader.rs"]

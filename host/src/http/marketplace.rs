@@ -6,7 +6,7 @@ use onerouter_domain::code::ErrorCode;
 use onerouter_manifest::PluginId;
 use serde::Serialize;
 use serde_json::Value;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use super::answers::{Json, json};
 use super::openapi::{OperatorProblems, TenantParam};
@@ -45,7 +45,7 @@ pub(crate) struct Offer {
 }
 
 /// What is searched for.
-#[derive(Debug, IntoParams)]
+#[derive(Debug, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "for the document; the query is read by hand")]
 pub(crate) struct SearchParams {

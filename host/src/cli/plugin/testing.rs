@@ -194,9 +194,9 @@ fn newest(project: &Path, id: &str) -> Option<PathBuf> {
             .map(move |name| project.join(folder).join(name))
     });
     files
-        .filter_map(|file| {
+        .map(|file| {
             let changed = fs::metadata(&file).and_then(|it| it.modified());
-            Some((changed.ok().unwrap_or(SystemTime::UNIX_EPOCH), file))
+            (changed.unwrap_or(SystemTime::UNIX_EPOCH), file)
         })
         .filter(|(_, file)| file.is_file())
         .max_by_key(|(changed, _)| *changed)

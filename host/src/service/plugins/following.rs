@@ -200,12 +200,9 @@ impl Plugins {
             // Read after the number: a change that comes between is followed twice, not missed.
             let wanted = self.parts().store.list_plugins().await.map_err(failed)?;
             let versions = self.parts().store.list_plugin_versions().await;
+            let versions = versions.map_err(failed)?;
             following.wanted = wanted;
-            following.versions = versions
-                .map_err(failed)?
-                .into_iter()
-                .map(|row| (row.id, row))
-                .collect();
+            following.versions = versions.into_iter().map(|row| (row.id, row)).collect();
             following.is_incomplete = true;
             self.swap(&mut following);
             for version in following.missing() {
