@@ -171,6 +171,7 @@ impl Connection {
             environment: Environment::Test,
             credentials: Credentials::new(self.public.clone(), self.secret.clone())?,
             settings: all,
+            recorder: None,
         }))
     }
 

@@ -35,6 +35,7 @@ use crate::service::limits::Limits;
 use crate::service::objects::{Objects, Parts};
 use crate::service::pages::Checkouts;
 use crate::service::plugins::{Folder, PluginParts, PluginRole, Plugins};
+use crate::service::recordings::Recordings;
 use crate::service::sweeper::Sweeper;
 use crate::service::tenants::Tenants;
 use crate::service::webhooks::Webhooks;
@@ -185,6 +186,8 @@ pub struct GatewayParts {
     pub deliveries: Deliveries,
     /// What is installed.
     pub plugins: Plugins,
+    /// Calls that are kept.
+    pub recordings: Recordings,
 }
 
 impl Gateway {
@@ -205,8 +208,10 @@ impl Gateway {
         let vault = Vault::new(data_key_wrappers, store.clone());
         let webhook_vault = vault.clone();
         let changes = Arc::new(Changes::new(store.clone()));
+        let recordings = Recordings::new(store.clone(), vault.clone(), clock.clone());
         let plugins = Plugins::new(PluginParts {
             store: store.clone(),
+            recordings: recordings.clone(),
             engine: engine.clone(),
             adapters: Arc::clone(&adapters),
             changes: Arc::clone(&changes),
@@ -235,6 +240,7 @@ impl Gateway {
             Arc::clone(&adapters),
             clock.clone(),
             Arc::clone(&changes),
+            recordings.clone(),
         ));
         let authentication = Arc::new(Authentication::new(
             store.clone(),
@@ -324,6 +330,7 @@ impl Gateway {
             keys: keys.clone(),
             tenants: Tenants::new(store.clone(), clock, Arc::clone(&changes)),
             plugins: plugins.clone(),
+            recordings: recordings.clone(),
             audit: Audit::new(store.clone()),
             sms,
             email,
@@ -357,6 +364,7 @@ impl Gateway {
             running.push(server.spawn(deliveries.clone().run(stop.clone())));
             running.push(server.spawn(Arc::clone(&changes).run(stop.clone())));
             running.push(server.spawn(plugins.clone().run(stop.clone())));
+            running.push(server.spawn(recordings.clone().run(stop.clone())));
             running.push(server.spawn(plugins.clone().watch_folder(folder, stop.clone())));
             if let Some(redis) = redis {
                 running.push(server.spawn(redis.run(changes, stop.clone())));
@@ -379,6 +387,7 @@ impl Gateway {
             sweeper,
             deliveries,
             plugins,
+            recordings,
         };
         Ok(Self {
             address,

@@ -6,6 +6,7 @@
 //! - [`pages`]: what buyers get to see
 //! - [`connections`]: credentials, from connect to call
 //! - [`authentication`], [`caller`], [`keys`], [`tenants`], [`limits`]: who may do what, and how often
+//! - [`recordings`]: calls that are kept, to try new versions of plugins with
 //! - [`inbound`]: what providers tell of their own accord
 //! - [`changes`]: what was changed on other nodes
 //! - `outcome`, [`refusal`]: what a call's end means to a caller
@@ -32,6 +33,7 @@ pub mod payment;
 pub mod payment_link;
 pub mod plan;
 pub mod plugins;
+pub mod recordings;
 pub mod refund;
 pub mod refusal;
 pub mod routing;

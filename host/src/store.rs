@@ -10,7 +10,7 @@
 //! - One file per table: `tenants`, `api_keys`, `connections`, `data_keys`, `objects`, `attempts`,
 //!   `idempotency_keys`, `events`, `call_logs`, `due_work`, `routing_policies`, `audit_log`,
 //!   `tenant_changes`, `webhook_endpoints`, `deliveries`, `delivery_queue`, `delivery_tries`,
-//!   `received_webhooks`.
+//!   `received_webhooks`, `recorded_calls`.
 //! - `claims` and `settlements`: all that is written of one message before it is sent and after, in
 //!   one statement on PostgreSQL; `groups`: those of one moment share statement and transaction.
 //! - `deletion`: the end of a tenant. `retention`: the end of what is too old.
@@ -53,6 +53,7 @@ mod plugin_versions;
 mod plugins;
 mod pooler;
 mod received_webhooks;
+mod recorded_calls;
 mod redeliveries;
 mod retention;
 mod roles;
@@ -107,6 +108,7 @@ pub use plugin_versions::{NewPluginVersion, PluginVersionRow, StoredComponent};
 pub use plugins::{PluginRow, PluginWrite};
 pub use pooler::PoolerCheck;
 pub use received_webhooks::{KeyOwner, NewReceivedWebhook, ReceivedWebhookRow, WebhookVerdict};
+pub use recorded_calls::{RecordedCallRow, RecordingSettingRow};
 pub use redeliveries::{DeliveryFilter, ListedAttempt, ListedDelivery, ToldEvent, ToldRange};
 pub use retention::Log;
 pub use roles::RoleCheck;
@@ -327,6 +329,7 @@ fn statements() -> impl Iterator<Item = (&'static str, Statement)> {
         plugins::STATEMENTS,
         payments::STATEMENTS,
         received_webhooks::STATEMENTS,
+        recorded_calls::STATEMENTS,
         redeliveries::STATEMENTS,
         retention::STATEMENTS,
         routing_policies::STATEMENTS,
@@ -443,6 +446,8 @@ mod tests {
             "plugin_versions::DELETE: SCAN plugins",
             "plugin_versions::DELETE: SCAN plugins",
             "plugins::LIST: SCAN plugins",
+            // A tenant has calls of a few versions.
+            "recorded_calls::FORGET: SEARCH recording_directory USING PRIMARY KEY (tenant_id=?)",
             "tenants::LIST: SCAN tenants",
         ];
         assert_eq!(

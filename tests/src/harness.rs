@@ -164,6 +164,11 @@ impl Client {
             .await
     }
 
+    pub async fn put(&self, path: &str, body: Value) -> Reply {
+        self.send(Method::PUT, path, Some(body.to_string().into_bytes()))
+            .await
+    }
+
     /// The id of an operator's connection to a provider.
     pub async fn connection(&self, provider: &str) -> String {
         let listed = self.get("/api/services").await;
@@ -347,6 +352,11 @@ impl Harness {
     pub async fn deliver(&self) -> usize {
         let deliveries = &self.gateway.parts().deliveries;
         deliveries.deliver_due().await.unwrap()
+    }
+
+    /// Writes the calls that wait to be recorded.
+    pub async fn record(&self) {
+        self.gateway.parts().recordings.write_waiting().await;
     }
 
     /// A call of the sandbox's control API.

@@ -18,8 +18,7 @@ use crate::functions::{
 };
 use crate::judge::{self, Said};
 use crate::ledger::Trace;
-use crate::outbound::PromisedKey;
-use crate::outbound::Rules;
+use crate::outbound::{Key, PromisedKey, Rules};
 use crate::outcome::{CallReport, ItemRefusal, PluginFault};
 use crate::sandboxes::Sandboxes;
 use crate::state::CallState;
@@ -113,16 +112,13 @@ impl Adapter {
         Arc::ptr_eq(&self.shared.sandboxes, &self.shared.engine.wide)
     }
 
-    /// The header that must carry the key toward the provider, where the manifest says that the
-    /// provider honours one for this operation: a repetition relies on it.
-    pub(crate) fn key(&self, operation: &str, key: &str) -> Option<PromisedKey> {
-        let rule = self
-            .manifest()
-            .operations
-            .get(operation)?
-            .idempotency
-            .as_ref()?;
-        PromisedKey::new(&rule.header, key)
+    /// The key toward the provider.
+    pub(crate) fn key<'k>(&self, operation: &'static str, text: &'k str) -> Key<'k> {
+        Key {
+            operation,
+            text,
+            promised: self.shared.promised(operation, text),
+        }
     }
 
     /// Tells whether the credentials work. Reads only.
@@ -149,9 +145,10 @@ impl Adapter {
         #[cfg(feature = "measure")]
         if let Some(native) = self.shared.native.get() {
             let work = |host| native.sms_send(host, request);
-            return crate::call::native::run::<SmsSend>(&self.shared, context, key, work).await;
+            return crate::call::native::run::<SmsSend>(&self.shared, context, key.promised, work)
+                .await;
         }
-        run::<SmsSend>(&self.shared, context, key, (request,), anything).await
+        run::<SmsSend>(&self.shared, context, Some(key), (request,), anything).await
     }
 
     /// Reads one text message.
@@ -193,9 +190,15 @@ impl Adapter {
         #[cfg(feature = "measure")]
         if let Some(native) = self.shared.native.get() {
             let work = |host| native.email_send(host, request);
-            return crate::call::native::run::<EmailSend>(&self.shared, context, key, work).await;
+            return crate::call::native::run::<EmailSend>(
+                &self.shared,
+                context,
+                key.promised,
+                work,
+            )
+            .await;
         }
-        run::<EmailSend>(&self.shared, context, key, (request,), anything).await
+        run::<EmailSend>(&self.shared, context, Some(key), (request,), anything).await
     }
 
     /// Reads one e-mail.
@@ -236,7 +239,8 @@ impl Adapter {
         };
         let params = (requests, idempotency_key);
         let key = self.key("email.send_batch", idempotency_key);
-        let report = run::<EmailSendBatch>(&self.shared, context, key, params, one_each).await;
+        let report =
+            run::<EmailSendBatch>(&self.shared, context, Some(key), params, one_each).await;
         let trace = Trace::of(&report.ledger);
         report.map(|results| {
             let said = results
@@ -244,6 +248,16 @@ impl Adapter {
                 .map(|result| result.map_or_else(Said::error, Said::Accepted));
             judge::items(said, trace)
         })
+    }
+}
+
+impl Shared {
+    /// The header that must carry the key toward the provider, where the manifest says that the
+    /// provider honours one for this operation: a repetition relies on it.
+    pub(crate) fn promised(&self, operation: &str, key: &str) -> Option<PromisedKey> {
+        let operation = self.manifest.operations.get(operation)?;
+        let rule = operation.idempotency.as_ref()?;
+        PromisedKey::new(&rule.header, key)
     }
 }
 

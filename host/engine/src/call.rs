@@ -24,10 +24,11 @@ use crate::functions::{Function, Returned};
 use crate::judge::{Said, judge};
 use crate::ledger::Trace;
 use crate::limits::{HANDLES_MAX, HOSTCALL_BYTES_MAX, wall};
-use crate::outbound::PromisedKey;
+use crate::outbound::{Key, PromisedKey};
 use crate::outcome::{CallReport, FaultKind, NotSent, Outcome, PluginFault};
 use crate::record::CallRecord;
-use crate::state::CallState;
+use crate::recording::{RecordedKey, Recording, Take, told};
+use crate::state::{CallState, Tape};
 use crate::wit::common::CallError;
 
 const DETAIL_BYTES_MAX: usize = 1_000;
@@ -36,13 +37,27 @@ const DETAIL_BYTES_MAX: usize = 1_000;
 pub(crate) async fn run<F: Function>(
     adapter: &Arc<Shared>,
     context: &CallContext,
-    key: Option<PromisedKey>,
+    key: Option<Key<'_>>,
     params: F::Params<'_>,
     fits: impl FnOnce(&F::Output) -> Result<(), Malformed>,
 ) -> CallReport<F::Output> {
     let started = Instant::now();
     let record = Arc::new(CallRecord::new(adapter.manifest.limits.log_bytes));
-    let said = attempt::<F>(adapter, context, &record, key, params).await;
+    let take = take::<F>(adapter, context, key.as_ref(), &params);
+    let way = Way {
+        record: &record,
+        key: key.and_then(|key| key.promised),
+        tape: take
+            .as_ref()
+            .map(|take| Tape::Records(Arc::clone(&take.notes))),
+    };
+    let said = attempt::<F>(adapter, context, way, params).await;
+    if let (Some(take), Ok(Ok(answer))) = (take, &said) {
+        // What cannot be written as JSON is not kept; the call goes on.
+        if let Ok(result) = told(answer) {
+            take.end(result);
+        }
+    }
     let ledger = record.ledger();
     let outcome = match said {
         Err(reason) => Outcome::NotSent(reason),
@@ -67,6 +82,49 @@ pub(crate) async fn run<F: Function>(
     }
 }
 
+/// The recording of a call that begins, where it is to be recorded.
+fn take<F: Function>(
+    adapter: &Shared,
+    context: &CallContext,
+    key: Option<&Key<'_>>,
+    params: &F::Params<'_>,
+) -> Option<Take> {
+    let connection = &context.connection;
+    let recorder = connection.recorder.as_ref()?;
+    let operation = F::operation();
+    if !recorder.wants(&operation) {
+        return None;
+    }
+    Some(Take {
+        recorder: Arc::clone(recorder),
+        notes: Arc::default(),
+        begun: Recording {
+            operation: operation.to_string(),
+            sha256: adapter.digest.clone(),
+            environment: connection.environment,
+            public: connection.credentials.all_public().clone(),
+            settings: connection.settings.clone(),
+            key: key.map(|key| RecordedKey {
+                operation: key.operation.to_owned(),
+                text: key.text.to_owned(),
+            }),
+            params: serde_json::to_value(params).ok()?,
+            began_ms: adapter.engine.clock.now_ms(),
+            times: Vec::new(),
+            signatures: Vec::new(),
+            exchanges: Vec::new(),
+            result: serde_json::Value::Null,
+        },
+    })
+}
+
+/// What goes with a call into its sandbox.
+struct Way<'r> {
+    record: &'r Arc<CallRecord>,
+    key: Option<PromisedKey>,
+    tape: Option<Tape>,
+}
+
 /// What came out of the sandbox.
 type Answer<F> = Result<Result<<F as Function>::Output, CallError>, PluginFault>;
 
@@ -74,10 +132,10 @@ type Answer<F> = Result<Result<<F as Function>::Output, CallError>, PluginFault>
 async fn attempt<F: Function>(
     adapter: &Arc<Shared>,
     context: &CallContext,
-    record: &Arc<CallRecord>,
-    key: Option<PromisedKey>,
+    way: Way<'_>,
     params: F::Params<'_>,
 ) -> Result<Answer<F>, NotSent> {
+    let Way { record, key, tape } = way;
     let Some(function) = adapter.exports.get::<F>() else {
         return Err(NotSent::Unsupported(format!(
             "{} does not offer {}",
@@ -102,6 +160,7 @@ async fn attempt<F: Function>(
         deadline,
     );
     state.key = key;
+    state.tape = tape;
     state.is_offline = F::CAPABILITY == Capability::Webhooks;
     // On the heap: the future holds the sandbox's store, and callers nest it deeply.
     let executing = Box::pin(execute::<F>(adapter, state, function, params));
@@ -148,6 +207,7 @@ pub(crate) async fn probe(adapter: &Arc<Shared>) -> Result<(), PluginFault> {
         credentials: Credentials::new(BTreeMap::new(), BTreeMap::new())
             .map_err(|error| broken(FaultKind::Host, &error.to_string()))?,
         settings: BTreeMap::new(),
+        recorder: None,
     };
     let mut state = CallState::new(
         Arc::clone(adapter),
@@ -173,7 +233,7 @@ pub(crate) async fn probe(adapter: &Arc<Shared>) -> Result<(), PluginFault> {
 }
 
 /// A fresh store and instance for this call, and gone after it.
-async fn execute<F: Function>(
+pub(crate) async fn execute<F: Function>(
     adapter: &Shared,
     state: CallState,
     function: ComponentExportIndex,
@@ -247,7 +307,7 @@ fn heard<F: Function>(
 }
 
 /// Names what stopped the guest.
-fn fault(error: &wasmtime::Error, record: &CallRecord) -> PluginFault {
+pub(crate) fn fault(error: &wasmtime::Error, record: &CallRecord) -> PluginFault {
     let cause = error.root_cause().to_string();
     let (kind, detail) = match error.downcast_ref::<Trap>() {
         Some(Trap::Interrupt) if record.cpu_is_spent() => {
@@ -301,7 +361,7 @@ fn panic_message(printed: &str) -> Option<String> {
     Some(lines.join(" "))
 }
 
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
     panic
         .downcast_ref::<&str>()
         .copied()

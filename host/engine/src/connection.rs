@@ -8,6 +8,7 @@ use onerouter_domain::environment::Environment;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
+use crate::recording::Recorder;
 use crate::scrub::Scrubber;
 
 /// One call: for which connection, and until when.
@@ -30,6 +31,8 @@ pub struct ConnectionContext {
     pub credentials: Credentials,
     /// What the tenant set besides.
     pub settings: BTreeMap<String, String>,
+    /// Keeps calls so that they can be made again; none where none is to be kept.
+    pub recorder: Option<Arc<dyn Recorder>>,
 }
 
 /// Credentials of one connection. `Debug` shows names only; secrets are wiped on drop.
@@ -90,6 +93,10 @@ impl Credentials {
             secret,
             scrubber: Arc::new(scrubber),
         })
+    }
+
+    pub(crate) fn all_public(&self) -> &BTreeMap<String, String> {
+        &self.public
     }
 
     pub(crate) fn public(&self, name: &str) -> Option<&str> {

@@ -1,12 +1,20 @@
 //! The functions that the host calls in an adapter: their names and types, in one place for the
 //! check at load and for the calls.
 
+use std::borrow::Borrow;
+use std::sync::Arc;
+
 use onerouter_manifest::Capability;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{ComponentExportIndex, ComponentNamedList, InstancePre, Lift, Lower};
 
+use crate::adapter::Shared;
 use crate::checked::Checked;
 use crate::load::LoadError;
+use crate::recording::{Operation, Recording};
+use crate::replay::{self, Replay, ReplayError};
 use crate::state::CallState;
 use crate::wit::common::CallError;
 use crate::wit::payments::{Attempt, Moment, Money, Reference, Window};
@@ -20,12 +28,54 @@ pub(crate) trait Function {
     const SLOT: usize;
     const CAPABILITY: Capability;
     const NAME: &'static str;
-    type Params<'a>: ComponentNamedList + Lower + Send + Sync;
-    type Output: Lift + Checked + Send + Sync + 'static;
+    type Params<'a>: ComponentNamedList + Lower + Serialize + Send + Sync;
+    /// The parameters of a call that was recorded.
+    type Owned: DeserializeOwned + Send + Sync;
+    type Output: Lift + Checked + Serialize + Send + Sync + 'static;
+
+    fn lend(owned: &Self::Owned) -> Self::Params<'_>;
+
+    fn operation() -> Operation {
+        Operation {
+            capability: Self::CAPABILITY.as_str(),
+            function: Self::NAME,
+        }
+    }
 }
 
 /// What every function returns.
 pub(crate) type Returned<F> = (Result<<F as Function>::Output, CallError>,);
+
+/// References to the parts of a tuple.
+macro_rules! lend {
+    ($owned:ident;) => {{
+        let () = $owned;
+    }};
+    ($owned:ident; $a:ty) => {
+        (Borrow::<$a>::borrow(&$owned.0),)
+    };
+    ($owned:ident; $a:ty, $b:ty) => {
+        (
+            Borrow::<$a>::borrow(&$owned.0),
+            Borrow::<$b>::borrow(&$owned.1),
+        )
+    };
+    ($owned:ident; $a:ty, $b:ty, $c:ty) => {
+        (
+            Borrow::<$a>::borrow(&$owned.0),
+            Borrow::<$b>::borrow(&$owned.1),
+            Borrow::<$c>::borrow(&$owned.2),
+        )
+    };
+    ($owned:ident; $a:ty, $b:ty, $c:ty, $d:ty) => {
+        (
+            Borrow::<$a>::borrow(&$owned.0),
+            Borrow::<$b>::borrow(&$owned.1),
+            Borrow::<$c>::borrow(&$owned.2),
+            Borrow::<$d>::borrow(&$owned.3),
+        )
+    };
+}
 
 macro_rules! functions {
     ($($slot:literal $name:ident: $capability:ident $function:literal ($($param:ty),*) -> $output:ty;)*) => {
@@ -37,9 +87,28 @@ macro_rules! functions {
                 const CAPABILITY: Capability = Capability::$capability;
                 const NAME: &'static str = $function;
                 type Params<'a> = ($(&'a $param,)*);
+                type Owned = ($(<$param as ToOwned>::Owned,)*);
                 type Output = $output;
+
+                fn lend(owned: &Self::Owned) -> Self::Params<'_> {
+                    lend!(owned; $($param),*)
+                }
             }
         )*
+
+        /// Makes a recorded call again, whichever function it was of.
+        pub(crate) async fn replay(
+            adapter: &Arc<Shared>,
+            recording: &Recording,
+        ) -> Result<Replay, ReplayError> {
+            $(
+                if recording.operation == $name::operation().to_string() {
+                    return Box::pin(replay::replay::<$name>(adapter, recording)).await;
+                }
+            )*
+            let operation = &recording.operation;
+            Err(ReplayError::Unreadable(format!("there is no operation {operation}")))
+        }
 
         impl Exports {
             /// Finds every function of the capabilities and checks its types.

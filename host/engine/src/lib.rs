@@ -12,6 +12,8 @@
 //! - [`CallContext`], [`ConnectionContext`], [`Credentials`]: for whom a call is made
 //! - [`CallReport`], [`Outcome`]: how it ended, and all that is known about it
 //! - [`LedgerEntry`], [`Trace`], [`Denial`]: what was sent, and what was not
+//! - [`Recorder`], [`Recording`], [`Replay`], [`Difference`]: calls that are kept, and made again on another
+//!   version, with nothing sent
 //! - [`wit`]: the records that cross the border
 //!
 //! Inside, in the order of a call: `call` admits it and runs it on a store of its own (`state`,
@@ -49,6 +51,7 @@ mod checked;
 pub mod compile;
 mod config;
 mod connection;
+mod differences;
 mod engine;
 mod functions;
 mod imports;
@@ -63,6 +66,8 @@ mod oauth;
 mod outbound;
 mod outcome;
 mod record;
+mod recording;
+mod replay;
 mod sandboxes;
 mod scrub;
 mod state;
@@ -78,6 +83,7 @@ pub use connection::{
     CallContext, ConnectionContext, Credentials, CredentialsError, SECRET_BYTES_MAX,
     SECRET_BYTES_MIN,
 };
+pub use differences::Difference;
 pub use engine::{Engine, EngineError};
 pub use ledger::{LedgerAnswer, LedgerEntry, Trace};
 pub use load::{COMPONENT_BYTES_MAX, LoadError};
@@ -87,5 +93,7 @@ pub use outcome::{
     CallReport, FaultKind, ItemRefusal, NotSent, Outcome, PluginFault, Refusal, RefusalKind,
     Unknown, UnknownReason,
 };
+pub use recording::{Operation, Recorder, Recording};
+pub use replay::{Replay, ReplayError};
 pub use tally::Calls;
 pub use webhook::{WebhookRefusal, WebhookRequest, WebhookRoot, WebhookSigned, webhook_roots};

@@ -40,6 +40,16 @@ pub(crate) struct Prepared {
     pub(crate) grant: Option<Box<Grant>>,
 }
 
+/// The key toward the provider of one operation.
+#[derive(Debug)]
+pub(crate) struct Key<'k> {
+    /// By which the manifest knows it.
+    pub(crate) operation: &'static str,
+    pub(crate) text: &'k str,
+    /// What the manifest promises of it.
+    pub(crate) promised: Option<PromisedKey>,
+}
+
 /// The key toward the provider, in the header that the manifest names for the operation.
 #[derive(Debug)]
 pub(crate) struct PromisedKey {

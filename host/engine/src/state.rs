@@ -20,6 +20,15 @@ use crate::connection::ConnectionContext;
 use crate::limits::{HANDLES_MAX, Memory};
 use crate::outbound::PromisedKey;
 use crate::record::CallRecord;
+use crate::recording::Notes;
+use crate::replay::Playback;
+
+/// What a call has to do with recordings.
+#[derive(Debug, Clone)]
+pub(crate) enum Tape {
+    Records(Arc<Notes>),
+    Plays(Arc<Playback>),
+}
 
 /// One call's side of the border.
 pub(crate) struct CallState {
@@ -33,6 +42,8 @@ pub(crate) struct CallState {
     pub(crate) deadline: Instant,
     /// What every request that changes something must carry in this call.
     pub(crate) key: Option<PromisedKey>,
+    /// The call is recorded, or a recorded one is made again.
+    pub(crate) tape: Option<Tape>,
     /// The call may send nothing.
     pub(crate) is_offline: bool,
     /// Requests that the adapter asked for, refused ones included.
@@ -66,6 +77,7 @@ impl CallState {
             connection,
             deadline,
             key: None,
+            tape: None,
             is_offline: false,
             requests: 0,
             waited: false,

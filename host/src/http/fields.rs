@@ -337,6 +337,15 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// As [`Fields::boolean`], and it must be there.
+    pub(crate) fn required_boolean(&mut self, name: &str) -> Option<bool> {
+        if self.require(name) {
+            self.boolean(name)
+        } else {
+            None
+        }
+    }
+
     /// An inner object; its mistakes come back by [`Fields::end`] and [`Fields::adopt`].
     pub(crate) fn inner(&mut self, name: &str) -> Option<Fields<'a>> {
         let value = self.value(name)?;

@@ -496,23 +496,12 @@ pub(crate) async fn activate(
     Path(id): Path<String>,
     JsonBody(body): JsonBody,
 ) -> Result<Json, Problem> {
-    let mut target = target(&id)?;
+    let target = target(&id)?;
     let mut fields = Fields::of_body(&body)?;
     let version: Option<Version> = fields.parsed("version");
     let activation = activation(&mut fields);
     fields.finish(Some(()))?;
-    if let Some(version) = version {
-        if let Target::Version(_) = target {
-            return Err(Refusal::invalid(vec![FieldMistake::new(
-                "/version",
-                "not_allowed",
-                "the path names a version already",
-            )])
-            .into());
-        }
-        let plugin = state.plugins.get(&target).await?;
-        target = Target::Numbered(plugin.name, version);
-    }
+    let target = named_version(&state, target, version).await?;
     let plugin = state
         .plugins
         .activate(&operator, &target, &activation)
@@ -597,8 +586,28 @@ fn activation(fields: &mut Fields<'_>) -> Activation {
     Activation { canary, approve }
 }
 
+/// A version that the body may name by its number, of the plugin that the path names.
+pub(super) async fn named_version(
+    state: &AppState,
+    target: Target,
+    version: Option<Version>,
+) -> Result<Target, Refusal> {
+    let Some(version) = version else {
+        return Ok(target);
+    };
+    if let Target::Version(_) = target {
+        return Err(Refusal::invalid(vec![FieldMistake::new(
+            "/version",
+            "not_allowed",
+            "the path names a version already",
+        )]));
+    }
+    let plugin = state.plugins.get(&target).await?;
+    Ok(Target::Numbered(plugin.name, version))
+}
+
 /// What a path names.
-fn target(id: &str) -> Result<Target, Refusal> {
+pub(super) fn target(id: &str) -> Result<Target, Refusal> {
     if let Ok(id) = id.parse() {
         return Ok(Target::Plugin(id));
     }

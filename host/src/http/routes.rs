@@ -14,8 +14,8 @@ use super::problem::Problem;
 use super::state::AppState;
 use super::{
     api_keys, audit, checkout, docs, email, envelope, events, guard, health, marketplace,
-    payment_links, payments, plans, plugins, refunds, routing, services, sms, subscriptions,
-    tenants, unsupported, webhook_endpoints, webhooks,
+    payment_links, payments, plans, plugins, recordings, refunds, routing, services, shadow, sms,
+    subscriptions, tenants, unsupported, webhook_endpoints, webhooks,
 };
 use crate::service::refusal::Refusal;
 
@@ -72,6 +72,7 @@ fn operator_routes() -> OpenApiRouter<AppState> {
         .routes(routes!(services::disconnect))
         .routes(routes!(routing::get, routing::put))
         .routes(routes!(routing::simulate))
+        .routes(routes!(recordings::get, recordings::put))
         .routes(routes!(api_keys::create, api_keys::list))
         .routes(routes!(api_keys::revoke))
         .routes(routes!(api_keys::roll))
@@ -80,6 +81,7 @@ fn operator_routes() -> OpenApiRouter<AppState> {
         .routes(routes!(plugins::get, plugins::remove))
         .routes(routes!(plugins::activate))
         .routes(routes!(plugins::roll_back))
+        .routes(routes!(shadow::check))
         .routes(routes!(marketplace::list))
         .routes(routes!(marketplace::get))
         .routes(routes!(tenants::create, tenants::list))

@@ -24,6 +24,7 @@ use crate::service::payment::Payment;
 use crate::service::payment_link::PaymentLink;
 use crate::service::plan::Plan;
 use crate::service::plugins::Plugins;
+use crate::service::recordings::Recordings;
 use crate::service::refund::Refund;
 use crate::service::sms::Sms;
 use crate::service::subscription::Subscription;
@@ -53,6 +54,7 @@ pub(crate) struct Services {
     pub(crate) keys: Keys,
     pub(crate) tenants: Tenants,
     pub(crate) plugins: Plugins,
+    pub(crate) recordings: Recordings,
     pub(crate) audit: Audit,
     pub(crate) sms: Objects<Sms>,
     pub(crate) email: Objects<Email>,

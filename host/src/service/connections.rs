@@ -29,6 +29,7 @@ use super::authentication::unavailable;
 use super::caller::Operator;
 use super::changes::{Changes, Remembered};
 use super::outcome;
+use super::recordings::Recordings;
 use super::refusal::Refusal;
 use super::routing::Served;
 use crate::clock::Clock;
@@ -95,6 +96,7 @@ pub struct Connections {
     pub(super) adapters: Arc<Adapters>,
     pub(super) clock: Clock,
     pub(super) changes: Arc<Changes>,
+    recordings: Recordings,
     lists: Remembered<ListKey, Arc<Served>>,
     addressed: Remembered<AddressKey, Addressed>,
     opened: Cache<(ConnectionId, DateTime<Utc>), Arc<Connection>>,
@@ -109,12 +111,14 @@ impl Connections {
         adapters: Arc<Adapters>,
         clock: Clock,
         changes: Arc<Changes>,
+        recordings: Recordings,
     ) -> Self {
         Self {
             store,
             vault,
             adapters,
             clock,
+            recordings,
             lists: Remembered::new(Arc::clone(&changes), OPENED_MAX, |(tenant, ..), _| {
                 Some(*tenant)
             }),
@@ -171,6 +175,8 @@ impl Connections {
             credentials: Credentials::new(public.clone(), secret)
                 .map_err(|error| Refusal::internal("cannot take credentials", &error))?,
             settings: connect.settings.clone(),
+            // Nobody's yet.
+            recorder: None,
         });
         let (account, warnings) = check(&adapter, provider, context).await?;
         let slot = ConnectionSlot {

@@ -18,7 +18,8 @@
 //! | `quarantined` | it is not to serve, and why |
 //!
 //! Up to `probed` nothing is written: what is refused leaves nothing behind, and what serves goes on.
-//! Whether a version that serves is worse than the one before is watched by `regression`.
+//! What a version would do otherwise is told before it serves by `shadow`. Whether one that serves is worse
+//! than the one before is watched by `regression`.
 
 mod desired;
 mod folder;
@@ -27,6 +28,7 @@ mod install;
 mod listing;
 mod marketplace;
 mod regression;
+mod shadow;
 mod trust;
 
 use std::collections::BTreeMap;
@@ -42,6 +44,7 @@ use self::following::Following;
 use super::audit::{Actor, Proof};
 use super::caller::Operator;
 use super::changes::Changes;
+use super::recordings::Recordings;
 use super::refusal::{FieldMistake, Refusal};
 use crate::clock::Clock;
 use crate::config::PluginTrust;
@@ -53,6 +56,7 @@ pub use self::folder::Folder;
 pub use self::install::{Install, InstallSource, Installed, Step};
 pub use self::listing::{InstalledPlugin, InstalledVersion, NodeStanding, VersionState};
 pub use self::marketplace::MarketplaceSearch;
+pub use self::shadow::{ShadowCheck, ShadowedCall};
 
 /// What plugins are managed with.
 #[derive(Debug)]
@@ -67,6 +71,8 @@ pub struct PluginParts {
     pub changes: Arc<Changes>,
     /// Times.
     pub clock: Clock,
+    /// Calls to try versions with.
+    pub recordings: Recordings,
     /// Whose plugins run here.
     pub trust: PluginTrust,
     /// The marketplace registry.

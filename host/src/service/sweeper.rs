@@ -20,6 +20,7 @@ use super::objects::Objects;
 use super::payment::Payment;
 use super::payment_link::PaymentLink;
 use super::plan::Plan;
+use super::recordings;
 use super::refund::Refund;
 use super::sms::Sms;
 use super::subscription::Subscription;
@@ -282,6 +283,14 @@ impl Sweeper {
         while deleted > 0 {
             let mut tx = self.store.begin(tenant).await?;
             deleted = tx.delete_old_webhook_keys(before).await?;
+            tx.commit().await?;
+        }
+        let mut deleted = 1;
+        while deleted > 0 {
+            let mut tx = self.store.begin(tenant).await?;
+            deleted = tx
+                .delete_old_recorded_calls(now - recordings::KEPT_FOR)
+                .await?;
             tx.commit().await?;
         }
         let before = now - self.retention.attempts;

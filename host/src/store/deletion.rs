@@ -68,6 +68,9 @@ statements! {
     PROVIDER_REFS = some_of!("provider_refs", "ref");
     RECEIVED_WEBHOOKS = some_of!("received_webhooks", "id");
     WEBHOOK_KEYS = some_of!("webhook_keys", "key");
+    RECORDED_CALLS = some_of!("recorded_calls", "id");
+    RECORDING_DIRECTORY = some_of!("recording_directory", "sha256");
+    RECORDING_SETTINGS = Statement::same("delete from recording_settings where tenant_id = $1");
     REFUND_AMOUNTS = some_of!("refund_amounts", "refund_id");
 }
 
@@ -99,6 +102,7 @@ impl TenantTx {
         execute!(self, CONNECTIONS, [tenant]).during(OPERATION)?;
         execute!(self, DATA_KEYS, [tenant]).during(OPERATION)?;
         execute!(self, ROUTING_POLICIES, [tenant]).during(OPERATION)?;
+        execute!(self, RECORDING_SETTINGS, [tenant]).during(OPERATION)?;
         execute!(self, WEBHOOK_ENDPOINTS, [tenant]).during(OPERATION)?;
         Ok(marked == 1)
     }
@@ -132,6 +136,8 @@ impl TenantTx {
             PROVIDER_REFS,
             RECEIVED_WEBHOOKS,
             WEBHOOK_KEYS,
+            RECORDED_CALLS,
+            RECORDING_DIRECTORY,
             REFUND_AMOUNTS,
             OBJECTS,
         );

@@ -38,6 +38,9 @@ const PRIVILEGES: &[(&str, &str)] = &[
     ("plugins", "select, insert, update, delete"),
     ("provider_refs", "select, insert, update, delete"),
     ("received_webhooks", "select, insert, update, delete"),
+    ("recorded_calls", "select, insert, update, delete"),
+    ("recording_directory", "select, insert, update, delete"),
+    ("recording_settings", "select, insert, update, delete"),
     ("refund_amounts", "select, insert, update, delete"),
     ("routing_policies", "select, insert, update, delete"),
     ("tenant_changes", "select, delete"),
@@ -73,6 +76,7 @@ const OPEN: &[&str] = &[
     "plugin_tombstones",
     "plugin_versions",
     "plugins",
+    "recording_directory",
     "tenant_changes",
 ];
 

@@ -249,6 +249,7 @@ fn connection(subject: Subject) -> Arc<ConnectionContext> {
         environment: Environment::Test,
         credentials: Credentials::new(public, secret).unwrap(),
         settings: BTreeMap::from([setting]),
+        recorder: None,
     })
 }
 

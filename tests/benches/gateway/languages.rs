@@ -180,6 +180,7 @@ async fn call(adapter: &Adapter) -> u64 {
             environment: Environment::Test,
             credentials: Credentials::new(BTreeMap::new(), secret).unwrap(),
             settings: BTreeMap::from([("sender".to_owned(), "+4930123456".to_owned())]),
+            recorder: None,
         }),
         deadline: tokio::time::Instant::now() + Duration::from_secs(60),
     };

@@ -20,7 +20,7 @@ scenarios!(
     only_the_tenant_that_is_meant_is_deleted,
 );
 
-const TABLES: [&str; 19] = [
+const TABLES: [&str; 22] = [
     "api_keys",
     "attempts",
     "attempt_objects",
@@ -37,6 +37,9 @@ const TABLES: [&str; 19] = [
     "object_metadata",
     "objects",
     "provider_refs",
+    "recorded_calls",
+    "recording_directory",
+    "recording_settings",
     "routing_policies",
     "webhook_deliveries",
     "webhook_endpoints",
@@ -102,6 +105,7 @@ async fn nothing_of_a_deleted_tenant_is_left(ground: Ground) {
     let (theirs, ours) = (host.key_of(&acme, "test").await, host.key("test").await);
     work(&theirs).await;
     let kept = work(&ours).await;
+    host.record().await;
     let listed = host.operator().get("/api/tenants").await;
     let id: TenantId = listed.json["data"][0]["id"]
         .as_str()
@@ -115,6 +119,9 @@ async fn nothing_of_a_deleted_tenant_is_left(ground: Ground) {
         "object_metadata",
         "due_work",
         "delivery_queue",
+        "recorded_calls",
+        "recording_directory",
+        "recording_settings",
         "webhook_deliveries",
         "webhook_endpoints",
     ] {

@@ -24,7 +24,7 @@ enum Isolation {
 
 /// The case of every operation: how it is called on the first tenant's objects (`{sms}`, `{email}`,
 /// `{key}`, `{payment}`, …), and what the second tenant sees then.
-const CASES: [(&str, &str, Isolation); 70] = [
+const CASES: [(&str, &str, Isolation); 73] = [
     ("sms.create", "/v1/sms", Isolation::Own),
     ("sms.list", "/v1/sms", Isolation::Empty),
     ("sms.get", "/v1/sms/{sms}", Isolation::NotFound),
@@ -211,6 +211,16 @@ const CASES: [(&str, &str, Isolation); 70] = [
         "/api/services/email/routing/simulate?environment=test",
         Isolation::Own,
     ),
+    (
+        "recordings.get",
+        "/api/recordings?environment=test",
+        Isolation::Own,
+    ),
+    (
+        "recordings.put",
+        "/api/recordings?environment=test",
+        Isolation::Own,
+    ),
     ("api_keys.create", "/api/api-keys", Isolation::Own),
     ("api_keys.list", "/api/api-keys", Isolation::Empty),
     (
@@ -238,6 +248,11 @@ const CASES: [(&str, &str, Isolation); 70] = [
     (
         "plugins.rollback",
         "/api/plugins/nothing/rollback",
+        Isolation::NotFound,
+    ),
+    (
+        "plugins.shadow",
+        "/api/plugins/nothing/shadow",
         Isolation::NotFound,
     ),
     (

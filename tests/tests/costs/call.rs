@@ -81,6 +81,7 @@ fn an_adapter_call_allocates_no_more_than_it_did() {
                 settings: settings
                     .map(|(name, value)| (name.to_owned(), value))
                     .collect(),
+                recorder: None,
             }),
             deadline: tokio::time::Instant::now() + Duration::from_secs(60),
         };

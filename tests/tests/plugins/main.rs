@@ -6,4 +6,5 @@ mod install;
 mod nodes;
 mod refused;
 mod rig;
+mod shadow;
 mod swap;

@@ -3,6 +3,7 @@
 use onerouter_registry::KeyPair;
 use onerouter_tests::acme::{self, Acme, TOKEN};
 use onerouter_tests::harness::{ADMIN_TOKEN, Client};
+use onerouter_tests::write_path::eventually;
 use serde_json::{Value, json};
 
 use crate::program::{Program, Running};
@@ -140,14 +141,27 @@ async fn plugins_come_from_a_registry_while_the_gateway_runs() {
     );
     assert!(waits.talk.contains("--approve"), "{waits:?}");
     assert_eq!(served("two").await, "1.0.0");
+    // What the gateway records, it records behind the request.
+    eventually("the calls are recorded", async || {
+        let kept = api.get("/api/recordings?environment=test").await;
+        kept.json["kept"] == 2
+    })
+    .await;
+    let shadow = ["plugin", "shadow", "acme-texts@1.1.0", "--json"];
+    let check = operator.run(&shadow).well().json();
+    assert_eq!(check["recorded"], 2, "{check}");
+    assert_eq!(check["same"], 2, "{check}");
     let approve = [
         "plugin",
         "activate",
         "acme-texts@1.1.0",
         "--approve",
+        "--shadow",
         "--json",
     ];
-    let activated = operator.run(&approve).well().json();
+    let activated = operator.run(&approve).well();
+    assert!(activated.talk.contains("2 the same"), "{activated:?}");
+    let activated = activated.json();
     assert_eq!(active(&activated), "1.1.0", "{activated}");
     assert_eq!(served("three").await, "1.1.0");
     let page = api.get("/api/marketplace/acme-texts").await;

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::program::Program;
 
-const COMMANDS: [&str; 62] = [
+const COMMANDS: [&str; 63] = [
     "",
     "serve",
     "dev",
@@ -36,6 +36,7 @@ const COMMANDS: [&str; 62] = [
     "plugin yank",
     "plugin install",
     "plugin list",
+    "plugin shadow",
     "plugin activate",
     "plugin rollback",
     "plugin remove",

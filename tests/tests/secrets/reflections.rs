@@ -140,6 +140,7 @@ fn assert_places(search: &Search) {
         "key_directory",
         "object_contents",
         "objects",
+        "recorded_calls",
         "routing_policies",
         "tenants",
     ] {

@@ -7,7 +7,7 @@ use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 /// Tables without a policy, and why.
-const WITHOUT_POLICY: [(&str, &str); 15] = [
+const WITHOUT_POLICY: [(&str, &str); 16] = [
     ("_sqlx_migrations", "which migrations were applied"),
     (
         "checkout_directory",
@@ -51,6 +51,10 @@ const WITHOUT_POLICY: [(&str, &str); 15] = [
     (
         "plugins",
         "which versions serve, and which tenants try a new one: the operator's",
+    ),
+    (
+        "recording_directory",
+        "whose calls of a version are recorded: digest, tenant, time",
     ),
     (
         "tenant_changes",

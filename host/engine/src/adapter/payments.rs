@@ -334,13 +334,13 @@ impl Adapter {
     async fn write<F: Function>(
         &self,
         context: &CallContext,
-        operation: &str,
+        operation: &'static str,
         attempt: &Attempt,
         params: F::Params<'_>,
         fits: impl FnOnce(&F::Output) -> Result<(), Malformed>,
     ) -> CallReport<F::Output> {
         let key = self.key(operation, &attempt.idempotency_key);
-        run::<F>(&self.shared, context, key, params, fits).await
+        run::<F>(&self.shared, context, Some(key), params, fits).await
     }
 }
 

@@ -5,7 +5,7 @@ use tokio::time::Instant;
 
 use crate::bindings::onerouter::host::context;
 use crate::bindings::onerouter::types::common;
-use crate::state::CallState;
+use crate::state::{CallState, Tape};
 
 impl common::Host for CallState {}
 
@@ -27,7 +27,15 @@ impl context::Host for CallState {
     }
 
     fn now(&mut self) -> wasmtime::Result<u64> {
-        Ok(self.adapter.engine.clock.now_ms())
+        Ok(match &self.tape {
+            None => self.adapter.engine.clock.now_ms(),
+            Some(Tape::Records(notes)) => {
+                let now = self.adapter.engine.clock.now_ms();
+                notes.time(now);
+                now
+            }
+            Some(Tape::Plays(playback)) => playback.time(),
+        })
     }
 
     fn time_left(&mut self) -> wasmtime::Result<u64> {

@@ -15,8 +15,9 @@ use tokio::time::Instant;
 use crate::bindings::onerouter::outbound::http as wit;
 use crate::ledger::{LedgerAnswer, OpenEntry};
 use crate::outbound::{Denial, Prepared, prepare};
+use crate::recording::Asked;
 use crate::scrub::Scrubber;
-use crate::state::CallState;
+use crate::state::{CallState, Tape};
 
 /// What is kept back of a call's time when a request is sent, so that an adapter whose provider
 /// hangs can still say so.
@@ -27,7 +28,24 @@ impl wit::Host for CallState {
         &mut self,
         request: wit::Request,
     ) -> wasmtime::Result<Result<wit::Response, wit::SendError>> {
-        Ok(self.send_one(request).await)
+        // The usual call costs nothing more than this look.
+        Ok(match self.tape.clone() {
+            None => self.send_one(request).await,
+            Some(Tape::Records(notes)) => {
+                let asked = Asked::of(&request);
+                let answer = self.send_one(request).await;
+                notes.exchange(asked, &answer);
+                answer
+            }
+            Some(Tape::Plays(playback)) => {
+                let asked = Asked::of(&request);
+                match self.check(request) {
+                    Ok(_prepared) => playback.answer(asked, None),
+                    Err(wit::SendError::Denied(reason)) => playback.answer(asked, Some(reason)),
+                    Err(error) => Err(error),
+                }
+            }
+        })
     }
 }
 
@@ -36,42 +54,14 @@ impl CallState {
         &mut self,
         request: wit::Request,
     ) -> Result<wit::Response, wit::SendError> {
-        let limits = &self.adapter.manifest.limits;
-        // Refused ones count too: they cost the host time.
-        if self.requests >= limits.requests {
-            let text = format!("the call's {} requests are used up", limits.requests);
-            return Err(wit::SendError::Other(text));
-        }
-        self.requests += 1;
-        if self.is_offline {
-            let text = "reading a webhook sends nothing".to_owned();
-            return Err(wit::SendError::Denied(text));
-        }
         let deadline = self.request_deadline(request.timeout_ms);
-        let prepared = prepare(
-            &self.adapter.rules,
-            &self.connection,
-            request,
-            limits.response_bytes,
-        )
-        .and_then(|prepared| {
-            if prepared.keeps_promise(self.key.as_ref()) {
-                Ok(prepared)
-            } else {
-                Err(Denial::HeaderKey)
-            }
-        });
         let Prepared {
             request,
             method,
             state_changing,
             wanted,
             grant,
-        } = prepared.map_err(|denial| {
-            self.record
-                .remark(format!("a request was refused: {denial}"));
-            wit::SendError::Denied(denial.text())
-        })?;
+        } = self.check(request)?;
         let kind = Kind {
             method,
             state_changing,
@@ -85,6 +75,39 @@ impl CallState {
         };
         let secrets = self.record.secrets(&self.connection.credentials);
         Ok(response(answer, &wanted, &secrets))
+    }
+
+    /// Counts a request, and holds it against the rules.
+    fn check(&mut self, request: wit::Request) -> Result<Prepared, wit::SendError> {
+        let limits = &self.adapter.manifest.limits;
+        // Refused ones count too: they cost the host time.
+        if self.requests >= limits.requests {
+            let text = format!("the call's {} requests are used up", limits.requests);
+            return Err(wit::SendError::Other(text));
+        }
+        self.requests += 1;
+        if self.is_offline {
+            let text = "reading a webhook sends nothing".to_owned();
+            return Err(wit::SendError::Denied(text));
+        }
+        let prepared = prepare(
+            &self.adapter.rules,
+            &self.connection,
+            request,
+            limits.response_bytes,
+        )
+        .and_then(|prepared| {
+            if prepared.keeps_promise(self.key.as_ref()) {
+                Ok(prepared)
+            } else {
+                Err(Denial::HeaderKey)
+            }
+        });
+        prepared.map_err(|denial| {
+            self.record
+                .remark(format!("a request was refused: {denial}"));
+            wit::SendError::Denied(denial.text())
+        })
     }
 
     /// Sends a request as it is, once, and keeps the ledger.

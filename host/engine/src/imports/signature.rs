@@ -9,7 +9,8 @@ use wasmtime::Trap;
 
 use crate::bindings::onerouter::host::signature;
 use crate::bindings::onerouter::payments::types;
-use crate::state::CallState;
+use crate::recording::signature_digest;
+use crate::state::{CallState, Tape};
 
 /// Hashing is work that the host does for the guest: so many bytes of it count as one tick, which is what
 /// a processor without instructions for SHA-256 takes.
@@ -33,7 +34,18 @@ impl signature::Host for CallState {
         }
         let secret = self.connection.credentials.secret(&signature.credential);
         let secret = secret.filter(|secret| !secret.is_empty());
-        let fits = secret.is_some_and(|secret| is_signed(signature, secret, &message, &tag));
+        let check = || secret.is_some_and(|secret| is_signed(signature, secret, &message, &tag));
+        let fits = match &self.tape {
+            None => check(),
+            Some(Tape::Records(notes)) => {
+                let fits = check();
+                notes.signature(signature_digest(&name, &message, &tag), fits);
+                fits
+            }
+            Some(Tape::Plays(playback)) => {
+                playback.signature(&signature_digest(&name, &message, &tag))
+            }
+        };
         if fits {
             self.record.vouch();
         }

@@ -19,6 +19,7 @@ fn connection(environment: Environment) -> Arc<ConnectionContext> {
         environment,
         credentials: Credentials::new(BTreeMap::new(), secret).unwrap(),
         settings: BTreeMap::new(),
+        recorder: None,
     })
 }
 

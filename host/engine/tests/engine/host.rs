@@ -146,6 +146,7 @@ pub(crate) fn connection() -> Arc<ConnectionContext> {
         environment: Environment::Test,
         credentials: Credentials::new(public, secret).unwrap(),
         settings: BTreeMap::from([("sender".to_owned(), "+15550001111".to_owned())]),
+        recorder: None,
     })
 }
 

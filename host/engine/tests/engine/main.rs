@@ -29,6 +29,7 @@ mod oauth;
 mod outcomes;
 mod packing;
 mod provider;
+mod recordings;
 mod requests;
 mod secrets;
 mod signature;

@@ -125,6 +125,7 @@ pub(crate) fn client(secret: &str) -> Arc<ConnectionContext> {
         environment: Environment::Test,
         credentials: Credentials::new(public, secret).unwrap(),
         settings: BTreeMap::new(),
+        recorder: None,
     })
 }
 

@@ -1,4 +1,4 @@
-//! `onerouter plugin install`, `list`, `activate`, `rollback`, `remove`, `bundle`: what an operator does with
+//! `onerouter plugin install`, `list`, `shadow`, `activate`, `rollback`, `remove`, `bundle`: what an operator does with
 //! plugins, at the database; running gateways follow.
 
 use std::io::{IsTerminal as _, Write as _};
@@ -11,7 +11,7 @@ use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use onerouter_domain::id::TenantId;
 use onerouter_domain::time;
-use onerouter_engine::Adapters;
+use onerouter_engine::{Adapters, Difference};
 use onerouter_manifest::{PluginId, permissions};
 use onerouter_registry::KeyId;
 use onerouter_registry::client::{RegistryApi, bundle};
@@ -22,15 +22,20 @@ use tokio::time::Instant;
 use crate::cli::{Global, load, terminal};
 use crate::clock::Clock;
 use crate::config::key_id;
-use crate::gateway::{make_private_folder, open_store, registry_client, start_engine};
+use crate::gateway::{
+    key_providers, make_private_folder, open_store, registry_client, start_engine,
+};
+use crate::http::shadow::{CALLS, ShadowCheckView};
 use crate::service::caller::Operator;
 use crate::service::changes::Changes;
 use crate::service::plugins::{
     Activation, CanaryShare, Install, InstallSource, InstalledPlugin, InstalledVersion,
-    NodeStanding, PluginParts, PluginRole, Plugins, Step, Target,
+    NodeStanding, PluginParts, PluginRole, Plugins, ShadowCheck, Step, Target,
 };
+use crate::service::recordings::{KEPT_MAX, Recordings};
 use crate::service::refusal::Refusal;
 use crate::store::{DEFAULT_TENANT, Store};
+use crate::vault::Vault;
 
 /// How long running gateways are waited for; each looks a few times a second.
 const FOLLOWED_WITHIN: Duration = Duration::from_secs(30);
@@ -82,13 +87,34 @@ Running gateways follow without a restart, and are waited for.")]
     #[command(after_help = "Examples:
   onerouter plugin activate acme-texts
   onerouter plugin activate acme-texts@1.3.0 --canary 5 --canary-tenant ten_01h455vb4pex5vsknk084sn02q
-  onerouter plugin activate acme-texts@1.3.0 --approve")]
+  onerouter plugin activate acme-texts@1.3.0 --approve
+  onerouter plugin activate acme-texts@1.3.0 --shadow")]
     Activate {
         /// NAME, NAME@VERSION, or an id: ins_…
         #[arg(value_parser = parse_target)]
         plugin: Target,
         #[command(flatten)]
         serving: ServingArgs,
+        /// Try it with recorded calls first; let it serve only if it does the same
+        #[arg(long)]
+        shadow: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Try a version with recorded calls; nothing is sent
+    #[command(after_help = "Examples:
+  onerouter plugin shadow acme-texts
+  onerouter plugin shadow acme-texts@1.3.0 --calls 100 --json
+
+The newest recorded calls of the version that serves are made again on the other one, against the recorded answers of their providers. Exits with 1 where it does something else.")]
+    Shadow {
+        /// NAME, NAME@VERSION, or an id: ins_…
+        #[arg(value_parser = parse_target)]
+        plugin: Target,
+        /// How many of the newest recorded calls
+        #[arg(long, default_value_t = CALLS, value_parser = clap::value_parser!(u16).range(1..=i64::from(KEPT_MAX)))]
+        calls: u16,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -209,10 +235,12 @@ impl Bench {
         let store = open_store(&config).await?;
         let clock = Clock::default();
         let (engine, _egress) = start_engine(&config, &clock)?;
+        let vault = Vault::new(key_providers(&config)?, store.clone());
         let registry = config.registry_url.clone().map(RegistryApi::new);
         let plugins = Plugins::new(PluginParts {
             changes: Arc::new(Changes::new(store.clone())),
             store: store.clone(),
+            recordings: Recordings::new(store.clone(), vault, clock.clone()),
             engine,
             adapters: Arc::new(Adapters::default()),
             clock,
@@ -260,12 +288,37 @@ impl Bench {
             InstallingCommand::Activate {
                 plugin,
                 serving,
+                shadow,
                 json,
             } => {
+                if shadow {
+                    self.shadow_before(&plugin).await?;
+                }
                 let activation = serving.activation();
                 let activated = self.plugins.activate(&self.operator, &plugin, &activation);
                 let written = activated.await.map_err(told)?;
                 self.tell(&written.name, "serves", json).await
+            }
+            InstallingCommand::Shadow {
+                plugin,
+                calls,
+                json,
+            } => {
+                let check = self.shadow(&plugin, calls).await?;
+                if json {
+                    terminal::json(&serde_json::to_value(ShadowCheckView::from(check.clone()))?)?;
+                } else {
+                    say_check(&check);
+                }
+                if check.different.is_empty() {
+                    return Ok(());
+                }
+                bail!(
+                    "{} {} does something else than {}",
+                    check.plugin,
+                    check.tried.version,
+                    check.serving.version
+                )
             }
             InstallingCommand::Rollback { plugin, json } => {
                 let rolled_back = self.plugins.roll_back(&self.operator, &plugin);
@@ -336,6 +389,26 @@ impl Bench {
             return self.tell(&name, "serves", as_json).await;
         }
         self.tell(&name, "is installed; serves", as_json).await
+    }
+
+    async fn shadow(&self, plugin: &Target, calls: u16) -> anyhow::Result<ShadowCheck> {
+        let checked = self.plugins.shadow(&self.operator, plugin, calls);
+        checked.await.map_err(told)
+    }
+
+    /// A version that does something else serves only where a person at the terminal wants it to.
+    async fn shadow_before(&self, plugin: &Target) -> anyhow::Result<()> {
+        let check = self.shadow(plugin, CALLS).await?;
+        say_check(&check);
+        if check.different.is_empty() || agreed()? {
+            return Ok(());
+        }
+        bail!(
+            "{} {} does something else than {}; without --shadow it serves all the same",
+            check.plugin,
+            check.tried.version,
+            check.serving.version
+        )
     }
 
     /// Waits for running gateways, and says how it is now.
@@ -477,6 +550,50 @@ fn agreed() -> anyhow::Result<bool> {
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer)?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+/// What a version does otherwise, for people.
+fn say_check(check: &ShadowCheck) {
+    let (tried, serving) = (&check.tried.version, &check.serving.version);
+    if check.recorded == 0 {
+        terminal::say(&format!(
+            "No call of {} {serving} is recorded: nothing is known of {tried}.",
+            check.plugin
+        ));
+        return;
+    }
+    terminal::say(&format!(
+        "{} recorded calls of {} {serving} on {tried}: {} the same, {} different, {} skipped.",
+        check.recorded,
+        check.plugin,
+        check.same,
+        check.different.len(),
+        check.skipped
+    ));
+    for call in &check.different {
+        terminal::say(&format!(
+            "{} of {} ({}), {}:",
+            call.operation,
+            call.tenant,
+            call.environment,
+            time::to_text(call.recorded_at)
+        ));
+        if let Some(fault) = &call.fault {
+            terminal::say(&format!(
+                "  it broke down ({}): {}",
+                fault.kind.as_str(),
+                fault.detail
+            ));
+        }
+        for Difference { at, recorded, now } in &call.differences {
+            let shown = |value: &Option<String>| {
+                value
+                    .as_ref()
+                    .map_or_else(|| "nothing".to_owned(), |value| format!("{value:?}"))
+            };
+            terminal::say(&format!("  {at}: {} → {}", shown(recorded), shown(now)));
+        }
+    }
 }
 
 fn told(refusal: Refusal) -> anyhow::Error {

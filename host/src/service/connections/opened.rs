@@ -170,6 +170,11 @@ impl Connections {
                 environment: row.environment,
                 credentials,
                 settings: row.settings.clone(),
+                recorder: Some(self.recordings.recorder(
+                    row.tenant_id,
+                    row.environment,
+                    (row.id, &row.provider),
+                )),
             }),
         }))
     }

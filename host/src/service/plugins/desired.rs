@@ -286,7 +286,7 @@ impl Plugins {
         })
     }
 
-    async fn name_of(&self, target: &Target) -> Result<String, Refusal> {
+    pub(super) async fn name_of(&self, target: &Target) -> Result<String, Refusal> {
         let store = &self.parts().store;
         match target {
             Target::Name(name) | Target::Numbered(name, _) => Ok(name.clone()),
@@ -458,7 +458,7 @@ fn wanted(plugin: &PluginRow) -> PluginWrite {
 }
 
 /// The version that is meant.
-fn chosen(
+pub(super) fn chosen(
     plugin: &PluginRow,
     versions: &[PluginVersionRow],
     target: &Target,

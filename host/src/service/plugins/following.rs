@@ -297,6 +297,24 @@ impl Plugins {
         following.note_watched();
     }
 
+    /// A version that need not be wanted, ready to run; or why it cannot.
+    pub(super) async fn loaded(&self, version: &PluginVersionRow) -> Result<Arc<Adapter>, String> {
+        let known = {
+            let following = self.0.following.lock().await;
+            let mut spare = following.spare.iter();
+            let spare = || spare.find(|adapter| adapter.digest() == version.sha256);
+            following
+                .loaded
+                .get(&version.sha256)
+                .or_else(spare)
+                .cloned()
+        };
+        match known {
+            Some(adapter) => Ok(adapter),
+            None => self.load(version).await,
+        }
+    }
+
     /// A version, ready to run; or why it cannot.
     async fn load(&self, version: &PluginVersionRow) -> Result<Arc<Adapter>, String> {
         if version.trusted_by == UNSIGNED && !self.allows_unsigned() {
