@@ -25,6 +25,7 @@ use crate::service::plugins::{
     NodeStanding, Target,
 };
 use crate::service::refusal::{FieldMistake, Refusal};
+use crate::store::KnownAdvisory;
 
 const SOURCE_LENGTH_MAX: usize = 1_000;
 /// Tenants that are named for a canary; a larger part is a percentage.
@@ -165,7 +166,10 @@ pub(crate) struct InstallationView {
     capabilities: Vec<&'static str>,
     /// What it may do more than the version that serves, and nobody has agreed to.
     permissions_added: Vec<String>,
-    /// What its registry says should be known about it; told once, when it is installed.
+    /// What speaks against it since it was installed. What serves goes on; a version whose key was
+    /// distrusted or revoked is not activated anew.
+    warnings: Vec<WarningView>,
+    /// What its registry says should be known about it. It is asked every hour.
     advisories: Vec<AdvisoryView>,
     /// RFC 3339, UTC.
     #[schema(format = DateTime)]
@@ -173,6 +177,16 @@ pub(crate) struct InstallationView {
     /// When it served last. RFC 3339, UTC.
     #[schema(format = DateTime)]
     activated_at: Option<String>,
+}
+
+/// Something that speaks against a version.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = InstallationWarning)]
+pub(crate) struct WarningView {
+    /// `key_distrusted`, `key_revoked`, `yanked`
+    kind: &'static str,
+    /// In words.
+    detail: String,
 }
 
 /// Something that should be known about a version.
@@ -289,7 +303,19 @@ impl InstallationView {
             capabilities,
             state,
             permissions_added,
+            warnings,
         } = version;
+        let mut known = row.standing.advisories;
+        // Of a bundle whose registry is not the one that is set.
+        for advisory in advisories {
+            if !known.iter().any(|one| one.id == advisory.id) {
+                known.push(KnownAdvisory {
+                    id: advisory.id,
+                    summary: advisory.summary,
+                    url: advisory.url,
+                });
+            }
+        }
         let mut services: Vec<_> = capabilities
             .iter()
             .filter_map(|can| can.category())
@@ -312,7 +338,14 @@ impl InstallationView {
             services,
             capabilities: capabilities.iter().map(|can| can.as_str()).collect(),
             permissions_added,
-            advisories: advisories
+            warnings: warnings
+                .into_iter()
+                .map(|warning| WarningView {
+                    kind: warning.kind.as_str(),
+                    detail: warning.detail,
+                })
+                .collect(),
+            advisories: known
                 .into_iter()
                 .map(|advisory| AdvisoryView {
                     id: advisory.id,

@@ -14,8 +14,8 @@ use super::problem::Problem;
 use super::state::AppState;
 use super::{
     api_keys, audit, checkout, docs, email, envelope, events, guard, health, marketplace,
-    payment_links, payments, plans, plugins, refunds, routing, services, sms, subscriptions,
-    tenants, unsupported, webhook_endpoints, webhooks,
+    payment_links, payments, plans, plugin_keys, plugins, refunds, routing, services, sms,
+    subscriptions, tenants, unsupported, webhook_endpoints, webhooks,
 };
 use crate::service::refusal::Refusal;
 
@@ -77,6 +77,8 @@ fn operator_routes() -> OpenApiRouter<AppState> {
         .routes(routes!(api_keys::roll))
         .routes(routes!(plugins::list))
         .routes(routes!(plugins::install))
+        .routes(routes!(plugin_keys::list))
+        .routes(routes!(plugin_keys::distrust))
         .routes(routes!(plugins::get, plugins::remove))
         .routes(routes!(plugins::activate))
         .routes(routes!(plugins::roll_back))

@@ -18,15 +18,18 @@
 //! | `quarantined` | it is not to serve, and why |
 //!
 //! Up to `probed` nothing is written: what is refused leaves nothing behind, and what serves goes on.
-//! Whether a version that serves is worse than the one before is watched by `regression`.
+//! Whether a version that serves is worse than the one before is watched by `regression`; what becomes of
+//! its key, and what its registry says of it later, by `keys` and `standing`.
 
 mod desired;
 mod folder;
 mod following;
 mod install;
+mod keys;
 mod listing;
 mod marketplace;
 mod regression;
+mod standing;
 mod trust;
 
 use std::collections::BTreeMap;
@@ -51,8 +54,10 @@ use crate::store::{DEFAULT_TENANT, Store};
 pub use self::desired::{Activation, CanaryShare, Target};
 pub use self::folder::Folder;
 pub use self::install::{Install, InstallSource, Installed, Step};
+pub use self::keys::{PublisherKey, TrustedFor};
 pub use self::listing::{InstalledPlugin, InstalledVersion, NodeStanding, VersionState};
 pub use self::marketplace::MarketplaceSearch;
+pub use self::standing::{VersionWarning, WarningKind};
 
 /// What plugins are managed with.
 #[derive(Debug)]

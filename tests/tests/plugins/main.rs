@@ -3,7 +3,10 @@
 mod canary;
 mod folder;
 mod install;
+mod keys;
+mod market;
 mod nodes;
 mod refused;
 mod rig;
 mod swap;
+mod withdrawn;

@@ -30,9 +30,15 @@ impl Rig {
             publisher_keys: vec![(None, publisher.public().id())],
             ..PluginTrust::default()
         };
+        Self::of(publisher, trust, None).await
+    }
+
+    /// With a registry; whom the operator trusts is said by the test.
+    pub async fn of(publisher: KeyPair, trust: PluginTrust, registry_url: Option<String>) -> Self {
         let acme = Acme::start().await;
         let host = Harness::with(Setup {
             plugin_trust: Some(trust),
+            registry_url,
             upstreams: vec![(acme::HOST.to_owned(), acme.base.clone())],
             ..Setup::default()
         })

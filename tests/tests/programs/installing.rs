@@ -230,6 +230,22 @@ fn a_publisher_whom_nobody_trusts_installs_nothing() {
     ];
     let installed = stranger.run(&trust).well().json();
     assert_eq!(active(&installed), "1.1.0", "{installed}");
+    // Whoever no longer trusts it says so, and nothing new comes from it.
+    let keys = stranger.run(&["plugin", "key", "list"]).well();
+    assert!(
+        keys.data.contains(&id) && keys.data.contains("acme-texts (operator)"),
+        "{keys:?}"
+    );
+    let distrust = ["plugin", "key", "distrust", &id, "--json"];
+    let distrusted = stranger.run(&distrust).well().json();
+    assert_eq!(distrusted["state"], "distrusted", "{distrusted}");
+    assert_eq!(distrusted["installations"].as_array().unwrap().len(), 1);
+    let list = stranger.run(&["plugin", "list"]).well();
+    assert!(list.data.contains("distrusted"), "{list:?}");
+    let refused = stranger
+        .run(&["plugin", "install", "acme-texts@1.0.0", "--allow-downgrade"])
+        .badly();
+    assert!(refused.talk.contains("is distrusted here"), "{refused:?}");
     let first_use = Program::new()
         .set("ONEROUTER_REGISTRY_URL", market.url.as_str())
         .set("ONEROUTER_TRUST_ON_FIRST_USE", "allow");
@@ -294,6 +310,15 @@ fn a_registrys_operator_looks_after_what_strangers_publish() {
         .run(&["plugin", "install", "acme-texts@1.2.0"])
         .badly();
     assert!(refused.talk.contains("it was stolen"), "{refused:?}");
+    // Whoever runs it hears of that, and goes on.
+    gateway
+        .run(&["plugin", "install", "acme-texts@1.2.0"])
+        .badly();
+    let list = gateway.run(&["plugin", "list", "--json"]).well().json();
+    let version = &list["data"][0]["installations"][0];
+    assert_eq!(version["state"], "active", "{list}");
+    assert_eq!(version["warnings"][0]["kind"], "key_revoked", "{list}");
+    assert_eq!(version["advisories"][0]["summary"], "is slow", "{list}");
     moderate(&["suspend", "nobody"]).badly();
     market.running.stop();
 }

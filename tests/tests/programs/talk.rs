@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::program::Program;
 
-const COMMANDS: [&str; 62] = [
+const COMMANDS: [&str; 65] = [
     "",
     "serve",
     "dev",
@@ -39,6 +39,9 @@ const COMMANDS: [&str; 62] = [
     "plugin activate",
     "plugin rollback",
     "plugin remove",
+    "plugin key",
+    "plugin key list",
+    "plugin key distrust",
     "plugin bundle",
     "registry",
     "registry serve",

@@ -1,5 +1,5 @@
-//! `onerouter plugin install`, `list`, `activate`, `rollback`, `remove`, `bundle`: what an operator does with
-//! plugins, at the database; running gateways follow.
+//! `onerouter plugin install`, `list`, `activate`, `rollback`, `remove`, `key`, `bundle`: what an operator does
+//! with plugins, at the database; running gateways follow.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
@@ -27,7 +27,7 @@ use crate::service::caller::Operator;
 use crate::service::changes::Changes;
 use crate::service::plugins::{
     Activation, CanaryShare, Install, InstallSource, InstalledPlugin, InstalledVersion,
-    NodeStanding, PluginParts, PluginRole, Plugins, Step, Target,
+    NodeStanding, PluginParts, PluginRole, Plugins, PublisherKey, Step, Target,
 };
 use crate::service::refusal::Refusal;
 use crate::store::{DEFAULT_TENANT, Store};
@@ -118,6 +118,13 @@ The canary goes, or where there is none the version that serves. The one before 
         #[arg(long)]
         json: bool,
     },
+    /// Manage publishers' keys
+    #[command(
+        subcommand,
+        after_help = "Example:
+  onerouter plugin key list"
+    )]
+    Key(PublisherKeyCommand),
     /// Put plugins into a folder, for machines without a network
     #[command(after_help = "Example:
   onerouter plugin bundle --output /media/usb/plugins acme-texts@^1 acme-post
@@ -130,6 +137,32 @@ There: onerouter plugin install acme-texts --bundle /media/usb/plugins")]
         /// The folder, which must be empty or a bundle
         #[arg(long, short, value_name = "DIR")]
         output: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum PublisherKeyCommand {
+    /// List keys that are known here, and what they may sign
+    #[command(after_help = "Examples:
+  onerouter plugin key list
+  onerouter plugin key list --json")]
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Trust a key no more
+    #[command(after_help = "Example:
+  onerouter plugin key distrust sha256:…
+
+It may sign nothing from then on, whatever the settings name. What it has signed and what serves goes on, with a warning in `plugin list`; it can be gone back to, but not be installed or activated anew. `plugin install --trust-key` trusts it again.")]
+    Distrust {
+        /// A publisher's key or its id
+        #[arg(value_parser = parse_key)]
+        key: KeyId,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -284,6 +317,12 @@ impl Bench {
                 terminal::say(&format!("Removed; {} calls that run finish.", before.name));
                 Ok(())
             }
+            InstallingCommand::Key(PublisherKeyCommand::List { json }) => {
+                self.list_keys(json).await
+            }
+            InstallingCommand::Key(PublisherKeyCommand::Distrust { key, json }) => {
+                self.distrust_key(key, json).await
+            }
             InstallingCommand::Bundle {
                 plugins,
                 output,
@@ -396,7 +435,16 @@ impl Bench {
         let mut rows = Vec::new();
         for plugin in &plugins {
             for version in &plugin.versions {
-                let note = version.row.quarantine.clone().unwrap_or_default();
+                let warnings = version.warnings.iter();
+                let advisories = version.row.standing.advisories.iter();
+                let notes: Vec<String> = version
+                    .row
+                    .quarantine
+                    .iter()
+                    .cloned()
+                    .chain(warnings.map(|warning| warning.detail.clone()))
+                    .chain(advisories.map(|advisory| format!("advisory: {}", advisory.summary)))
+                    .collect();
                 let share = match plugin.canary {
                     Some(id) if id == version.row.id => format!(" {} %", plugin.canary_percent),
                     _ => String::new(),
@@ -408,7 +456,7 @@ impl Bench {
                     version.row.trusted_by.clone(),
                     version.row.source.clone(),
                     time::to_text(version.row.installed_at),
-                    note,
+                    notes.join("; "),
                 ]);
             }
         }
@@ -422,6 +470,45 @@ impl Bench {
             "note",
         ];
         terminal::table(&header, rows);
+        Ok(())
+    }
+
+    async fn list_keys(&self, as_json: bool) -> anyhow::Result<()> {
+        let keys = self.plugins.keys().await.map_err(told)?;
+        if as_json {
+            let data: Vec<Value> = keys.iter().map(key_shown).collect();
+            return terminal::json(&json!({"object": "list", "data": data}));
+        }
+        let rows = keys.iter().map(|key| {
+            let trusted_for = key.trusted_for.iter().map(|trust| {
+                let plugin = trust.plugin.as_deref().unwrap_or("every plugin");
+                format!("{plugin} ({})", trust.by)
+            });
+            vec![
+                key.id.clone(),
+                key.state().to_owned(),
+                trusted_for.collect::<Vec<_>>().join(", "),
+                key.installations.len().to_string(),
+            ]
+        });
+        let header = ["key", "state", "may sign", "installed versions"];
+        terminal::table(&header, rows.collect());
+        Ok(())
+    }
+
+    async fn distrust_key(&self, key: KeyId, as_json: bool) -> anyhow::Result<()> {
+        let key = self.plugins.distrust_key(&self.operator, key).await;
+        let key = key.map_err(told)?;
+        if as_json {
+            return terminal::json(&key_shown(&key));
+        }
+        terminal::say(&format!("{} may sign nothing any more.", key.id));
+        if !key.installations.is_empty() {
+            terminal::say(&format!(
+                "{} installed version(s) are signed with it: what serves goes on; `onerouter plugin list` shows them.",
+                key.installations.len()
+            ));
+        }
         Ok(())
     }
 
@@ -496,6 +583,17 @@ fn shown(plugin: &InstalledPlugin) -> Value {
     })
 }
 
+fn key_shown(key: &PublisherKey) -> Value {
+    json!({
+        "id": key.id, "object": "plugin_key", "state": key.state(),
+        "trusted_for": key.trusted_for.iter().map(|trust| json!({
+            "plugin": trust.plugin, "trusted_by": trust.by, "trusted_at": trust.at.map(time::to_text),
+        })).collect::<Vec<_>>(),
+        "installations": key.installations,
+        "distrusted_at": key.distrusted_at.map(time::to_text),
+    })
+}
+
 fn version_shown(version: &InstalledVersion) -> Value {
     let row = &version.row;
     json!({
@@ -504,6 +602,10 @@ fn version_shown(version: &InstalledVersion) -> Value {
         "source": row.source, "publisher_key": row.publisher_key, "trusted_by": row.trusted_by,
         "capabilities": version.capabilities, "permissions": permissions::all(&version.manifest),
         "permissions_added": version.permissions_added,
+        "warnings": version.warnings.iter().map(|warning| json!({
+            "kind": warning.kind.as_str(), "detail": warning.detail,
+        })).collect::<Vec<_>>(),
+        "advisories": row.standing.advisories,
         "installed_at": time::to_text(row.installed_at),
         "activated_at": row.activated_at.map(time::to_text),
     })

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::install::{manifest_of, no_one_to_compare, wants_more};
 use super::regression::WATCHED_FOR;
+use super::standing::Distrusted;
 use super::{Plugins, gateway, invalid, invalid_state};
 use crate::service::audit::{self, Change};
 use crate::service::authentication::unavailable;
@@ -76,6 +77,7 @@ struct Held {
     generation: i64,
     plugin: PluginRow,
     versions: Vec<PluginVersionRow>,
+    distrusted: Distrusted,
     now: DateTime<Utc>,
 }
 
@@ -85,7 +87,8 @@ impl Plugins {
     ///
     /// # Errors
     /// `not_found`; `conflict` where it may do more than what serves and that was not agreed to;
-    /// `invalid_state` where it is quarantined, or there is nothing to activate.
+    /// `invalid_state` where it is quarantined, its key was distrusted or revoked, or there is nothing to
+    /// activate.
     pub async fn activate(
         &self,
         operator: &Operator,
@@ -94,6 +97,7 @@ impl Plugins {
     ) -> Result<PluginRow, Refusal> {
         let mut held = self.hold(operator, target).await?;
         let version = held.chosen(target)?;
+        held.refuse_withdrawn(&version)?;
         if let Some(reason) = &version.quarantine {
             return Err(invalid_state(format!(
                 "{} {} is quarantined: {reason}. Install it again to try it once more.",
@@ -168,6 +172,7 @@ impl Plugins {
     ) -> Result<PluginRow, Refusal> {
         let held = self.hold(operator, target).await?;
         let write = held.rolled_back(None)?;
+        held.warn_of(write.active);
         let written = held
             .write(operator, write, ROLLED_BACK)
             .await
@@ -188,6 +193,7 @@ impl Plugins {
             return Ok(false);
         }
         let write = held.rolled_back(Some(regressed.reason.clone()))?;
+        held.warn_of(write.active);
         held.tx
             .quarantine_plugin_version(regressed.version, &regressed.reason)
             .await
@@ -216,6 +222,7 @@ impl Plugins {
             generation,
             plugin,
             versions,
+            distrusted,
             ..
         } = held;
         let gone = match target {
@@ -224,7 +231,7 @@ impl Plugins {
                 versions
             }
             Target::Version(_) | Target::Numbered(..) => {
-                let version = chosen(&plugin, &versions, target)?;
+                let version = chosen(&plugin, &versions, &distrusted, target)?;
                 if [plugin.active, plugin.canary].contains(&Some(version.id)) {
                     return Err(invalid_state(format!(
                         "{} {} serves; activate another version first, or remove the plugin by its name.",
@@ -247,15 +254,7 @@ impl Plugins {
             tx.write_plugin_tombstone(&tombstone(version, "it was removed", now))
                 .await
                 .map_err(failed)?;
-            let change = Change {
-                action: "plugin.removed",
-                target: version.id.to_string(),
-                before: Some(json!({
-                    "plugin": version.plugin, "version": version.version, "sha256": version.sha256,
-                })),
-                after: None,
-            };
-            audit::record(&mut tx, operator, change, now)
+            audit::record(&mut tx, operator, removed(version), now)
                 .await
                 .map_err(failed)?;
         }
@@ -277,11 +276,13 @@ impl Plugins {
         let plugin = tx.find_plugin(&name).await.map_err(not_kept)?;
         let plugin = plugin.ok_or_else(|| absent(&name))?;
         let versions = tx.plugin_versions(&name).await.map_err(not_kept)?;
+        let distrusted = tx.distrusted_keys().await.map_err(not_kept)?;
         Ok(Held {
             tx,
             generation,
             plugin,
             versions,
+            distrusted: distrusted.into_iter().collect(),
             now,
         })
     }
@@ -310,11 +311,41 @@ impl Plugins {
 
 impl Held {
     fn chosen(&self, target: &Target) -> Result<PluginVersionRow, Refusal> {
-        chosen(&self.plugin, &self.versions, target)
+        chosen(&self.plugin, &self.versions, &self.distrusted, target)
     }
 
     fn find(&self, id: Option<InstallationId>) -> Option<&PluginVersionRow> {
         self.versions.iter().find(|row| Some(row.id) == id)
+    }
+
+    /// What nobody stands behind any more does not begin to serve; what serves everybody already goes on.
+    fn refuse_withdrawn(&self, version: &PluginVersionRow) -> Result<(), Refusal> {
+        if self.plugin.active == Some(version.id) {
+            return Ok(());
+        }
+        let mut warnings = self.distrusted.warnings(version).into_iter();
+        match warnings.find(|warning| warning.kind.forbids()) {
+            None => Ok(()),
+            Some(warning) => Err(invalid_state(format!(
+                "{} {} is not activated: {}.",
+                version.plugin, version.version, warning.detail
+            ))),
+        }
+    }
+
+    /// Going back must work, whatever was heard of the version before: it is said, and not refused.
+    fn warn_of(&self, id: Option<InstallationId>) {
+        let Some(version) = self.find(id) else {
+            return;
+        };
+        for warning in self.distrusted.warnings(version) {
+            tracing::warn!(
+                plugin = version.plugin,
+                version = version.version,
+                reason = warning.detail,
+                "a version serves again that something speaks against"
+            );
+        }
     }
 
     /// What it may do more than what serves must be agreed to, whatever served when it was installed.
@@ -445,6 +476,17 @@ impl Held {
     }
 }
 
+fn removed(version: &PluginVersionRow) -> Change {
+    Change {
+        action: "plugin.removed",
+        target: version.id.to_string(),
+        before: Some(json!({
+            "plugin": version.plugin, "version": version.version, "sha256": version.sha256,
+        })),
+        after: None,
+    }
+}
+
 fn wanted(plugin: &PluginRow) -> PluginWrite {
     PluginWrite {
         active: plugin.active,
@@ -461,6 +503,7 @@ fn wanted(plugin: &PluginRow) -> PluginWrite {
 fn chosen(
     plugin: &PluginRow,
     versions: &[PluginVersionRow],
+    distrusted: &Distrusted,
     target: &Target,
 ) -> Result<PluginVersionRow, Refusal> {
     let found = match target {
@@ -471,12 +514,14 @@ fn chosen(
             versions.iter().rfind(|row| row.version == version)
         }
         Target::Name(_) | Target::Plugin(_) => {
-            return newest_unused(plugin, versions).cloned().ok_or_else(|| {
-                invalid_state(format!(
-                    "{} has no version that waits to be activated; name one.",
-                    plugin.name
-                ))
-            });
+            return newest_unused(plugin, versions, distrusted)
+                .cloned()
+                .ok_or_else(|| {
+                    invalid_state(format!(
+                        "{} has no version that waits to be activated; name one.",
+                        plugin.name
+                    ))
+                });
         }
     };
     found
@@ -484,16 +529,18 @@ fn chosen(
         .ok_or_else(|| Refusal::not_found("installed version"))
 }
 
-/// The canary, else the greatest version that has never served.
+/// The canary, else the greatest version that has never served and that nothing speaks against.
 fn newest_unused<'v>(
     plugin: &PluginRow,
     versions: &'v [PluginVersionRow],
+    distrusted: &Distrusted,
 ) -> Option<&'v PluginVersionRow> {
     let canary = versions.iter().find(|row| Some(row.id) == plugin.canary);
     canary.or_else(|| {
         versions
             .iter()
             .filter(|row| row.activated_at.is_none() && row.quarantine.is_none())
+            .filter(|row| distrusted.warnings(row).is_empty())
             .max_by_key(|row| row.version.parse::<semver::Version>().ok())
     })
 }

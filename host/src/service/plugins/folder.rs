@@ -108,6 +108,9 @@ impl Plugins {
                 }
             }
         }
+        if let Some(Some(index)) = index.get() {
+            self.note_standings(index).await;
+        }
         for (path, reason) in &looked.refused {
             tracing::error!("refused the plugin {}: {reason}", path.display());
         }

@@ -30,6 +30,8 @@ pub(super) const NODE_SILENT_MAX: TimeDelta = TimeDelta::seconds(60);
 const NODE_FORGOTTEN_AFTER: TimeDelta = TimeDelta::hours(1);
 /// How often what serves is held against what served before.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
+/// How often the registry is asked for news of what is installed.
+const LOOK_AT_REGISTRY_EVERY: Duration = Duration::from_secs(60 * 60);
 /// Loaded versions beyond those that are wanted: just probed, about to be wanted.
 const SPARE_MAX: usize = 4;
 
@@ -146,7 +148,8 @@ impl Plugins {
         let mut changes = self.parts().changes.of_plugins();
         let mut report = tokio::time::interval(REPORT_EVERY);
         let mut watch = tokio::time::interval(WATCH_EVERY);
-        for ticks in [&mut report, &mut watch] {
+        let mut news = tokio::time::interval(LOOK_AT_REGISTRY_EVERY);
+        for ticks in [&mut report, &mut watch, &mut news] {
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         }
         // Each beside the others: one that compiles for long must not hold up the next change.
@@ -161,6 +164,11 @@ impl Plugins {
                 _ = report.tick() => true,
                 _ = watch.tick() => {
                     self.watch().await;
+                    false
+                }
+                _ = news.tick() => {
+                    let plugins = self.clone();
+                    following.spawn(async move { plugins.look_at_registry().await });
                     false
                 }
                 Some(_ended) = following.join_next() => false,

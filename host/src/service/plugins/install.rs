@@ -9,7 +9,8 @@ use onerouter_registry::index::{Advisory, Index, Wanted};
 use serde_json::json;
 
 use super::desired::not_agreed;
-use super::trust::{IndexNeed, Vouched, refused};
+use super::standing::Distrusted;
+use super::trust::{IndexNeed, Vouched, key_distrusted, refused};
 use super::{Activation, Plugins, Target, conflict, invalid};
 use crate::ids;
 use crate::service::audit::{self, Change};
@@ -17,7 +18,8 @@ use crate::service::authentication::unavailable;
 use crate::service::caller::Operator;
 use crate::service::refusal::{FieldMistake, Refusal};
 use crate::store::{
-    NewPluginVersion, PluginKeyRow, PluginRow, PluginVersionRow, StoreError, TenantTx,
+    NewPluginVersion, PluginKeyRow, PluginRow, PluginStanding, PluginVersionRow, StoreError,
+    TenantTx,
 };
 
 /// Where a version is to come from.
@@ -118,10 +120,14 @@ impl Plugins {
         progress(Step::Verified);
         let probed = self.probe(fetched, vouched, progress).await?;
         self.admit(operator, &probed, install).await?;
-        if let Some(index) = &probed.fetched.newer_index {
+        let newer = probed.fetched.newer_index.clone();
+        if let Some(index) = &newer {
             self.keep_index(index).await;
         }
         let installed = self.stage(operator, probed, install.trust_key).await?;
+        if let Some(index) = newer.as_deref().or(index.as_ref()) {
+            self.note_standings(index).await;
+        }
         progress(Step::Staged);
         let Some(activation) = &install.activate else {
             return Ok(installed);
@@ -295,6 +301,9 @@ impl Plugins {
         refuse_other_bytes(&versions, &fetched, &sha256, vouched)?;
         let keys = tx.plugin_keys(name).await.map_err(failed)?;
         refuse_second_first_use(vouched, &keys)?;
+        let distrusted = tx.distrusted_keys().await.map_err(failed)?;
+        let distrusted: Distrusted = distrusted.into_iter().collect();
+        refuse_distrusted(vouched, trust_key, &distrusted)?;
         let active = plugin.as_ref().and_then(|plugin| plugin.active);
         let active = versions.iter().find(|row| Some(row.id) == active);
         let row = PluginVersionRow {
@@ -308,6 +317,7 @@ impl Plugins {
             trusted_by: vouched.as_str().to_owned(),
             approved: Vec::new(),
             quarantine: None,
+            standing: PluginStanding::default(),
             installed_at: now,
             activated_at: None,
         };
@@ -337,6 +347,10 @@ impl Plugins {
                 trusted_at: now,
             };
             tx.insert_plugin_key(&row).await.map_err(failed)?;
+            // Distrusted or not: it was named. Any other one that is distrusted was refused above.
+            tx.delete_distrusted_key(&row.key_id)
+                .await
+                .map_err(failed)?;
             changes.push(Change {
                 action: "plugin.key_trusted",
                 target: name.to_owned(),
@@ -383,6 +397,21 @@ impl Plugins {
             permissions_added,
             advisories: fetched.advisories,
         })
+    }
+}
+
+/// Somebody may have distrusted the key since the signature was looked at.
+fn refuse_distrusted(
+    vouched: Vouched,
+    trust_key: Option<KeyId>,
+    distrusted: &Distrusted,
+) -> Result<(), Refusal> {
+    let Some(key) = vouched.key().filter(|key| trust_key != Some(*key)) else {
+        return Ok(());
+    };
+    match distrusted.since(&key.to_string()) {
+        Some(since) => Err(key_distrusted(key, since)),
+        None => Ok(()),
     }
 }
 

@@ -10,6 +10,7 @@ use super::Plugins;
 use super::desired::{Target, not_agreed};
 use super::following::{FAILED, NODE_SILENT_MAX, Reported};
 use super::install::manifest_of;
+use super::standing::{Distrusted, VersionWarning};
 use crate::service::authentication::unavailable;
 use crate::service::refusal::Refusal;
 use crate::store::{NodeRow, PluginRow, PluginVersionRow};
@@ -56,6 +57,8 @@ pub struct InstalledVersion {
     pub state: VersionState,
     /// What it may do that the version which serves may not, and which nobody has agreed to.
     pub permissions_added: Vec<String>,
+    /// What speaks against it.
+    pub warnings: Vec<VersionWarning>,
 }
 
 /// What an installed version does.
@@ -113,6 +116,7 @@ impl Plugins {
         let store = &self.parts().store;
         let plugins = store.list_plugins().await.map_err(failed)?;
         let versions = store.list_plugin_versions().await.map_err(failed)?;
+        let distrusted = self.distrusted().await?;
         let since = self.parts().clock.now() - NODE_SILENT_MAX;
         let nodes = store.list_nodes(since).await.map_err(failed)?;
         let nodes: Vec<(NodeRow, Vec<Reported>)> = nodes
@@ -134,7 +138,7 @@ impl Plugins {
             .into_iter()
             .map(|plugin| {
                 let versions = of_plugin.remove(&plugin.name).unwrap_or_default();
-                shown(plugin, versions, &nodes)
+                shown(plugin, versions, &nodes, &distrusted)
             })
             .collect()
     }
@@ -160,6 +164,7 @@ fn shown(
     plugin: PluginRow,
     rows: Vec<PluginVersionRow>,
     nodes: &[(NodeRow, Vec<Reported>)],
+    distrusted: &Distrusted,
 ) -> Result<InstalledPlugin, Refusal> {
     let nodes: Vec<NodeStanding> = nodes
         .iter()
@@ -192,6 +197,7 @@ fn shown(
                 .filter_map(|export| Capability::from_export(export))
                 .collect(),
             permissions_added,
+            warnings: distrusted.warnings(&row),
             manifest,
             row,
         });
