@@ -228,6 +228,9 @@ pub(crate) struct LoadedView {
     in_flight: usize,
     /// Why it is not loaded.
     reason: Option<String>,
+    /// When that is tried again, unless something changes before. RFC 3339, UTC.
+    #[schema(format = DateTime)]
+    retry_at: Option<String>,
 }
 
 /// Installed plugins, and what was not installed.
@@ -372,6 +375,7 @@ impl From<NodeStanding> for NodeView {
                     state: one.state,
                     in_flight: one.in_flight,
                     reason: one.reason,
+                    retry_at: one.retry_at.map(time::to_text),
                 })
                 .collect(),
             seen_at: time::to_text(node.seen_at),

@@ -3,6 +3,7 @@
 mod canary;
 mod folder;
 mod install;
+mod keeping;
 mod keys;
 mod market;
 mod nodes;

@@ -6,7 +6,7 @@ use onerouter_domain::id::{InstallationId, InstalledPluginId, TenantId};
 use onerouter_manifest::{Manifest, permissions};
 use serde_json::{Value, json};
 
-use super::install::{manifest_of, no_one_to_compare, wants_more};
+use super::install::{Order, in_order, manifest_of, no_one_to_compare, wants_more};
 use super::regression::WATCHED_FOR;
 use super::standing::Distrusted;
 use super::{Plugins, gateway, invalid, invalid_state};
@@ -17,6 +17,11 @@ use crate::service::refusal::Refusal;
 use crate::store::{
     PluginRow, PluginTombstoneRow, PluginVersionRow, PluginWrite, StoreError, TenantTx,
 };
+
+/// Versions that served once and serve no more, besides the one before, that stay installed: enough to go
+/// back by hand past a few bad releases. Each is up to 32 MiB in the database, and an older one can be
+/// installed again.
+const RETIRED_KEPT: usize = 5;
 
 /// Which plugin, or which of its versions.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,8 +100,21 @@ impl Plugins {
         target: &Target,
         activation: &Activation,
     ) -> Result<PluginRow, Refusal> {
+        self.activate_in(operator, target, activation, Order::Any)
+            .await
+    }
+
+    /// The same, for who may not mean every version.
+    pub(super) async fn activate_in(
+        &self,
+        operator: &Operator,
+        target: &Target,
+        activation: &Activation,
+        order: Order,
+    ) -> Result<PluginRow, Refusal> {
         let mut held = self.hold(operator, target).await?;
         let version = held.chosen(target)?;
+        held.refuse_overtaken(&version, order)?;
         held.refuse_withdrawn(&version)?;
         if let Some(reason) = &version.quarantine {
             return Err(invalid_state(format!(
@@ -318,6 +336,14 @@ impl Held {
         self.versions.iter().find(|row| Some(row.id) == id)
     }
 
+    /// Somebody may have let a greater one serve since this one was asked for.
+    fn refuse_overtaken(&self, version: &PluginVersionRow, order: Order) -> Result<(), Refusal> {
+        let Some(active) = self.find(self.plugin.active) else {
+            return Ok(());
+        };
+        in_order(&manifest_of(active)?, &manifest_of(version)?.version, order)
+    }
+
     /// What nobody stands behind any more does not begin to serve; what serves everybody already goes on.
     fn refuse_withdrawn(&self, version: &PluginVersionRow) -> Result<(), Refusal> {
         if self.plugin.active == Some(version.id) {
@@ -346,6 +372,30 @@ impl Held {
                 "a version serves again that something speaks against"
             );
         }
+    }
+
+    /// Of what served once, all but the last few go. A file in the watched folder does not bring them back.
+    async fn forget_retired(
+        &mut self,
+        operator: &Operator,
+        write: &PluginWrite,
+    ) -> Result<(), StoreError> {
+        let wanted = [write.active, write.previous, write.canary];
+        let mut retired: Vec<&PluginVersionRow> = self
+            .versions
+            .iter()
+            .filter(|row| row.activated_at.is_some() && !wanted.contains(&Some(row.id)))
+            .collect();
+        retired.sort_by_key(|row| std::cmp::Reverse(row.activated_at));
+        for version in retired.into_iter().skip(RETIRED_KEPT) {
+            self.tx.delete_plugin_version(version).await?;
+            let reason = "it served long ago, and was forgotten";
+            self.tx
+                .write_plugin_tombstone(&tombstone(version, reason, self.now))
+                .await?;
+            audit::record(&mut self.tx, operator, removed(version), self.now).await?;
+        }
+        Ok(())
     }
 
     /// What it may do more than what serves must be agreed to, whatever served when it was installed.
@@ -436,6 +486,10 @@ impl Held {
             {
                 self.tx.note_plugin_activation(id, now).await?;
             }
+        }
+        // Only where one takes over from another, not on the way back: that is to take no time.
+        if write.previous.is_some() && write.previous == self.plugin.active {
+            self.forget_retired(operator, &write).await?;
         }
         let written = PluginRow {
             active: write.active,

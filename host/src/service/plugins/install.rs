@@ -83,6 +83,26 @@ pub struct Installed {
     pub advisories: Vec<Advisory>,
 }
 
+/// What holds for a version that is written down.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Terms<'a> {
+    /// Whose key the operator trusts for this plugin from now on.
+    pub(super) trust_key: Option<KeyId>,
+    /// Which versions it may follow.
+    pub(super) order: Order,
+    /// How it is to serve as soon as it is there.
+    pub(super) activate: Option<&'a Activation>,
+}
+
+/// Which version may follow which.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    /// Somebody means just this one.
+    Any,
+    /// None that is older than the one that serves.
+    NeverOlder,
+}
+
 /// A version that passed, and is written down nowhere.
 #[derive(Debug)]
 pub(super) struct Probed {
@@ -119,12 +139,16 @@ impl Plugins {
             .await?;
         progress(Step::Verified);
         let probed = self.probe(fetched, vouched, progress).await?;
-        self.admit(operator, &probed, install).await?;
         let newer = probed.fetched.newer_index.clone();
+        let terms = Terms {
+            trust_key: install.trust_key,
+            order: install.order(),
+            activate: install.activate.as_ref(),
+        };
+        let installed = self.stage(operator, probed, &terms).await?;
         if let Some(index) = &newer {
             self.keep_index(index).await;
         }
-        let installed = self.stage(operator, probed, install.trust_key).await?;
         if let Some(index) = newer.as_deref().or(index.as_ref()) {
             self.note_standings(index).await;
         }
@@ -136,7 +160,8 @@ impl Plugins {
             return Ok(installed);
         }
         let target = Target::Version(installed.row.id);
-        self.activate(operator, &target, activation).await?;
+        self.activate_in(operator, &target, activation, install.order())
+            .await?;
         progress(Step::Activated);
         Ok(Installed {
             is_active: true,
@@ -222,32 +247,6 @@ impl Plugins {
         Ok(Probed { fetched, vouched })
     }
 
-    /// Before anything is written: what the answer would be if it were to serve.
-    async fn admit(
-        &self,
-        operator: &Operator,
-        probed: &Probed,
-        install: &Install,
-    ) -> Result<(), Refusal> {
-        let Some(activation) = &install.activate else {
-            return Ok(());
-        };
-        let Some((_, active)) = self.active_of(operator, &probed.fetched.manifest).await? else {
-            return match activation.canary {
-                Some(_) => Err(no_one_to_compare()),
-                None => Ok(()),
-            };
-        };
-        let (old, new) = (&active.version, &probed.fetched.manifest.version);
-        if new < old && !install.allow_downgrade {
-            return Err(conflict(format!(
-                "{} {new} is older than {old}, which serves; say allow_downgrade (--allow-downgrade) if that is meant.",
-                active.id
-            )));
-        }
-        Ok(())
-    }
-
     /// The version that serves, with its manifest.
     pub(super) async fn active_of(
         &self,
@@ -272,11 +271,14 @@ impl Plugins {
     }
 
     /// Writes it down, in one transaction: it serves nobody yet.
+    ///
+    /// # Errors
+    /// What would keep it from serving, too, if that is what is asked for: nothing is written then.
     pub(super) async fn stage(
         &self,
         operator: &Operator,
         probed: Probed,
-        trust_key: Option<KeyId>,
+        terms: &Terms<'_>,
     ) -> Result<Installed, Refusal> {
         let Probed { fetched, vouched } = probed;
         let failed = |error| unavailable("cannot install a plugin", &error);
@@ -303,9 +305,10 @@ impl Plugins {
         refuse_second_first_use(vouched, &keys)?;
         let distrusted = tx.distrusted_keys().await.map_err(failed)?;
         let distrusted: Distrusted = distrusted.into_iter().collect();
-        refuse_distrusted(vouched, trust_key, &distrusted)?;
+        refuse_distrusted(vouched, terms, &distrusted)?;
         let active = plugin.as_ref().and_then(|plugin| plugin.active);
         let active = versions.iter().find(|row| Some(row.id) == active);
+        admit(&fetched.manifest, active, terms)?;
         let row = PluginVersionRow {
             id: InstallationId::from_uuid(ids::next()),
             plugin: name.to_owned(),
@@ -334,7 +337,7 @@ impl Plugins {
         let is_new = |key: KeyId| !keys.iter().any(|known| known.key_id == key.to_string());
         let trusted = match vouched {
             Vouched::FirstUse(key) if is_new(key) => Some((key, "first_use")),
-            Vouched::Publisher(key) if trust_key == Some(key) && is_new(key) => {
+            Vouched::Publisher(key) if terms.trust_key == Some(key) && is_new(key) => {
                 Some((key, "operator"))
             }
             Vouched::FirstUse(_) | Vouched::Publisher(_) | Vouched::Nobody => None,
@@ -400,13 +403,54 @@ impl Plugins {
     }
 }
 
+impl Install {
+    const fn order(&self) -> Order {
+        if self.allow_downgrade {
+            Order::Any
+        } else {
+            Order::NeverOlder
+        }
+    }
+}
+
+/// It would serve: what keeps it from that.
+fn admit(
+    new: &Manifest,
+    active: Option<&PluginVersionRow>,
+    terms: &Terms<'_>,
+) -> Result<(), Refusal> {
+    let Some(activation) = terms.activate else {
+        return Ok(());
+    };
+    match active {
+        None if activation.canary.is_some() => Err(no_one_to_compare()),
+        None => Ok(()),
+        Some(active) => in_order(&manifest_of(active)?, &new.version, terms.order),
+    }
+}
+
+/// Nobody goes back unasked.
+pub(super) fn in_order(
+    active: &Manifest,
+    new: &semver::Version,
+    order: Order,
+) -> Result<(), Refusal> {
+    if order == Order::Any || *new >= active.version {
+        return Ok(());
+    }
+    Err(conflict(format!(
+        "{} {new} is older than {}, which serves; say allow_downgrade (--allow-downgrade) if that is meant.",
+        active.id, active.version
+    )))
+}
+
 /// Somebody may have distrusted the key since the signature was looked at.
 fn refuse_distrusted(
     vouched: Vouched,
-    trust_key: Option<KeyId>,
+    terms: &Terms<'_>,
     distrusted: &Distrusted,
 ) -> Result<(), Refusal> {
-    let Some(key) = vouched.key().filter(|key| trust_key != Some(*key)) else {
+    let Some(key) = vouched.key().filter(|key| terms.trust_key != Some(*key)) else {
         return Ok(());
     };
     match distrusted.since(&key.to_string()) {
