@@ -21,6 +21,7 @@
 //! Whether a version that serves is worse than the one before is watched by `regression`; what becomes of
 //! its key, and what its registry says of it later, by `keys` and `standing`.
 
+mod agreement;
 mod desired;
 mod folder;
 mod following;
@@ -51,6 +52,7 @@ use crate::config::PluginTrust;
 use crate::ids;
 use crate::store::{DEFAULT_TENANT, Store};
 
+pub use self::agreement::Asked;
 pub use self::desired::{Activation, CanaryShare, Target};
 pub use self::folder::Folder;
 pub use self::install::{Install, InstallSource, Installed, Step};

@@ -77,9 +77,7 @@ async fn a_key_that_is_distrusted_signs_nothing_new_and_what_serves_goes_on() {
     assert_eq!(back.status, 200, "{back:?}");
     assert_eq!(rig.version_for(&client, "back").await, "1.0.0");
 
-    let anew = json!({"version": "1.1.0", "approve_permissions": true});
-    let activate = "/api/plugins/acme-texts/activate";
-    let anew = rig.operator.post(activate, anew).await;
+    let anew = acme::activate_agreeing(&rig.operator, "1.1.0").await;
     assert_eq!(
         (anew.status, anew.code()),
         (409, "invalid_state"),
@@ -87,7 +85,7 @@ async fn a_key_that_is_distrusted_signs_nothing_new_and_what_serves_goes_on() {
     );
     assert!(anew.text("detail").contains(&id), "{anew:?}");
     let next = rig.signed("next", &acme::component("1.2.0"));
-    let mut body = json!({"source": next, "approve_permissions": true});
+    let mut body = json!({"source": next});
     let refused = rig.ask(body.clone()).await;
     assert_eq!(
         (refused.status, &refused.json["errors"][0]["code"]),

@@ -61,10 +61,7 @@ impl Rig {
     /// Installs a signed version, and agrees to everything.
     pub async fn install(&self, version: &str) -> Value {
         let path = self.signed(version, &acme::component(version));
-        let installed = self
-            .ask(json!({"source": path, "approve_permissions": true}))
-            .await;
-        assert!([200, 201].contains(&installed.status), "{installed:?}");
+        let installed = acme::install_agreeing(&self.operator, json!({"source": path})).await;
         installed.json
     }
 

@@ -140,14 +140,19 @@ async fn plugins_come_from_a_registry_while_the_gateway_runs() {
     );
     assert!(waits.talk.contains("--approve"), "{waits:?}");
     assert_eq!(served("two").await, "1.0.0");
-    let approve = [
-        "plugin",
-        "activate",
-        "acme-texts@1.1.0",
-        "--approve",
-        "--json",
-    ];
-    let activated = operator.run(&approve).well().json();
+    let list = operator.run(&["plugin", "list", "--json"]).well().json();
+    let digest = &list["data"][0]["installations"][0]["permissions_digest"];
+    let digest = digest.as_str().unwrap();
+    assert!(waits.talk.contains(digest), "{waits:?}");
+    // What was read is what is agreed to.
+    let other = format!("sha256:{}", "0".repeat(64));
+    let approve = |digest: &str| {
+        let activate = ["plugin", "activate", "acme-texts@1.1.0", "--approve"];
+        operator.run(&[&activate[..], &[digest, "--json"]].concat())
+    };
+    let refused = approve(&other).badly();
+    assert!(refused.talk.contains(digest), "{refused:?}");
+    let activated = approve(digest).well().json();
     assert_eq!(active(&activated), "1.1.0", "{activated}");
     assert_eq!(served("three").await, "1.1.0");
     let page = api.get("/api/marketplace/acme-texts").await;

@@ -13,8 +13,8 @@ use onerouter_domain::id::TenantId;
 use onerouter_domain::time;
 use onerouter_engine::Adapters;
 use onerouter_manifest::{PluginId, permissions};
-use onerouter_registry::KeyId;
 use onerouter_registry::client::{RegistryApi, bundle};
+use onerouter_registry::{Digest, KeyId};
 use semver::Version;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -82,7 +82,7 @@ Running gateways follow without a restart, and are waited for.")]
     #[command(after_help = "Examples:
   onerouter plugin activate acme-texts
   onerouter plugin activate acme-texts@1.3.0 --canary 5 --canary-tenant ten_01h455vb4pex5vsknk084sn02q
-  onerouter plugin activate acme-texts@1.3.0 --approve")]
+  onerouter plugin activate acme-texts@1.3.0 --approve sha256:…")]
     Activate {
         /// NAME, NAME@VERSION, or an id: ins_…
         #[arg(value_parser = parse_target)]
@@ -178,9 +178,9 @@ pub(in crate::cli) struct ServingArgs {
     /// Let it serve this tenant, beside the version that serves
     #[arg(long = "canary-tenant", value_name = "TENANT")]
     canary_tenants: Vec<TenantId>,
-    /// Agree to what it may do more than the version that serves
-    #[arg(long)]
-    approve: bool,
+    /// Agree to what it may do more than the version that serves: the digest of that, as it was shown
+    #[arg(long, value_name = "DIGEST", value_parser = parse_digest)]
+    approve: Option<Digest>,
 }
 
 impl ServingArgs {
@@ -191,13 +191,18 @@ impl ServingArgs {
                 percent: self.canary.unwrap_or(0),
                 tenants: self.canary_tenants.clone(),
             }),
-            approve: self.approve,
+            approve: self.approve.map(|digest| digest.to_string()),
         }
     }
 }
 
 fn parse_key(text: &str) -> Result<KeyId, String> {
     key_id(text).ok_or_else(|| "must be a publisher's key or its id".to_owned())
+}
+
+fn parse_digest(text: &str) -> Result<Digest, String> {
+    text.parse()
+        .map_err(|_no_digest| "must be a digest, as it was shown: sha256:…".to_owned())
 }
 
 fn parse_target(text: &str) -> Result<Target, String> {
@@ -352,21 +357,21 @@ impl Bench {
         }
         let version = &installed.row.version;
         if let Some(activation) = &install.activate
-            && !installed.permissions_added.is_empty()
+            && let Some(digest) = &installed.asked.digest
         {
             terminal::say(&format!(
                 "{name} {version} is installed. It may do more than the version that serves:"
             ));
-            for added in &installed.permissions_added {
+            for added in &installed.asked.permissions {
                 terminal::say(&format!("  + it {added}"));
             }
             if !agreed()? {
                 bail!(
-                    "{name} {version} waits: `onerouter plugin activate {name}@{version} --approve` lets it serve"
+                    "{name} {version} waits: `onerouter plugin activate {name}@{version} --approve {digest}` lets it serve"
                 );
             }
             let activation = Activation {
-                approve: true,
+                approve: Some(digest.clone()),
                 ..activation.clone()
             };
             let target = Target::Version(installed.row.id);
@@ -601,7 +606,8 @@ fn version_shown(version: &InstalledVersion) -> Value {
         "state": version.state.as_str(), "reason": row.quarantine, "sha256": row.sha256,
         "source": row.source, "publisher_key": row.publisher_key, "trusted_by": row.trusted_by,
         "capabilities": version.capabilities, "permissions": permissions::all(&version.manifest),
-        "permissions_added": version.permissions_added,
+        "permissions_added": version.asked.permissions,
+        "permissions_digest": version.asked.digest,
         "warnings": version.warnings.iter().map(|warning| json!({
             "kind": warning.kind.as_str(), "detail": warning.detail,
         })).collect::<Vec<_>>(),

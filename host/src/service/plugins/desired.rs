@@ -3,10 +3,10 @@
 use chrono::{DateTime, Utc};
 use onerouter_domain::code::ErrorCode;
 use onerouter_domain::id::{InstallationId, InstalledPluginId, TenantId};
-use onerouter_manifest::{Manifest, permissions};
 use serde_json::{Value, json};
 
-use super::install::{Order, in_order, manifest_of, no_one_to_compare, wants_more};
+use super::agreement::Asked;
+use super::install::{Order, in_order, manifest_of, no_one_to_compare};
 use super::regression::WATCHED_FOR;
 use super::standing::Distrusted;
 use super::{Plugins, gateway, invalid, invalid_state};
@@ -41,8 +41,8 @@ pub enum Target {
 pub struct Activation {
     /// Only some, beside the version that serves; everybody where there is none.
     pub canary: Option<CanaryShare>,
-    /// The operator agrees to what it may do more.
-    pub approve: bool,
+    /// What the operator agrees to that it may do more: the digest of what they have read.
+    pub approve: Option<String>,
 }
 
 /// Whom a canary serves.
@@ -128,7 +128,7 @@ impl Plugins {
                 version.plugin, version.version
             )));
         }
-        let agreed = held.agree(&version, activation.approve).await?;
+        let agreed = held.agree(&version, activation.approve.as_deref()).await?;
         let before = held.plugin.clone();
         let mut write = PluginWrite {
             canary: None,
@@ -403,7 +403,7 @@ impl Held {
     async fn agree(
         &mut self,
         version: &PluginVersionRow,
-        approve: bool,
+        approve: Option<&str>,
     ) -> Result<Vec<String>, Refusal> {
         let serves = [self.plugin.active, self.plugin.canary];
         let (Some(active), false) = (
@@ -413,13 +413,14 @@ impl Held {
             return Ok(Vec::new());
         };
         let (old, new) = (manifest_of(active)?, manifest_of(version)?);
-        let added = not_agreed(version, &old, &new);
-        if added.is_empty() {
-            return Ok(added);
+        let asked = Asked::of(version, &old, &new);
+        if asked.is_empty() {
+            return Ok(Vec::new());
         }
-        if !approve {
-            return Err(wants_more(&old, &new.version, &added));
+        if !asked.is_agreed(approve) {
+            return Err(asked.refused(&old, &new.version, approve));
         }
+        let added = asked.permissions;
         let approved: Vec<String> = version.approved.iter().chain(&added).cloned().collect();
         self.tx
             .approve_plugin_version(version.id, &approved)
@@ -597,17 +598,6 @@ fn newest_unused<'v>(
             .filter(|row| distrusted.warnings(row).is_empty())
             .max_by_key(|row| row.version.parse::<semver::Version>().ok())
     })
-}
-
-/// What a version may do more than the one that serves, and nobody has agreed to.
-pub(super) fn not_agreed(
-    version: &PluginVersionRow,
-    old: &Manifest,
-    new: &Manifest,
-) -> Vec<String> {
-    let mut added = permissions::added(old, new);
-    added.retain(|one| !version.approved.contains(one));
-    added
 }
 
 pub(super) fn tombstone(

@@ -241,12 +241,12 @@ impl Plugins {
             );
             return Ok(());
         }
-        if !installed.permissions_added.is_empty() {
+        if let Some(digest) = &installed.asked.digest {
             tracing::warn!(
                 plugin = name,
                 version,
-                wants = installed.permissions_added.join("; "),
-                "a version that may do more waits for an operator: onerouter plugin activate {name} --approve"
+                wants = installed.asked.permissions.join("; "),
+                "a version that may do more waits for an operator: onerouter plugin activate {name}@{version} --approve {digest}"
             );
             return Ok(());
         }

@@ -8,7 +8,7 @@ use onerouter_registry::client::{Fetched, Origin, Progress, Source};
 use onerouter_registry::index::{Advisory, Index, Wanted};
 use serde_json::json;
 
-use super::desired::not_agreed;
+use super::agreement::Asked;
 use super::standing::Distrusted;
 use super::trust::{IndexNeed, Vouched, key_distrusted, refused};
 use super::{Activation, Plugins, Target, conflict, invalid};
@@ -16,7 +16,7 @@ use crate::ids;
 use crate::service::audit::{self, Change};
 use crate::service::authentication::unavailable;
 use crate::service::caller::Operator;
-use crate::service::refusal::{FieldMistake, Refusal};
+use crate::service::refusal::Refusal;
 use crate::store::{
     NewPluginVersion, PluginKeyRow, PluginRow, PluginStanding, PluginVersionRow, StoreError,
     TenantTx,
@@ -77,8 +77,8 @@ pub struct Installed {
     pub is_active: bool,
     /// The same bytes were there before.
     pub was_there: bool,
-    /// What it may do that the version which serves may not, and which nobody has agreed to.
-    pub permissions_added: Vec<String>,
+    /// What nobody has agreed to yet.
+    pub asked: Asked,
     /// What should be known about it.
     pub advisories: Vec<Advisory>,
 }
@@ -156,7 +156,7 @@ impl Plugins {
         let Some(activation) = &install.activate else {
             return Ok(installed);
         };
-        if !installed.permissions_added.is_empty() && !activation.approve {
+        if !installed.asked.is_agreed(activation.approve.as_deref()) {
             return Ok(installed);
         }
         let target = Target::Version(installed.row.id);
@@ -165,7 +165,7 @@ impl Plugins {
         progress(Step::Activated);
         Ok(Installed {
             is_active: true,
-            permissions_added: Vec::new(),
+            asked: Asked::default(),
             ..installed
         })
     }
@@ -384,11 +384,11 @@ impl Plugins {
         }
         tx.commit().await.map_err(failed)?;
         self.parts().changes.note_plugins();
-        let permissions_added = match active {
+        let asked = match active {
             Some(active) if active.id != stored.id => {
-                not_agreed(&stored, &manifest_of(active)?, &fetched.manifest)
+                Asked::of(&stored, &manifest_of(active)?, &fetched.manifest)
             }
-            _ => Vec::new(),
+            _ => Asked::default(),
         };
         Ok(Installed {
             is_active: active.is_some_and(|active| active.id == stored.id),
@@ -397,7 +397,7 @@ impl Plugins {
                 ..stored
             },
             was_there,
-            permissions_added,
+            asked,
             advisories: fetched.advisories,
         })
     }
@@ -539,22 +539,6 @@ async fn forget_earlier_builds(
 pub(super) fn manifest_of(row: &PluginVersionRow) -> Result<Manifest, Refusal> {
     Manifest::from_json(row.manifest.as_bytes())
         .map_err(|error| Refusal::internal("cannot read a stored manifest", &error))
-}
-
-/// The refusal of a version that may do more than what serves.
-pub(super) fn wants_more(active: &Manifest, new: &semver::Version, added: &[String]) -> Refusal {
-    let errors = added
-        .iter()
-        .map(|one| FieldMistake::new("/approve_permissions", "permission_added", one.clone()));
-    Refusal {
-        errors: errors.collect(),
-        ..conflict(format!(
-            "{} {new} may do more than {}, which serves: {}. Say approve_permissions (--approve) to agree.",
-            active.id,
-            active.version,
-            added.join("; ")
-        ))
-    }
 }
 
 pub(super) fn no_one_to_compare() -> Refusal {

@@ -7,7 +7,8 @@ use onerouter_domain::id::{InstallationId, InstalledPluginId, NodeId, TenantId};
 use onerouter_manifest::{Capability, Manifest};
 
 use super::Plugins;
-use super::desired::{Target, not_agreed};
+use super::agreement::Asked;
+use super::desired::Target;
 use super::following::{FAILED, NODE_SILENT_MAX, Reported};
 use super::install::manifest_of;
 use super::standing::{Distrusted, VersionWarning};
@@ -55,8 +56,8 @@ pub struct InstalledVersion {
     pub capabilities: Vec<Capability>,
     /// What it does.
     pub state: VersionState,
-    /// What it may do that the version which serves may not, and which nobody has agreed to.
-    pub permissions_added: Vec<String>,
+    /// What nobody has agreed to yet.
+    pub asked: Asked,
     /// What speaks against it.
     pub warnings: Vec<VersionWarning>,
 }
@@ -185,9 +186,9 @@ fn shown(
     let mut versions = Vec::with_capacity(rows.len());
     for row in rows.into_iter().rev() {
         let manifest = manifest_of(&row)?;
-        let permissions_added = match &active {
-            Some(active) => not_agreed(&row, active, &manifest),
-            None => Vec::new(),
+        let asked = match &active {
+            Some(active) => Asked::of(&row, active, &manifest),
+            None => Asked::default(),
         };
         versions.push(InstalledVersion {
             state: state(&plugin, &row, &nodes),
@@ -196,7 +197,7 @@ fn shown(
                 .iter()
                 .filter_map(|export| Capability::from_export(export))
                 .collect(),
-            permissions_added,
+            asked,
             warnings: distrusted.warnings(&row),
             manifest,
             row,
