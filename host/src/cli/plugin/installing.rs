@@ -178,7 +178,7 @@ pub(in crate::cli) struct ServingArgs {
     /// Let it serve this tenant, beside the version that serves
     #[arg(long = "canary-tenant", value_name = "TENANT")]
     canary_tenants: Vec<TenantId>,
-    /// Agree to what it may do more than the version that serves: the digest of that, as it was shown
+    /// Agree to what it may do more than the version that serves, by the digest that was shown
     #[arg(long, value_name = "DIGEST", value_parser = parse_digest)]
     approve: Option<Digest>,
 }
