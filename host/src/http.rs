@@ -22,6 +22,7 @@ mod paths;
 mod payment_links;
 mod payments;
 mod plans;
+mod plugin_keys;
 mod plugins;
 pub(crate) mod problem;
 mod query;

@@ -47,6 +47,7 @@ mod objects;
 mod payments;
 #[cfg(test)]
 mod plans;
+mod plugin_distrusted_keys;
 mod plugin_keys;
 mod plugin_tombstones;
 mod plugin_versions;
@@ -102,9 +103,12 @@ pub use idempotency_keys::{IdempotencyRow, KeyClaim, KeyState, NewKeyClaim};
 pub use migration::SchemaState;
 pub use objects::{NewObject, ObjectFilter, ObjectKind, ObjectMove, ObjectRow, ObjectUpdate};
 pub use payments::{CheckoutPlace, RefundState, RefundSums};
+pub use plugin_distrusted_keys::DistrustedKeyRow;
 pub use plugin_keys::PluginKeyRow;
 pub use plugin_tombstones::PluginTombstoneRow;
-pub use plugin_versions::{NewPluginVersion, PluginVersionRow, StoredComponent};
+pub use plugin_versions::{
+    KnownAdvisory, NewPluginVersion, PluginStanding, PluginVersionRow, StoredComponent,
+};
 pub use plugins::{PluginRow, PluginWrite};
 pub use pooler::PoolerCheck;
 pub use received_webhooks::{KeyOwner, NewReceivedWebhook, ReceivedWebhookRow, WebhookVerdict};
@@ -323,6 +327,7 @@ fn statements() -> impl Iterator<Item = (&'static str, Statement)> {
         gateway_nodes::STATEMENTS,
         idempotency_keys::STATEMENTS,
         objects::STATEMENTS,
+        plugin_distrusted_keys::STATEMENTS,
         plugin_keys::STATEMENTS,
         plugin_tombstones::STATEMENTS,
         plugin_versions::STATEMENTS,
@@ -439,6 +444,7 @@ mod tests {
             "gateway_nodes::LIST: SCAN gateway_nodes",
             "gateway_nodes::FORGET: SCAN gateway_nodes",
             "idempotency_keys::LIST_BY_OBJECT: USE TEMP B-TREE FOR ORDER BY",
+            "plugin_distrusted_keys::LIST: SCAN plugin_distrusted_keys",
             "plugin_keys::LIST: SCAN plugin_keys",
             "plugin_versions::LIST: SCAN plugin_versions",
             // Nobody still wants it: three references, a few rows.

@@ -34,6 +34,7 @@ pub trait KeyList {
 pub struct Trust {
     every_name: BTreeSet<KeyId>,
     of_name: BTreeMap<PluginId, BTreeSet<KeyId>>,
+    never: BTreeSet<KeyId>,
     first_use: bool,
 }
 
@@ -68,6 +69,13 @@ impl Trust {
         self
     }
 
+    /// Trusts a key for nothing, whatever else is said of it, and whenever that is said.
+    #[must_use]
+    pub fn never(mut self, key: KeyId) -> Self {
+        self.never.insert(key);
+        self
+    }
+
     /// Trusts the first key that is seen for a name which has none of its own.
     #[must_use]
     pub const fn on_first_use(mut self) -> Self {
@@ -78,6 +86,9 @@ impl Trust {
     /// Why this key is trusted for this name, if it is.
     #[must_use]
     pub fn find(&self, name: &PluginId, key: KeyId) -> Option<TrustedBy> {
+        if self.never.contains(&key) {
+            return None;
+        }
         match self.of_name.get(name) {
             Some(own) => own.contains(&key).then_some(TrustedBy::Operator),
             None if self.every_name.contains(&key) => Some(TrustedBy::Operator),
@@ -110,5 +121,22 @@ mod tests {
         );
         assert_eq!(trust.find(&name("other"), own), Some(TrustedBy::FirstUse));
         assert_eq!(Trust::nobody().find(&name("acme"), own), None);
+    }
+
+    #[test]
+    fn a_key_that_is_never_trusted_is_not_whatever_else_is_said() {
+        let name = |text: &str| PluginId::try_from(text.to_owned()).unwrap();
+        let (bad, good) = (
+            KeyPair::generate().public().id(),
+            KeyPair::generate().public().id(),
+        );
+        let trust = Trust::nobody()
+            .never(bad)
+            .key(bad)
+            .key_for(name("acme"), bad)
+            .on_first_use();
+        assert_eq!(trust.find(&name("acme"), bad), None);
+        assert_eq!(trust.find(&name("other"), bad), None);
+        assert_eq!(trust.find(&name("other"), good), Some(TrustedBy::FirstUse));
     }
 }

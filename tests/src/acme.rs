@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::component::with_manifest;
-use crate::harness::{Client, built};
+use crate::harness::{Client, Reply, built};
 
 /// The provider's host.
 pub const HOST: &str = "api.acme-texts.example";
@@ -206,6 +206,37 @@ pub fn write_signed(path: &Path, component: &[u8], key: &KeyPair) -> PathBuf {
     let bytes: &[u8] = envelope.as_ref();
     std::fs::write(sidecar_of(path), bytes).unwrap();
     path.to_owned()
+}
+
+/// Installs a version, and once more with consent where it may do more than the one that serves: the last
+/// answer.
+pub async fn install_agreeing(operator: &Client, body: Value) -> Reply {
+    let install = "/api/plugins/install";
+    let first = operator.post(install, body.clone()).await;
+    assert!([200, 201].contains(&first.status), "{first:?}");
+    let digest = &first.json["permissions_digest"];
+    if digest.is_null() {
+        return first;
+    }
+    let mut agreed = body;
+    agreed["approve_permissions"] = digest.clone();
+    let second = operator.post(install, agreed).await;
+    assert_eq!(
+        (second.status, &second.json["permissions_digest"]),
+        (200, &Value::Null),
+        "{second:?}"
+    );
+    second
+}
+
+/// Lets an installed version serve everybody, with consent to all that it may do more.
+pub async fn activate_agreeing(operator: &Client, version: &str) -> Reply {
+    let plugin = operator.get("/api/plugins/acme-texts").await;
+    let mut versions = plugin.json["installations"].as_array().unwrap().iter();
+    let installed = versions.find(|one| one["version"] == version).unwrap();
+    let body = json!({"version": version, "approve_permissions": installed["permissions_digest"]});
+    let path = "/api/plugins/acme-texts/activate";
+    operator.post(path, body).await
 }
 
 /// Connects a tenant to the provider.

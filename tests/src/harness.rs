@@ -43,6 +43,8 @@ pub struct Setup {
     pub components: Vec<PathBuf>,
     /// Further overrides: host and base URL.
     pub upstreams: Vec<(String, String)>,
+    /// A marketplace registry that plugins may come from.
+    pub registry_url: Option<String>,
     /// Start without connecting the sandbox's providers.
     pub unconnected: bool,
     /// A data folder to go on with, as after a crash.
@@ -240,6 +242,7 @@ impl Harness {
             ..PluginTrust::default()
         });
         config.public_url = setup.public_url;
+        config.registry_url = setup.registry_url.map(|url| url.parse().unwrap());
         if let Some(root) = sandbox.webhook_root_certificate() {
             let path = folder.path().join("webhook-roots.pem");
             std::fs::write(&path, root).unwrap();

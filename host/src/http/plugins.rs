@@ -5,8 +5,8 @@ use http::StatusCode;
 use onerouter_domain::id::TenantId;
 use onerouter_domain::time;
 use onerouter_manifest::PluginId;
-use onerouter_registry::KeyId;
 use onerouter_registry::index::Advisory;
+use onerouter_registry::{Digest, KeyId};
 use semver::Version;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -25,6 +25,7 @@ use crate::service::plugins::{
     NodeStanding, Target,
 };
 use crate::service::refusal::{FieldMistake, Refusal};
+use crate::store::KnownAdvisory;
 
 const SOURCE_LENGTH_MAX: usize = 1_000;
 /// Tenants that are named for a canary; a larger part is a percentage.
@@ -47,8 +48,10 @@ pub(crate) struct InstallPlugin {
     trust_key: Option<String>,
     /// Whether it is to serve at once; `true` when left out.
     activate: Option<bool>,
-    /// Agree to what it may do more than the version that serves.
-    approve_permissions: Option<bool>,
+    /// Agree to what it may do more than the version that serves: the `permissions_digest` of what was read.
+    /// Anything else than that is not agreed to, and waits.
+    #[schema(nullable, pattern = "^sha256:[0-9a-f]{64}$")]
+    approve_permissions: Option<String>,
     /// A version may follow a greater one.
     allow_downgrade: Option<bool>,
     /// Let it serve only some tenants, beside the version that serves.
@@ -86,8 +89,9 @@ pub(crate) struct ActivatePlugin {
         pattern = "^(0|[1-9][0-9]{0,8})\\.(0|[1-9][0-9]{0,8})\\.(0|[1-9][0-9]{0,8})(-[a-z][0-9A-Za-z]*)?$"
     )]
     version: Option<String>,
-    /// Agree to what it may do more than the version that serves.
-    approve_permissions: Option<bool>,
+    /// Agree to what it may do more than the version that serves: the `permissions_digest` of what was read.
+    #[schema(nullable, pattern = "^sha256:[0-9a-f]{64}$")]
+    approve_permissions: Option<String>,
     /// Let it serve only some tenants, beside the version that serves.
     #[schema(nullable)]
     canary: Option<CanaryOf>,
@@ -165,7 +169,12 @@ pub(crate) struct InstallationView {
     capabilities: Vec<&'static str>,
     /// What it may do more than the version that serves, and nobody has agreed to.
     permissions_added: Vec<String>,
-    /// What its registry says should be known about it; told once, when it is installed.
+    /// The name of just that, for `approve_permissions`; null where there is nothing to agree to.
+    permissions_digest: Option<String>,
+    /// What speaks against it since it was installed. What serves goes on; a version whose key was
+    /// distrusted or revoked is not activated anew.
+    warnings: Vec<WarningView>,
+    /// What its registry says should be known about it. It is asked every hour.
     advisories: Vec<AdvisoryView>,
     /// RFC 3339, UTC.
     #[schema(format = DateTime)]
@@ -173,6 +182,16 @@ pub(crate) struct InstallationView {
     /// When it served last. RFC 3339, UTC.
     #[schema(format = DateTime)]
     activated_at: Option<String>,
+}
+
+/// Something that speaks against a version.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = InstallationWarning)]
+pub(crate) struct WarningView {
+    /// `key_distrusted`, `key_revoked`, `yanked`
+    kind: &'static str,
+    /// In words.
+    detail: String,
 }
 
 /// Something that should be known about a version.
@@ -214,6 +233,9 @@ pub(crate) struct LoadedView {
     in_flight: usize,
     /// Why it is not loaded.
     reason: Option<String>,
+    /// When that is tried again, unless something changes before. RFC 3339, UTC.
+    #[schema(format = DateTime)]
+    retry_at: Option<String>,
 }
 
 /// Installed plugins, and what was not installed.
@@ -288,8 +310,20 @@ impl InstallationView {
             manifest,
             capabilities,
             state,
-            permissions_added,
+            asked,
+            warnings,
         } = version;
+        let mut known = row.standing.advisories;
+        // Of a bundle whose registry is not the one that is set.
+        for advisory in advisories {
+            if !known.iter().any(|one| one.id == advisory.id) {
+                known.push(KnownAdvisory {
+                    id: advisory.id,
+                    summary: advisory.summary,
+                    url: advisory.url,
+                });
+            }
+        }
         let mut services: Vec<_> = capabilities
             .iter()
             .filter_map(|can| can.category())
@@ -311,8 +345,16 @@ impl InstallationView {
             trusted_by: row.trusted_by,
             services,
             capabilities: capabilities.iter().map(|can| can.as_str()).collect(),
-            permissions_added,
-            advisories: advisories
+            permissions_added: asked.permissions,
+            permissions_digest: asked.digest,
+            warnings: warnings
+                .into_iter()
+                .map(|warning| WarningView {
+                    kind: warning.kind.as_str(),
+                    detail: warning.detail,
+                })
+                .collect(),
+            advisories: known
                 .into_iter()
                 .map(|advisory| AdvisoryView {
                     id: advisory.id,
@@ -339,6 +381,7 @@ impl From<NodeStanding> for NodeView {
                     state: one.state,
                     in_flight: one.in_flight,
                     reason: one.reason,
+                    retry_at: one.retry_at.map(time::to_text),
                 })
                 .collect(),
             seen_at: time::to_text(node.seen_at),
@@ -410,7 +453,8 @@ pub(crate) async fn get(
 /// Install a version of a plugin
 ///
 /// Fetched, verified, compiled, probed, staged, and activated unless it may do more than the version that
-/// serves: then it waits, `staged`, and `permissions_added` says what there is to agree to. What is refused
+/// serves: then it waits, `staged`, `permissions_added` says what there is to agree to, and
+/// `permissions_digest` is how. What is refused
 /// leaves nothing behind.
 #[utoipa::path(
     post, path = "/api/plugins/install", tag = "plugins", operation_id = "plugins.install",
@@ -556,7 +600,8 @@ async fn shown(state: &AppState, name: String) -> Result<Json, Problem> {
 }
 
 fn activation(fields: &mut Fields<'_>) -> Activation {
-    let approve = fields.boolean("approve_permissions").unwrap_or(false);
+    let approve: Option<Digest> = fields.parsed("approve_permissions");
+    let approve = approve.map(|digest| digest.to_string());
     let canary = fields.inner("canary").map(|mut canary| {
         let percent = canary.integer("percent", 0, 100).unwrap_or(0);
         let tenants = canary

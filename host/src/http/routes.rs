@@ -14,8 +14,8 @@ use super::problem::Problem;
 use super::state::AppState;
 use super::{
     api_keys, audit, checkout, docs, email, envelope, events, guard, health, marketplace,
-    payment_links, payments, plans, plugins, recordings, refunds, routing, services, shadow, sms,
-    subscriptions, tenants, unsupported, webhook_endpoints, webhooks,
+    payment_links, payments, plans, plugin_keys, plugins, recordings, refunds, routing, services,
+    shadow, sms, subscriptions, tenants, unsupported, webhook_endpoints, webhooks,
 };
 use crate::service::refusal::Refusal;
 
@@ -78,6 +78,8 @@ fn operator_routes() -> OpenApiRouter<AppState> {
         .routes(routes!(api_keys::roll))
         .routes(routes!(plugins::list))
         .routes(routes!(plugins::install))
+        .routes(routes!(plugin_keys::list))
+        .routes(routes!(plugin_keys::distrust))
         .routes(routes!(plugins::get, plugins::remove))
         .routes(routes!(plugins::activate))
         .routes(routes!(plugins::roll_back))

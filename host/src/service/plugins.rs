@@ -19,16 +19,20 @@
 //!
 //! Up to `probed` nothing is written: what is refused leaves nothing behind, and what serves goes on.
 //! What a version would do otherwise is told before it serves by `shadow`. Whether one that serves is worse
-//! than the one before is watched by `regression`.
+//! than the one before is watched by `regression`; what becomes of its key, and what its registry says of it
+//! later, by `keys` and `standing`.
 
+mod agreement;
 mod desired;
 mod folder;
 mod following;
 mod install;
+mod keys;
 mod listing;
 mod marketplace;
 mod regression;
 mod shadow;
+mod standing;
 mod trust;
 
 use std::collections::BTreeMap;
@@ -51,12 +55,15 @@ use crate::config::PluginTrust;
 use crate::ids;
 use crate::store::{DEFAULT_TENANT, Store};
 
+pub use self::agreement::Asked;
 pub use self::desired::{Activation, CanaryShare, Target};
 pub use self::folder::Folder;
 pub use self::install::{Install, InstallSource, Installed, Step};
+pub use self::keys::{PublisherKey, TrustedFor};
 pub use self::listing::{InstalledPlugin, InstalledVersion, NodeStanding, VersionState};
 pub use self::marketplace::MarketplaceSearch;
 pub use self::shadow::{ShadowCheck, ShadowedCall};
+pub use self::standing::{VersionWarning, WarningKind};
 
 /// What plugins are managed with.
 #[derive(Debug)]

@@ -32,6 +32,7 @@ statements! {
         "insert into plugin_keys (plugin, key_id, trusted_by, trusted_at) values ($1, $2, $3, $4)
          on conflict (plugin, key_id) do nothing",
     );
+    DELETE = Statement::same("delete from plugin_keys where plugin = $1 and key_id = $2");
 }
 
 impl Store {
@@ -55,6 +56,14 @@ impl TenantTx {
         fetch_all!(self, LIST_OF, [plugin]).during("list keys of a plugin")
     }
 
+    /// Every key that is trusted for one plugin, of all plugins.
+    ///
+    /// # Errors
+    /// The database cannot be reached.
+    pub async fn all_plugin_keys(&mut self) -> Result<Vec<PluginKeyRow>, StoreError> {
+        fetch_all!(self, LIST, []).during("list keys of plugins")
+    }
+
     /// Trusts a key for a plugin.
     ///
     /// # Errors
@@ -67,6 +76,20 @@ impl TenantTx {
         )
         .map(drop)
         .during("trust a key")
+    }
+
+    /// A key is not trusted for a plugin by itself any more.
+    ///
+    /// # Errors
+    /// The database refuses or cannot be reached.
+    pub async fn delete_plugin_key(
+        &mut self,
+        plugin: &str,
+        key_id: &str,
+    ) -> Result<(), StoreError> {
+        execute!(self, DELETE, [plugin, key_id])
+            .map(drop)
+            .during("trust a key no more")
     }
 }
 

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use onerouter_domain::id::InstallationId;
-
+use serde::{Deserialize, Serialize};
 use sqlx::types::Json;
 
 use super::backend::{Columns, FromColumns, execute, fetch_all, fetch_optional};
@@ -33,10 +33,51 @@ pub struct PluginVersionRow {
     pub approved: Vec<String>,
     /// Why it is not to serve.
     pub quarantine: Option<String>,
+    /// What its registry said of it last.
+    pub standing: PluginStanding,
     /// When it was installed.
     pub installed_at: DateTime<Utc>,
     /// When it served last.
     pub activated_at: Option<DateTime<Utc>>,
+}
+
+/// What a registry says of a version. Nothing, before it was asked.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PluginStanding {
+    /// How long the registry's log was when it said so: a shorter one knows less.
+    pub index_size: u64,
+    /// Why its key may no longer publish it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_revoked: Option<String>,
+    /// Why it should not be chosen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub yanked: Option<String>,
+    /// What should be known about it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub advisories: Vec<KnownAdvisory>,
+}
+
+/// Something that should be known about a version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownAdvisory {
+    /// Unique in its registry.
+    pub id: String,
+    /// What it is about.
+    pub summary: String,
+    /// Where more is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+}
+
+impl PluginStanding {
+    /// Whether it says the same of the version as another one, whenever that was.
+    #[must_use]
+    pub fn says_the_same_as(&self, other: &Self) -> bool {
+        self.key_revoked == other.key_revoked
+            && self.yanked == other.yanked
+            && self.advisories == other.advisories
+    }
 }
 
 /// A version to be installed.
@@ -60,7 +101,7 @@ pub struct StoredComponent {
 macro_rules! columns {
     () => {
         "id, plugin, version, sha256, manifest, source, publisher_key, trusted_by, approved, quarantine,
-             installed_at, activated_at"
+             standing, installed_at, activated_at"
     };
 }
 
@@ -75,8 +116,9 @@ statements! {
              trusted_by, installed_at)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
          on conflict (plugin, sha256) do update
-         set publisher_key = excluded.publisher_key, trusted_by = excluded.trusted_by
-         where plugin_versions.trusted_by = 'unsigned'",
+         set publisher_key = excluded.publisher_key, trusted_by = excluded.trusted_by, standing = '{}'
+         where excluded.publisher_key is not null
+             and excluded.publisher_key is distinct from plugin_versions.publisher_key",
     );
     FIND = Statement::same(concat!(
         "select ", columns!(), " from plugin_versions where plugin = $1 and sha256 = $2"
@@ -92,6 +134,7 @@ statements! {
     );
     RELEASE = Statement::same("update plugin_versions set quarantine = null where id = $1");
     QUARANTINE = Statement::same("update plugin_versions set quarantine = $2 where id = $1");
+    STANDING = Statement::same("update plugin_versions set standing = $2 where id = $1");
     DELETE = Statement::same("delete from plugin_versions where id = $1");
     DELETE_COMPONENT = Statement::same(
         "delete from plugin_components where sha256 = $1
@@ -139,7 +182,7 @@ impl TenantTx {
     }
 
     /// Keeps a version and its component; gives the row that is there, which is an older one where the
-    /// same bytes were installed before.
+    /// same bytes were installed before. Signed by another, that one is this publisher's from then on.
     ///
     /// # Errors
     /// The database refuses or cannot be reached.
@@ -227,6 +270,20 @@ impl TenantTx {
             .during("release a plugin")
     }
 
+    /// Keeps what its registry says of a version.
+    ///
+    /// # Errors
+    /// The database refuses or cannot be reached.
+    pub async fn write_plugin_standing(
+        &mut self,
+        id: InstallationId,
+        standing: &PluginStanding,
+    ) -> Result<(), StoreError> {
+        execute!(self, STANDING, [id.uuid(), Json(standing)])
+            .map(drop)
+            .during("keep what a registry says of a plugin")
+    }
+
     /// Forgets a version, and its component where no other version is it.
     ///
     /// # Errors
@@ -255,6 +312,7 @@ impl FromColumns for PluginVersionRow {
             trusted_by: row.text("trusted_by")?,
             approved: row.json("approved")?,
             quarantine: row.get("quarantine")?,
+            standing: row.json("standing")?,
             installed_at: row.time("installed_at")?,
             activated_at: row.optional_time("activated_at")?,
         })

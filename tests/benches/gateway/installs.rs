@@ -58,13 +58,15 @@ pub(crate) async fn measure(rounds: usize) {
         http: reqwest::Client::builder().no_proxy().build().unwrap(),
     };
     let (mut cold, mut cached) = (Samples::default(), Samples::default());
-    let mut swaps = Samples::default();
+    let (mut backwards, mut forwards) = (Samples::default(), Samples::default());
     for round in 0..=rounds {
         // Its manifest alone is new, but nobody has compiled these bytes.
         let version = format!("1.{round}.0");
         let path = folder.path().join(format!("{version}.wasm"));
-        std::fs::write(&path, acme::component(&version)).unwrap();
-        let install = json!({"source": path, "approve_permissions": true});
+        // It may do no more than the one before: nobody has to agree.
+        let component = acme::of_fixture("acme-texts", &version, |_| {});
+        std::fs::write(&path, component).unwrap();
+        let install = json!({"source": path});
         let took = api.post("/api/plugins/install", install.clone()).await;
         let again = if round == 0 {
             api.delete("/api/plugins/acme-texts").await;
@@ -74,7 +76,14 @@ pub(crate) async fn measure(rounds: usize) {
                 let rollback = api
                     .post("/api/plugins/acme-texts/rollback", json!({}))
                     .await;
-                swaps.add(milliseconds(rollback));
+                backwards.add(milliseconds(rollback));
+                let activate = api
+                    .post(
+                        "/api/plugins/acme-texts/activate",
+                        json!({"version": version}),
+                    )
+                    .await;
+                forwards.add(milliseconds(activate));
             }
             api.delete("/api/plugins/acme-texts").await;
             api.post("/api/plugins/install", install).await
@@ -89,7 +98,8 @@ pub(crate) async fn measure(rounds: usize) {
     let rows = [
         ("install to active, nothing compiled yet", cold),
         ("install to active, compiled before", cached),
-        ("rollback", swaps),
+        ("rollback", backwards),
+        ("activation of the version that was rolled back", forwards),
     ];
     for (what, samples) in rows {
         table.row(&[what.to_owned(), samples.show(1)]);

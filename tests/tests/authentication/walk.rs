@@ -24,7 +24,7 @@ enum Isolation {
 
 /// The case of every operation: how it is called on the first tenant's objects (`{sms}`, `{email}`,
 /// `{key}`, `{payment}`, …), and what the second tenant sees then.
-const CASES: [(&str, &str, Isolation); 73] = [
+const CASES: [(&str, &str, Isolation); 75] = [
     ("sms.create", "/v1/sms", Isolation::Own),
     ("sms.list", "/v1/sms", Isolation::Empty),
     ("sms.get", "/v1/sms/{sms}", Isolation::NotFound),
@@ -258,6 +258,12 @@ const CASES: [(&str, &str, Isolation); 73] = [
     (
         "plugins.remove",
         "/api/plugins/nothing",
+        Isolation::NotFound,
+    ),
+    ("plugin_keys.list", "/api/plugins/keys", Isolation::Shared),
+    (
+        "plugin_keys.distrust",
+        "/api/plugins/keys/sha256:0000000000000000000000000000000000000000000000000000000000000000",
         Isolation::NotFound,
     ),
     ("marketplace.list", "/api/marketplace", Isolation::NotFound),

@@ -34,13 +34,9 @@ async fn a_canary_serves_its_share_of_tenants_and_those_who_are_named() {
         new
     };
     let none = json!({"source": rig.signed("new", &acme::component("1.1.0")),
-        "approve_permissions": true, "canary": {"percent": 0, "tenants": [clients[7].0]}});
-    let installed = rig.ask(none).await;
-    assert_eq!(
-        (installed.status, installed.text("state")),
-        (201, "canary"),
-        "{installed:?}"
-    );
+        "canary": {"percent": 0, "tenants": [clients[7].0]}});
+    let installed = acme::install_agreeing(&rig.operator, none).await;
+    assert_eq!(installed.text("state"), "canary", "{installed:?}");
     assert_eq!(served("named").await, [7]);
 
     let share = async |percent: u8| {

@@ -167,8 +167,11 @@ async fn a_file_waits_for_its_signature() {
     );
     std::fs::rename(sidecar_of(&signed), sidecar_of(&file)).unwrap();
     watching.until_active("1.0.0").await;
-    let list = watching.list().await;
-    assert_eq!(list["refused"], json!([]), "{list}");
+    // It serves a moment before the look that has found it ends.
+    eventually("nothing is refused", async || {
+        watching.list().await["refused"] == json!([])
+    })
+    .await;
     let operator = Client::at(
         &watching.node.base,
         onerouter_tests::harness::ADMIN_TOKEN,

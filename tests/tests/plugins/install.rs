@@ -125,12 +125,49 @@ async fn what_may_do_more_waits_until_somebody_agrees() {
     let refused = rig.operator.post(&activate, json!({})).await;
     assert_eq!((refused.status, refused.code()), (409, "conflict"));
     assert_eq!(refused.json["errors"][0]["detail"], added[0], "{refused:?}");
-    let agreed = json!({"approve_permissions": true});
+    let digest = &installed.json["permissions_digest"];
+    assert!(
+        refused.text("detail").contains(digest.as_str().unwrap()),
+        "{refused:?}"
+    );
+    // What was read of another version is not what is agreed to here, though it asks for the same.
+    let other = acme::of_fixture("acme-texts", "1.1.1", |manifest| {
+        manifest["auth"]["token"] =
+            json!({"scheme": "header", "name": "X-Acme-1-0-0", "value": "token"});
+        manifest["outbound"][0]["methods"] = json!(["DELETE", "GET", "POST"]);
+    });
+    let path = rig.signed("other", &other);
+    let body = json!({"source": path, "approve_permissions": digest});
+    let other = rig.ask(body).await;
+    assert_eq!(
+        (other.status, other.text("state")),
+        (201, "staged"),
+        "{other:?}"
+    );
+    assert_eq!(other.json["permissions_added"], added);
+    let wrong = json!({"approve_permissions": other.json["permissions_digest"]});
+    let refused = rig.operator.post(&activate, wrong).await;
+    assert_eq!((refused.status, refused.code()), (409, "conflict"));
+    assert!(
+        refused.text("detail").contains("something else"),
+        "{refused:?}"
+    );
+
+    let agreed = json!({"approve_permissions": digest});
     let activated = rig.operator.post(&activate, agreed).await;
     assert_eq!(activated.status, 200, "{activated:?}");
     assert_eq!(activated.json["active"], installed.json["id"]);
-    let version = &activated.json["installations"][0];
-    assert_eq!(version["permissions_added"], json!([]), "{version}");
+    let versions = activated.json["installations"].as_array().unwrap();
+    let version = versions.iter().find(|one| one["version"] == "1.1.0");
+    let version = version.unwrap();
+    assert_eq!(
+        (
+            &version["permissions_added"],
+            &version["permissions_digest"]
+        ),
+        (&json!([]), &json!(null)),
+        "{version}"
+    );
 
     // It was agreed to, and need not be again.
     rig.operator
@@ -161,12 +198,14 @@ async fn what_may_do_more_is_held_against_what_serves_when_it_is_activated() {
             "{staged:?}"
         );
     }
-    let activate = async |version: &str, approve: bool| {
-        let body = json!({"version": version, "approve_permissions": approve});
+    let activate = async |version: &str| {
         let path = "/api/plugins/acme-texts/activate";
-        rig.operator.post(path, body).await.status
+        rig.operator
+            .post(path, json!({"version": version}))
+            .await
+            .status
     };
-    assert_eq!(activate("1.0.0", false).await, 200);
+    assert_eq!(activate("1.0.0").await, 200);
     let plugin = rig.plugin().await;
     assert_eq!(
         plugin["installations"][0]["permissions_added"]
@@ -175,8 +214,9 @@ async fn what_may_do_more_is_held_against_what_serves_when_it_is_activated() {
             .len(),
         1
     );
-    assert_eq!(activate("1.1.0", false).await, 409);
-    assert_eq!(activate("1.1.0", true).await, 200);
+    assert_eq!(activate("1.1.0").await, 409);
+    let agreed = acme::activate_agreeing(&rig.operator, "1.1.0").await;
+    assert_eq!(agreed.status, 200, "{agreed:?}");
     // What was given up, and is wanted back by an older version that was never asked about it.
     let path = rig.signed("1.2.0", &plain("1.2.0"));
     assert_eq!(
@@ -185,7 +225,7 @@ async fn what_may_do_more_is_held_against_what_serves_when_it_is_activated() {
     );
     let path = rig.signed("1.1.5", &deleting("1.1.5"));
     rig.ask(json!({"source": path, "activate": false})).await;
-    assert_eq!(activate("1.1.5", false).await, 409);
+    assert_eq!(activate("1.1.5").await, 409);
 }
 
 #[tokio::test]
@@ -210,17 +250,11 @@ async fn a_version_never_changes_and_none_goes_back_unasked() {
     assert!(refused.text("detail").contains("a version never changes"));
 
     let path = rig.signed("older", &acme::component("1.0.0"));
-    let older = rig
-        .ask(json!({"source": path, "approve_permissions": true}))
-        .await;
+    let older = rig.ask(json!({"source": path})).await;
     assert_eq!((older.status, older.code()), (409, "conflict"), "{older:?}");
-    let meant = json!({"source": path, "approve_permissions": true, "allow_downgrade": true});
-    let meant = rig.ask(meant).await;
-    assert_eq!(
-        (meant.status, meant.text("state")),
-        (201, "active"),
-        "{meant:?}"
-    );
+    let meant = json!({"source": path, "allow_downgrade": true});
+    let meant = acme::install_agreeing(&rig.operator, meant).await;
+    assert_eq!(meant.text("state"), "active", "{meant:?}");
 }
 
 #[tokio::test]
@@ -327,10 +361,8 @@ async fn a_key_that_an_operator_trusts_once_is_the_plugins_key_from_then_on() {
     let trusted = rig.ask(json!({"source": path, "trust_key": key})).await;
     assert_eq!(trusted.status, 201, "{trusted:?}");
     let path = sign("1.1.0", &stranger);
-    let next = rig
-        .ask(json!({"source": path, "approve_permissions": true}))
-        .await;
-    assert_eq!(next.status, 201, "{next:?}");
+    let next = acme::install_agreeing(&rig.operator, json!({"source": path})).await;
+    assert_eq!(next.text("state"), "active", "{next:?}");
     // Not even those whom the operator trusts for every name.
     for key in [&other, &rig.publisher] {
         let path = sign("1.2.0", key);

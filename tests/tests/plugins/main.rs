@@ -3,8 +3,12 @@
 mod canary;
 mod folder;
 mod install;
+mod keeping;
+mod keys;
+mod market;
 mod nodes;
 mod refused;
 mod rig;
 mod shadow;
 mod swap;
+mod withdrawn;

@@ -44,9 +44,8 @@ async fn every_node_follows_and_says_so() {
     let install = async |number: usize, version: &str| {
         let path = folder.path().join(format!("{version}.wasm"));
         let path = acme::write_signed(&path, &acme::component(version), &key);
-        let body = json!({"source": path, "approve_permissions": true});
-        let installed = operators[number].post("/api/plugins/install", body).await;
-        assert_eq!(installed.status, 201, "{installed:?}");
+        let installed = acme::install_agreeing(&operators[number], json!({"source": path})).await;
+        assert_eq!(installed.text("version"), version, "{installed:?}");
         // No node needs the file again.
         std::fs::remove_file(&path).unwrap();
     };

@@ -40,9 +40,7 @@ async fn a_package_that_is_not_what_its_publisher_signed_is_refused() {
     let mut cases: Vec<(&str, &str)> = Vec::new();
     let mut found = Vec::new();
     let mut expect = async |name: &'static str, code: &'static str| {
-        let refused = rig
-            .ask(json!({"source": path, "approve_permissions": true}))
-            .await;
+        let refused = rig.ask(json!({"source": path})).await;
         let told = refused.json["errors"][0]["code"]
             .as_str()
             .unwrap_or_default()
@@ -161,6 +159,15 @@ async fn a_request_that_names_nothing_is_told_what_is_wrong() {
         (json!({"source": "acme-texts"}), "/source"),
         (json!({"source": "oci://"}), "/source"),
         (json!({"source": "a", "trust_key": "me"}), "/trust_key"),
+        // Nobody agrees to what they have not read.
+        (
+            json!({"source": "a", "approve_permissions": true}),
+            "/approve_permissions",
+        ),
+        (
+            json!({"source": "a", "approve_permissions": "all"}),
+            "/approve_permissions",
+        ),
         (
             json!({"source": "a", "canary": {"percent": 101}}),
             "/canary/percent",

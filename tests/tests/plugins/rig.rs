@@ -30,9 +30,15 @@ impl Rig {
             publisher_keys: vec![(None, publisher.public().id())],
             ..PluginTrust::default()
         };
+        Self::of(publisher, trust, None).await
+    }
+
+    /// With a registry; whom the operator trusts is said by the test.
+    pub async fn of(publisher: KeyPair, trust: PluginTrust, registry_url: Option<String>) -> Self {
         let acme = Acme::start().await;
         let host = Harness::with(Setup {
             plugin_trust: Some(trust),
+            registry_url,
             upstreams: vec![(acme::HOST.to_owned(), acme.base.clone())],
             ..Setup::default()
         })
@@ -55,10 +61,7 @@ impl Rig {
     /// Installs a signed version, and agrees to everything.
     pub async fn install(&self, version: &str) -> Value {
         let path = self.signed(version, &acme::component(version));
-        let installed = self
-            .ask(json!({"source": path, "approve_permissions": true}))
-            .await;
-        assert!([200, 201].contains(&installed.status), "{installed:?}");
+        let installed = acme::install_agreeing(&self.operator, json!({"source": path})).await;
         installed.json
     }
 

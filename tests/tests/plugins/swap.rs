@@ -109,9 +109,8 @@ impl Fleet {
         for version in ["1.0.0", "1.1.0"] {
             let path = folder.path().join(format!("{version}.wasm"));
             let path = acme::write_signed(&path, &acme::component(version), &key);
-            let body = json!({"source": path, "approve_permissions": true});
-            let installed = operator.post("/api/plugins/install", body).await;
-            assert_eq!(installed.status, 201, "{installed:?}");
+            let installed = acme::install_agreeing(operator, json!({"source": path})).await;
+            assert_eq!(installed.text("state"), "active", "{installed:?}");
         }
         acme::connect(operator, BUSY_TOKEN, "busy").await;
         acme::connect(operator, TOKEN, "default").await;
@@ -198,9 +197,7 @@ async fn swap(nodes: usize, swaps: usize) {
         fleet.acme.until_in_flight(IN_FLIGHT).await;
         let operator = &fleet.operators[swapped % nodes];
         let version = if swapped % 2 == 0 { "1.0.0" } else { "1.1.0" };
-        let next = json!({"version": version, "approve_permissions": true});
-        let path = "/api/plugins/acme-texts/activate";
-        let swap = operator.post(path, next).await;
+        let swap = acme::activate_agreeing(operator, version).await;
         assert_eq!(swap.status, 200, "{swap:?}");
         fleet.acme.hold(false);
         if swapped % (swaps / 10).max(1) == 0 {

@@ -151,15 +151,25 @@ async fn plugins_come_from_a_registry_while_the_gateway_runs() {
     let check = operator.run(&shadow).well().json();
     assert_eq!(check["recorded"], 2, "{check}");
     assert_eq!(check["same"], 2, "{check}");
-    let approve = [
-        "plugin",
-        "activate",
-        "acme-texts@1.1.0",
-        "--approve",
-        "--shadow",
-        "--json",
-    ];
-    let activated = operator.run(&approve).well();
+    let list = operator.run(&["plugin", "list", "--json"]).well().json();
+    let digest = &list["data"][0]["installations"][0]["permissions_digest"];
+    let digest = digest.as_str().unwrap();
+    assert!(waits.talk.contains(digest), "{waits:?}");
+    // What was read is what is agreed to.
+    let other = format!("sha256:{}", "0".repeat(64));
+    let approve = |digest: &str| {
+        let activate = [
+            "plugin",
+            "activate",
+            "acme-texts@1.1.0",
+            "--shadow",
+            "--approve",
+        ];
+        operator.run(&[&activate[..], &[digest, "--json"]].concat())
+    };
+    let refused = approve(&other).badly();
+    assert!(refused.talk.contains(digest), "{refused:?}");
+    let activated = approve(digest).well();
     assert!(activated.talk.contains("2 the same"), "{activated:?}");
     let activated = activated.json();
     assert_eq!(active(&activated), "1.1.0", "{activated}");
@@ -244,6 +254,22 @@ fn a_publisher_whom_nobody_trusts_installs_nothing() {
     ];
     let installed = stranger.run(&trust).well().json();
     assert_eq!(active(&installed), "1.1.0", "{installed}");
+    // Whoever no longer trusts it says so, and nothing new comes from it.
+    let keys = stranger.run(&["plugin", "key", "list"]).well();
+    assert!(
+        keys.data.contains(&id) && keys.data.contains("acme-texts (operator)"),
+        "{keys:?}"
+    );
+    let distrust = ["plugin", "key", "distrust", &id, "--json"];
+    let distrusted = stranger.run(&distrust).well().json();
+    assert_eq!(distrusted["state"], "distrusted", "{distrusted}");
+    assert_eq!(distrusted["installations"].as_array().unwrap().len(), 1);
+    let list = stranger.run(&["plugin", "list"]).well();
+    assert!(list.data.contains("distrusted"), "{list:?}");
+    let refused = stranger
+        .run(&["plugin", "install", "acme-texts@1.0.0", "--allow-downgrade"])
+        .badly();
+    assert!(refused.talk.contains("is distrusted here"), "{refused:?}");
     let first_use = Program::new()
         .set("ONEROUTER_REGISTRY_URL", market.url.as_str())
         .set("ONEROUTER_TRUST_ON_FIRST_USE", "allow");
@@ -308,6 +334,15 @@ fn a_registrys_operator_looks_after_what_strangers_publish() {
         .run(&["plugin", "install", "acme-texts@1.2.0"])
         .badly();
     assert!(refused.talk.contains("it was stolen"), "{refused:?}");
+    // Whoever runs it hears of that, and goes on.
+    gateway
+        .run(&["plugin", "install", "acme-texts@1.2.0"])
+        .badly();
+    let list = gateway.run(&["plugin", "list", "--json"]).well().json();
+    let version = &list["data"][0]["installations"][0];
+    assert_eq!(version["state"], "active", "{list}");
+    assert_eq!(version["warnings"][0]["kind"], "key_revoked", "{list}");
+    assert_eq!(version["advisories"][0]["summary"], "is slow", "{list}");
     moderate(&["suspend", "nobody"]).badly();
     market.running.stop();
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::program::Program;
 
-const COMMANDS: [&str; 63] = [
+const COMMANDS: [&str; 66] = [
     "",
     "serve",
     "dev",
@@ -40,6 +40,9 @@ const COMMANDS: [&str; 63] = [
     "plugin activate",
     "plugin rollback",
     "plugin remove",
+    "plugin key",
+    "plugin key list",
+    "plugin key distrust",
     "plugin bundle",
     "registry",
     "registry serve",

@@ -7,7 +7,7 @@ use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 /// Tables without a policy, and why.
-const WITHOUT_POLICY: [(&str, &str); 16] = [
+const WITHOUT_POLICY: [(&str, &str); 17] = [
     ("_sqlx_migrations", "which migrations were applied"),
     (
         "checkout_directory",
@@ -32,6 +32,10 @@ const WITHOUT_POLICY: [(&str, &str); 16] = [
         "whose an API key is: its hash, tenant, key",
     ),
     ("plugin_components", "plugins' bytes: for all tenants"),
+    (
+        "plugin_distrusted_keys",
+        "whose keys may sign nothing: for all tenants",
+    ),
     (
         "plugin_generation",
         "how many changes of plugins there have been",

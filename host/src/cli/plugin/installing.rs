@@ -1,5 +1,5 @@
-//! `onerouter plugin install`, `list`, `shadow`, `activate`, `rollback`, `remove`, `bundle`: what an operator does with
-//! plugins, at the database; running gateways follow.
+//! `onerouter plugin install`, `list`, `shadow`, `activate`, `rollback`, `remove`, `key`, `bundle`: what an
+//! operator does with plugins, at the database; running gateways follow.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
@@ -13,8 +13,8 @@ use onerouter_domain::id::TenantId;
 use onerouter_domain::time;
 use onerouter_engine::{Adapters, Difference};
 use onerouter_manifest::{PluginId, permissions};
-use onerouter_registry::KeyId;
 use onerouter_registry::client::{RegistryApi, bundle};
+use onerouter_registry::{Digest, KeyId};
 use semver::Version;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -30,7 +30,7 @@ use crate::service::caller::Operator;
 use crate::service::changes::Changes;
 use crate::service::plugins::{
     Activation, CanaryShare, Install, InstallSource, InstalledPlugin, InstalledVersion,
-    NodeStanding, PluginParts, PluginRole, Plugins, ShadowCheck, Step, Target,
+    NodeStanding, PluginParts, PluginRole, Plugins, PublisherKey, ShadowCheck, Step, Target,
 };
 use crate::service::recordings::{KEPT_MAX, Recordings};
 use crate::service::refusal::Refusal;
@@ -87,7 +87,7 @@ Running gateways follow without a restart, and are waited for.")]
     #[command(after_help = "Examples:
   onerouter plugin activate acme-texts
   onerouter plugin activate acme-texts@1.3.0 --canary 5 --canary-tenant ten_01h455vb4pex5vsknk084sn02q
-  onerouter plugin activate acme-texts@1.3.0 --approve
+  onerouter plugin activate acme-texts@1.3.0 --approve sha256:…
   onerouter plugin activate acme-texts@1.3.0 --shadow")]
     Activate {
         /// NAME, NAME@VERSION, or an id: ins_…
@@ -144,6 +144,13 @@ The canary goes, or where there is none the version that serves. The one before 
         #[arg(long)]
         json: bool,
     },
+    /// Manage publishers' keys
+    #[command(
+        subcommand,
+        after_help = "Example:
+  onerouter plugin key list"
+    )]
+    Key(PublisherKeyCommand),
     /// Put plugins into a folder, for machines without a network
     #[command(after_help = "Example:
   onerouter plugin bundle --output /media/usb/plugins acme-texts@^1 acme-post
@@ -162,6 +169,32 @@ There: onerouter plugin install acme-texts --bundle /media/usb/plugins")]
     },
 }
 
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum PublisherKeyCommand {
+    /// List keys that are known here, and what they may sign
+    #[command(after_help = "Examples:
+  onerouter plugin key list
+  onerouter plugin key list --json")]
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Trust a key no more
+    #[command(after_help = "Example:
+  onerouter plugin key distrust sha256:…
+
+It may sign nothing from then on, whatever the settings name. What it has signed and what serves goes on, with a warning in `plugin list`; it can be gone back to, but not be installed or activated anew. `plugin install --trust-key` trusts it again.")]
+    Distrust {
+        /// A publisher's key or its id
+        #[arg(value_parser = parse_key)]
+        key: KeyId,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
 /// Whom a version serves.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ServingArgs {
@@ -171,9 +204,9 @@ pub(in crate::cli) struct ServingArgs {
     /// Let it serve this tenant, beside the version that serves
     #[arg(long = "canary-tenant", value_name = "TENANT")]
     canary_tenants: Vec<TenantId>,
-    /// Agree to what it may do more than the version that serves
-    #[arg(long)]
-    approve: bool,
+    /// Agree to what it may do more than the version that serves, by the digest that was shown
+    #[arg(long, value_name = "DIGEST", value_parser = parse_digest)]
+    approve: Option<Digest>,
 }
 
 impl ServingArgs {
@@ -184,13 +217,18 @@ impl ServingArgs {
                 percent: self.canary.unwrap_or(0),
                 tenants: self.canary_tenants.clone(),
             }),
-            approve: self.approve,
+            approve: self.approve.map(|digest| digest.to_string()),
         }
     }
 }
 
 fn parse_key(text: &str) -> Result<KeyId, String> {
     key_id(text).ok_or_else(|| "must be a publisher's key or its id".to_owned())
+}
+
+fn parse_digest(text: &str) -> Result<Digest, String> {
+    text.parse()
+        .map_err(|_no_digest| "must be a digest, as it was shown: sha256:…".to_owned())
 }
 
 fn parse_target(text: &str) -> Result<Target, String> {
@@ -337,6 +375,12 @@ impl Bench {
                 terminal::say(&format!("Removed; {} calls that run finish.", before.name));
                 Ok(())
             }
+            InstallingCommand::Key(PublisherKeyCommand::List { json }) => {
+                self.list_keys(json).await
+            }
+            InstallingCommand::Key(PublisherKeyCommand::Distrust { key, json }) => {
+                self.distrust_key(key, json).await
+            }
             InstallingCommand::Bundle {
                 plugins,
                 output,
@@ -366,21 +410,21 @@ impl Bench {
         }
         let version = &installed.row.version;
         if let Some(activation) = &install.activate
-            && !installed.permissions_added.is_empty()
+            && let Some(digest) = &installed.asked.digest
         {
             terminal::say(&format!(
                 "{name} {version} is installed. It may do more than the version that serves:"
             ));
-            for added in &installed.permissions_added {
+            for added in &installed.asked.permissions {
                 terminal::say(&format!("  + it {added}"));
             }
             if !agreed()? {
                 bail!(
-                    "{name} {version} waits: `onerouter plugin activate {name}@{version} --approve` lets it serve"
+                    "{name} {version} waits: `onerouter plugin activate {name}@{version} --approve {digest}` lets it serve"
                 );
             }
             let activation = Activation {
-                approve: true,
+                approve: Some(digest.clone()),
                 ..activation.clone()
             };
             let target = Target::Version(installed.row.id);
@@ -469,7 +513,16 @@ impl Bench {
         let mut rows = Vec::new();
         for plugin in &plugins {
             for version in &plugin.versions {
-                let note = version.row.quarantine.clone().unwrap_or_default();
+                let warnings = version.warnings.iter();
+                let advisories = version.row.standing.advisories.iter();
+                let notes: Vec<String> = version
+                    .row
+                    .quarantine
+                    .iter()
+                    .cloned()
+                    .chain(warnings.map(|warning| warning.detail.clone()))
+                    .chain(advisories.map(|advisory| format!("advisory: {}", advisory.summary)))
+                    .collect();
                 let share = match plugin.canary {
                     Some(id) if id == version.row.id => format!(" {} %", plugin.canary_percent),
                     _ => String::new(),
@@ -481,7 +534,7 @@ impl Bench {
                     version.row.trusted_by.clone(),
                     version.row.source.clone(),
                     time::to_text(version.row.installed_at),
-                    note,
+                    notes.join("; "),
                 ]);
             }
         }
@@ -495,6 +548,45 @@ impl Bench {
             "note",
         ];
         terminal::table(&header, rows);
+        Ok(())
+    }
+
+    async fn list_keys(&self, as_json: bool) -> anyhow::Result<()> {
+        let keys = self.plugins.keys().await.map_err(told)?;
+        if as_json {
+            let data: Vec<Value> = keys.iter().map(key_shown).collect();
+            return terminal::json(&json!({"object": "list", "data": data}));
+        }
+        let rows = keys.iter().map(|key| {
+            let trusted_for = key.trusted_for.iter().map(|trust| {
+                let plugin = trust.plugin.as_deref().unwrap_or("every plugin");
+                format!("{plugin} ({})", trust.by)
+            });
+            vec![
+                key.id.clone(),
+                key.state().to_owned(),
+                trusted_for.collect::<Vec<_>>().join(", "),
+                key.installations.len().to_string(),
+            ]
+        });
+        let header = ["key", "state", "may sign", "installed versions"];
+        terminal::table(&header, rows.collect());
+        Ok(())
+    }
+
+    async fn distrust_key(&self, key: KeyId, as_json: bool) -> anyhow::Result<()> {
+        let key = self.plugins.distrust_key(&self.operator, key).await;
+        let key = key.map_err(told)?;
+        if as_json {
+            return terminal::json(&key_shown(&key));
+        }
+        terminal::say(&format!("{} may sign nothing any more.", key.id));
+        if !key.installations.is_empty() {
+            terminal::say(&format!(
+                "{} installed version(s) are signed with it: what serves goes on; `onerouter plugin list` shows them.",
+                key.installations.len()
+            ));
+        }
         Ok(())
     }
 
@@ -613,6 +705,17 @@ fn shown(plugin: &InstalledPlugin) -> Value {
     })
 }
 
+fn key_shown(key: &PublisherKey) -> Value {
+    json!({
+        "id": key.id, "object": "plugin_key", "state": key.state(),
+        "trusted_for": key.trusted_for.iter().map(|trust| json!({
+            "plugin": trust.plugin, "trusted_by": trust.by, "trusted_at": trust.at.map(time::to_text),
+        })).collect::<Vec<_>>(),
+        "installations": key.installations,
+        "distrusted_at": key.distrusted_at.map(time::to_text),
+    })
+}
+
 fn version_shown(version: &InstalledVersion) -> Value {
     let row = &version.row;
     json!({
@@ -620,7 +723,12 @@ fn version_shown(version: &InstalledVersion) -> Value {
         "state": version.state.as_str(), "reason": row.quarantine, "sha256": row.sha256,
         "source": row.source, "publisher_key": row.publisher_key, "trusted_by": row.trusted_by,
         "capabilities": version.capabilities, "permissions": permissions::all(&version.manifest),
-        "permissions_added": version.permissions_added,
+        "permissions_added": version.asked.permissions,
+        "permissions_digest": version.asked.digest,
+        "warnings": version.warnings.iter().map(|warning| json!({
+            "kind": warning.kind.as_str(), "detail": warning.detail,
+        })).collect::<Vec<_>>(),
+        "advisories": row.standing.advisories,
         "installed_at": time::to_text(row.installed_at),
         "activated_at": row.activated_at.map(time::to_text),
     })

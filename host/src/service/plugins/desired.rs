@@ -1,21 +1,20 @@
 //! What is wanted of a plugin: which version serves, whom, and which one before. One transaction each.
 
-use chrono::{DateTime, Utc};
+mod held;
+
 use onerouter_domain::code::ErrorCode;
 use onerouter_domain::id::{InstallationId, InstalledPluginId, TenantId};
-use onerouter_manifest::{Manifest, permissions};
-use serde_json::{Value, json};
 
-use super::install::{manifest_of, no_one_to_compare, wants_more};
+pub(super) use self::held::chosen;
+use self::held::{Done, Held, ROLLED_BACK, removed, tombstone, wanted};
+use super::install::{Order, no_one_to_compare};
 use super::regression::WATCHED_FOR;
 use super::{Plugins, gateway, invalid, invalid_state};
-use crate::service::audit::{self, Change};
+use crate::service::audit;
 use crate::service::authentication::unavailable;
 use crate::service::caller::Operator;
 use crate::service::refusal::Refusal;
-use crate::store::{
-    PluginRow, PluginTombstoneRow, PluginVersionRow, PluginWrite, StoreError, TenantTx,
-};
+use crate::store::{PluginRow, PluginWrite, StoreError};
 
 /// Which plugin, or which of its versions.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,8 +34,8 @@ pub enum Target {
 pub struct Activation {
     /// Only some, beside the version that serves; everybody where there is none.
     pub canary: Option<CanaryShare>,
-    /// The operator agrees to what it may do more.
-    pub approve: bool,
+    /// What the operator agrees to that it may do more: the digest of what they have read.
+    pub approve: Option<String>,
 }
 
 /// Whom a canary serves.
@@ -58,42 +57,36 @@ pub(super) struct Regressed {
     pub(super) reason: String,
 }
 
-/// What was done, for the audit log.
-struct Done {
-    action: &'static str,
-    /// What may be done more than before, and was agreed to.
-    agreed: Vec<String>,
-}
-
-const ROLLED_BACK: Done = Done {
-    action: "plugin.rolled_back",
-    agreed: Vec::new(),
-};
-
-/// A plugin and its versions, while nobody else can change them.
-struct Held {
-    tx: TenantTx,
-    generation: i64,
-    plugin: PluginRow,
-    versions: Vec<PluginVersionRow>,
-    now: DateTime<Utc>,
-}
-
 impl Plugins {
     /// Lets a version serve: everybody, or some beside the one that serves. A plugin's newest version
     /// that never served, where none is named.
     ///
     /// # Errors
     /// `not_found`; `conflict` where it may do more than what serves and that was not agreed to;
-    /// `invalid_state` where it is quarantined, or there is nothing to activate.
+    /// `invalid_state` where it is quarantined, its key was distrusted or revoked, or there is nothing to
+    /// activate.
     pub async fn activate(
         &self,
         operator: &Operator,
         target: &Target,
         activation: &Activation,
     ) -> Result<PluginRow, Refusal> {
+        self.activate_in(operator, target, activation, Order::Any)
+            .await
+    }
+
+    /// The same, for who may not mean every version.
+    pub(super) async fn activate_in(
+        &self,
+        operator: &Operator,
+        target: &Target,
+        activation: &Activation,
+        order: Order,
+    ) -> Result<PluginRow, Refusal> {
         let mut held = self.hold(operator, target).await?;
         let version = held.chosen(target)?;
+        held.refuse_overtaken(&version, order)?;
+        held.refuse_withdrawn(&version)?;
         if let Some(reason) = &version.quarantine {
             return Err(invalid_state(format!(
                 "{} {} is quarantined: {reason}. Install it again to try it once more.",
@@ -106,7 +99,7 @@ impl Plugins {
                 version.plugin, version.version
             )));
         }
-        let agreed = held.agree(&version, activation.approve).await?;
+        let agreed = held.agree(&version, activation.approve.as_deref()).await?;
         let before = held.plugin.clone();
         let mut write = PluginWrite {
             canary: None,
@@ -168,6 +161,7 @@ impl Plugins {
     ) -> Result<PluginRow, Refusal> {
         let held = self.hold(operator, target).await?;
         let write = held.rolled_back(None)?;
+        held.warn_of(write.active);
         let written = held
             .write(operator, write, ROLLED_BACK)
             .await
@@ -188,6 +182,7 @@ impl Plugins {
             return Ok(false);
         }
         let write = held.rolled_back(Some(regressed.reason.clone()))?;
+        held.warn_of(write.active);
         held.tx
             .quarantine_plugin_version(regressed.version, &regressed.reason)
             .await
@@ -216,6 +211,7 @@ impl Plugins {
             generation,
             plugin,
             versions,
+            distrusted,
             ..
         } = held;
         let gone = match target {
@@ -224,7 +220,7 @@ impl Plugins {
                 versions
             }
             Target::Version(_) | Target::Numbered(..) => {
-                let version = chosen(&plugin, &versions, target)?;
+                let version = chosen(&plugin, &versions, &distrusted, target)?;
                 if [plugin.active, plugin.canary].contains(&Some(version.id)) {
                     return Err(invalid_state(format!(
                         "{} {} serves; activate another version first, or remove the plugin by its name.",
@@ -247,15 +243,7 @@ impl Plugins {
             tx.write_plugin_tombstone(&tombstone(version, "it was removed", now))
                 .await
                 .map_err(failed)?;
-            let change = Change {
-                action: "plugin.removed",
-                target: version.id.to_string(),
-                before: Some(json!({
-                    "plugin": version.plugin, "version": version.version, "sha256": version.sha256,
-                })),
-                after: None,
-            };
-            audit::record(&mut tx, operator, change, now)
+            audit::record(&mut tx, operator, removed(version), now)
                 .await
                 .map_err(failed)?;
         }
@@ -277,11 +265,13 @@ impl Plugins {
         let plugin = tx.find_plugin(&name).await.map_err(not_kept)?;
         let plugin = plugin.ok_or_else(|| absent(&name))?;
         let versions = tx.plugin_versions(&name).await.map_err(not_kept)?;
+        let distrusted = tx.distrusted_keys().await.map_err(not_kept)?;
         Ok(Held {
             tx,
             generation,
             plugin,
             versions,
+            distrusted: distrusted.into_iter().collect(),
             now,
         })
     }
@@ -305,220 +295,6 @@ impl Plugins {
                     .ok_or_else(|| Refusal::not_found("installed version"))
             }
         }
-    }
-}
-
-impl Held {
-    fn chosen(&self, target: &Target) -> Result<PluginVersionRow, Refusal> {
-        chosen(&self.plugin, &self.versions, target)
-    }
-
-    fn find(&self, id: Option<InstallationId>) -> Option<&PluginVersionRow> {
-        self.versions.iter().find(|row| Some(row.id) == id)
-    }
-
-    /// What it may do more than what serves must be agreed to, whatever served when it was installed.
-    /// Gives what was agreed to now.
-    async fn agree(
-        &mut self,
-        version: &PluginVersionRow,
-        approve: bool,
-    ) -> Result<Vec<String>, Refusal> {
-        let serves = [self.plugin.active, self.plugin.canary];
-        let (Some(active), false) = (
-            self.find(self.plugin.active),
-            serves.contains(&Some(version.id)),
-        ) else {
-            return Ok(Vec::new());
-        };
-        let (old, new) = (manifest_of(active)?, manifest_of(version)?);
-        let added = not_agreed(version, &old, &new);
-        if added.is_empty() {
-            return Ok(added);
-        }
-        if !approve {
-            return Err(wants_more(&old, &new.version, &added));
-        }
-        let approved: Vec<String> = version.approved.iter().chain(&added).cloned().collect();
-        self.tx
-            .approve_plugin_version(version.id, &approved)
-            .await
-            .map_err(not_kept)?;
-        Ok(added)
-    }
-
-    /// It does not come back by itself.
-    async fn keep_away(&mut self, version: &PluginVersionRow, reason: &str) -> Result<(), Refusal> {
-        let row = tombstone(version, reason, self.now);
-        self.tx.write_plugin_tombstone(&row).await.map_err(not_kept)
-    }
-
-    /// What is wanted once the newest thing was taken back.
-    fn rolled_back(&self, reason: Option<String>) -> Result<PluginWrite, Refusal> {
-        let write = PluginWrite {
-            canary: None,
-            canary_percent: 0,
-            canary_tenants: Vec::new(),
-            watched_until: self.plugin.watched_until,
-            reason,
-            active: self.plugin.active,
-            previous: self.plugin.previous,
-        };
-        if self.plugin.canary.is_some() {
-            return Ok(write);
-        }
-        let previous = self.find(self.plugin.previous).ok_or_else(|| {
-            invalid_state(format!(
-                "{} has no earlier version to go back to.",
-                self.plugin.name
-            ))
-        })?;
-        if let Some(quarantine) = &previous.quarantine {
-            return Err(invalid_state(format!(
-                "{} {}, which served before, is quarantined: {quarantine}.",
-                previous.plugin, previous.version
-            )));
-        }
-        Ok(PluginWrite {
-            active: self.plugin.previous,
-            // Nothing swings back: neither the one who asks twice, nor a watch.
-            previous: None,
-            watched_until: None,
-            ..write
-        })
-    }
-
-    async fn write(
-        mut self,
-        operator: &Operator,
-        write: PluginWrite,
-        done: Done,
-    ) -> Result<PluginRow, StoreError> {
-        let (name, now) = (self.plugin.name.clone(), self.now);
-        self.tx
-            .write_plugin(&name, &write, self.generation, now)
-            .await?;
-        for id in [write.active, write.canary] {
-            let was = [self.plugin.active, self.plugin.canary];
-            if let Some(id) = id
-                && !was.contains(&Some(id))
-            {
-                self.tx.note_plugin_activation(id, now).await?;
-            }
-        }
-        let written = PluginRow {
-            active: write.active,
-            previous: write.previous,
-            canary: write.canary,
-            canary_percent: write.canary_percent,
-            canary_tenants: write.canary_tenants,
-            generation: self.generation,
-            changed_at: now,
-            watched_until: write.watched_until,
-            reason: write.reason,
-            ..self.plugin.clone()
-        };
-        let mut after = self.shown(&written);
-        if !done.agreed.is_empty()
-            && let Value::Object(after) = &mut after
-        {
-            after.insert("approved".to_owned(), json!(done.agreed));
-        }
-        let change = Change {
-            action: done.action,
-            target: name,
-            before: Some(self.shown(&self.plugin)),
-            after: Some(after),
-        };
-        audit::record(&mut self.tx, operator, change, now).await?;
-        self.tx.commit().await?;
-        Ok(written)
-    }
-
-    fn shown(&self, plugin: &PluginRow) -> Value {
-        let number = |id| self.find(id).map(|row| row.version.as_str());
-        json!({
-            "active": number(plugin.active), "previous": number(plugin.previous),
-            "canary": number(plugin.canary), "canary_percent": plugin.canary_percent,
-            "canary_tenants": plugin.canary_tenants, "reason": plugin.reason,
-        })
-    }
-}
-
-fn wanted(plugin: &PluginRow) -> PluginWrite {
-    PluginWrite {
-        active: plugin.active,
-        previous: plugin.previous,
-        canary: plugin.canary,
-        canary_percent: plugin.canary_percent,
-        canary_tenants: plugin.canary_tenants.clone(),
-        watched_until: plugin.watched_until,
-        reason: plugin.reason.clone(),
-    }
-}
-
-/// The version that is meant.
-pub(super) fn chosen(
-    plugin: &PluginRow,
-    versions: &[PluginVersionRow],
-    target: &Target,
-) -> Result<PluginVersionRow, Refusal> {
-    let found = match target {
-        Target::Version(id) => versions.iter().find(|row| row.id == *id),
-        // The same number may have been built more than once, unsigned: the last one is meant.
-        Target::Numbered(_, version) => {
-            let version = version.to_string();
-            versions.iter().rfind(|row| row.version == version)
-        }
-        Target::Name(_) | Target::Plugin(_) => {
-            return newest_unused(plugin, versions).cloned().ok_or_else(|| {
-                invalid_state(format!(
-                    "{} has no version that waits to be activated; name one.",
-                    plugin.name
-                ))
-            });
-        }
-    };
-    found
-        .cloned()
-        .ok_or_else(|| Refusal::not_found("installed version"))
-}
-
-/// The canary, else the greatest version that has never served.
-fn newest_unused<'v>(
-    plugin: &PluginRow,
-    versions: &'v [PluginVersionRow],
-) -> Option<&'v PluginVersionRow> {
-    let canary = versions.iter().find(|row| Some(row.id) == plugin.canary);
-    canary.or_else(|| {
-        versions
-            .iter()
-            .filter(|row| row.activated_at.is_none() && row.quarantine.is_none())
-            .max_by_key(|row| row.version.parse::<semver::Version>().ok())
-    })
-}
-
-/// What a version may do more than the one that serves, and nobody has agreed to.
-pub(super) fn not_agreed(
-    version: &PluginVersionRow,
-    old: &Manifest,
-    new: &Manifest,
-) -> Vec<String> {
-    let mut added = permissions::added(old, new);
-    added.retain(|one| !version.approved.contains(one));
-    added
-}
-
-pub(super) fn tombstone(
-    version: &PluginVersionRow,
-    reason: &str,
-    at: DateTime<Utc>,
-) -> PluginTombstoneRow {
-    PluginTombstoneRow {
-        plugin: version.plugin.clone(),
-        sha256: version.sha256.clone(),
-        reason: reason.to_owned(),
-        at,
     }
 }
 

@@ -17,7 +17,7 @@ use tokio::sync::{OnceCell, mpsc};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::install::Probed;
+use super::install::{Order, Probed, Terms};
 use super::trust::{IndexNeed, UNSIGNED, refused};
 use super::{Activation, Plugins, Target, gateway};
 use crate::service::authentication::unavailable;
@@ -107,6 +107,9 @@ impl Plugins {
                     looked.refused.insert(path, refusal.detail);
                 }
             }
+        }
+        if let Some(Some(index)) = index.get() {
+            self.note_standings(index).await;
         }
         for (path, reason) in &looked.refused {
             tracing::error!("refused the plugin {}: {reason}", path.display());
@@ -222,7 +225,12 @@ impl Plugins {
         let operator = gateway();
         let manifest = probed.fetched.manifest.clone();
         let active = self.active_of(&operator, &manifest).await?;
-        let installed = self.stage(&operator, probed, None).await?;
+        let terms = Terms {
+            trust_key: None,
+            order: Order::Any,
+            activate: None,
+        };
+        let installed = self.stage(&operator, probed, &terms).await?;
         let (name, version) = (&installed.row.plugin, &installed.row.version);
         if let Some((_, active)) = &active
             && manifest.version < active.version
@@ -233,19 +241,25 @@ impl Plugins {
             );
             return Ok(());
         }
-        if !installed.permissions_added.is_empty() {
+        if let Some(digest) = &installed.asked.digest {
             tracing::warn!(
                 plugin = name,
                 version,
-                wants = installed.permissions_added.join("; "),
-                "a version that may do more waits for an operator: onerouter plugin activate {name} --approve"
+                wants = installed.asked.permissions.join("; "),
+                "a version that may do more waits for an operator: onerouter plugin activate {name}@{version} --approve {digest}"
             );
             return Ok(());
         }
         let target = Target::Version(installed.row.id);
-        self.activate(&operator, &target, &Activation::default())
-            .await
-            .map(drop)
+        // Another node may have seen a newer one meanwhile.
+        self.activate_in(
+            &operator,
+            &target,
+            &Activation::default(),
+            Order::NeverOlder,
+        )
+        .await
+        .map(drop)
     }
 
     fn forget_refused(&self, keep: impl Fn(&PathBuf) -> bool) {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use onerouter_domain::id::InstallationId;
+use onerouter_domain::time;
 use onerouter_engine::{Adapter, Canary, Serving};
 use onerouter_manifest::PluginId;
 use serde::{Deserialize, Serialize};
@@ -30,6 +31,13 @@ pub(super) const NODE_SILENT_MAX: TimeDelta = TimeDelta::seconds(60);
 const NODE_FORGOTTEN_AFTER: TimeDelta = TimeDelta::hours(1);
 /// How often what serves is held against what served before.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
+/// What cannot be loaded is tried again after this, then after twice as long each time: it may be compiled
+/// for minutes to find out that it still cannot.
+const RETRY_AFTER: TimeDelta = TimeDelta::seconds(15);
+/// And after this at most: what was mended elsewhere, such as the network to the database, is to be noticed.
+const RETRY_AFTER_MAX: TimeDelta = TimeDelta::minutes(15);
+/// How often the registry is asked for news of what is installed.
+const LOOK_AT_REGISTRY_EVERY: Duration = Duration::from_secs(60 * 60);
 /// Loaded versions beyond those that are wanted: just probed, about to be wanted.
 const SPARE_MAX: usize = 4;
 
@@ -48,13 +56,23 @@ pub(super) struct Following {
     /// No longer wanted, until their last call ends.
     draining: Vec<(String, Arc<Adapter>)>,
     /// What is wanted and cannot be loaded here, by digest.
-    failed: BTreeMap<String, String>,
-    /// Something that is wanted is not loaded: it is tried again with the next report.
-    is_incomplete: bool,
+    failed: BTreeMap<String, Failure>,
+    /// The change after which what had failed was tried again at once.
+    forgiven: i64,
+    /// Whoever loads a version has its turn, by digest: nobody compiles the same one beside it.
+    turns: HashMap<String, Arc<tokio::sync::Mutex<()>>>,
     /// What is wanted, as it was read last.
     pub(super) wanted: Vec<PluginRow>,
     pub(super) versions: HashMap<InstallationId, PluginVersionRow>,
     pub(super) watched: HashMap<String, Watched>,
+}
+
+/// Why a version is not loaded.
+#[derive(Debug, Clone)]
+struct Failure {
+    reason: String,
+    tries: u32,
+    retry_at: DateTime<Utc>,
 }
 
 const PREVIOUS: &str = "previous";
@@ -73,6 +91,9 @@ pub struct Reported {
     /// Why it is not loaded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// When that is tried again, unless something changes before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_at: Option<DateTime<Utc>>,
 }
 
 impl Following {
@@ -84,7 +105,8 @@ impl Following {
             spare: Vec::new(),
             draining: Vec::new(),
             failed: BTreeMap::new(),
-            is_incomplete: false,
+            forgiven: -1,
+            turns: HashMap::new(),
             wanted: Vec::new(),
             versions: HashMap::new(),
             watched: HashMap::new(),
@@ -109,7 +131,7 @@ impl Following {
                     continue;
                 };
                 let adapter = self.loaded.get(&version.sha256);
-                let reason = self.failed.get(&version.sha256).cloned();
+                let failure = self.failed.get(&version.sha256);
                 // Nobody is served by the one before.
                 if adapter.is_none() && state == PREVIOUS {
                     continue;
@@ -119,7 +141,8 @@ impl Following {
                     sha256: version.sha256.clone(),
                     state: if adapter.is_some() { state } else { FAILED }.to_owned(),
                     in_flight: adapter.map_or(0, |adapter| adapter.in_flight()),
-                    reason,
+                    reason: failure.map(|failure| failure.reason.clone()),
+                    retry_at: failure.map(|failure| failure.retry_at),
                 });
             }
         }
@@ -129,6 +152,7 @@ impl Following {
             state: "draining".to_owned(),
             in_flight: adapter.in_flight(),
             reason: None,
+            retry_at: None,
         }));
         report
     }
@@ -146,7 +170,8 @@ impl Plugins {
         let mut changes = self.parts().changes.of_plugins();
         let mut report = tokio::time::interval(REPORT_EVERY);
         let mut watch = tokio::time::interval(WATCH_EVERY);
-        for ticks in [&mut report, &mut watch] {
+        let mut news = tokio::time::interval(LOOK_AT_REGISTRY_EVERY);
+        for ticks in [&mut report, &mut watch, &mut news] {
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         }
         // Each beside the others: one that compiles for long must not hold up the next change.
@@ -161,6 +186,11 @@ impl Plugins {
                 _ = report.tick() => true,
                 _ = watch.tick() => {
                     self.watch().await;
+                    false
+                }
+                _ = news.tick() => {
+                    let plugins = self.clone();
+                    following.spawn(async move { plugins.look_at_registry().await });
                     false
                 }
                 Some(_ended) = following.join_next() => false,
@@ -195,18 +225,29 @@ impl Plugins {
         let failed = |error| unavailable("cannot follow changes of plugins", &error);
         let mut following = self.0.following.lock().await;
         let generation = self.parts().store.generations().await.map_err(failed)?;
+        let now = self.parts().clock.now();
         let is_news = generation.plugins != following.generation;
-        if is_news || following.is_incomplete {
+        if following.forgiven != generation.plugins {
+            following.forgiven = generation.plugins;
+            following.forgive(now);
+        }
+        if is_news || !following.due(now).is_empty() {
             // Read after the number: a change that comes between is followed twice, not missed.
             let wanted = self.parts().store.list_plugins().await.map_err(failed)?;
             let versions = self.parts().store.list_plugin_versions().await;
             let versions = versions.map_err(failed)?;
             following.wanted = wanted;
             following.versions = versions.into_iter().map(|row| (row.id, row)).collect();
-            following.is_incomplete = true;
             self.swap(&mut following);
-            for version in following.missing() {
+            for version in following.due(now) {
                 // Without the lock: another change, of another plugin, must not wait for a compiler.
+                let turn = following.turn(&version.sha256);
+                drop(following);
+                let own_turn = turn.lock().await;
+                following = self.0.following.lock().await;
+                if !following.is_due(&version, now) {
+                    continue;
+                }
                 drop(following);
                 let loaded = self.load(&version).await;
                 following = self.0.following.lock().await;
@@ -215,11 +256,14 @@ impl Plugins {
                         following.failed.remove(&version.sha256);
                         following.loaded.insert(version.sha256.clone(), adapter);
                     }
-                    Err(reason) => following.fail(&version, reason),
+                    Err(reason) => following.fail(&version, reason, self.parts().clock.now()),
                 }
                 self.swap(&mut following);
+                drop(own_turn);
             }
-            following.is_incomplete = !following.missing().is_empty();
+            following
+                .turns
+                .retain(|_, turn| Arc::strong_count(turn) > 1);
             following.generation = following.generation.max(generation.plugins);
         }
         following.drain();
@@ -394,14 +438,58 @@ impl Following {
         }
     }
 
-    fn fail(&mut self, version: &PluginVersionRow, reason: String) {
+    /// Those of them that are to be loaded now.
+    fn due(&self, now: DateTime<Utc>) -> Vec<PluginVersionRow> {
+        let mut missing = self.missing();
+        missing.retain(|version| self.is_due(version, now));
+        missing
+    }
+
+    /// Whether nobody has loaded it, or tried to, meanwhile.
+    fn is_due(&self, version: &PluginVersionRow, now: DateTime<Utc>) -> bool {
+        let failure = self.failed.get(&version.sha256);
+        !self.loaded.contains_key(&version.sha256)
+            && failure.is_none_or(|failure| failure.retry_at <= now)
+    }
+
+    fn turn(&mut self, sha256: &str) -> Arc<tokio::sync::Mutex<()>> {
+        Arc::clone(self.turns.entry(sha256.to_owned()).or_default())
+    }
+
+    /// Something has changed: what failed may not fail any more.
+    fn forgive(&mut self, now: DateTime<Utc>) {
+        for failure in self.failed.values_mut() {
+            failure.tries = 0;
+            failure.retry_at = now;
+        }
+    }
+
+    fn fail(&mut self, version: &PluginVersionRow, reason: String, now: DateTime<Utc>) {
+        let tries = self
+            .failed
+            .get(&version.sha256)
+            .map_or(1, |failure| failure.tries.saturating_add(1));
+        let retry_at = now + retry_after(tries);
         tracing::error!(
             plugin = version.plugin,
             version = version.version,
             sha256 = version.sha256,
             reason,
+            tries,
+            retry_at = %time::to_text(retry_at),
             "a plugin that is wanted cannot be loaded on this node"
         );
-        self.failed.insert(version.sha256.clone(), reason);
+        let failure = Failure {
+            reason,
+            tries,
+            retry_at,
+        };
+        self.failed.insert(version.sha256.clone(), failure);
     }
+}
+
+fn retry_after(tries: u32) -> TimeDelta {
+    // Twice as long six times is more than the most already.
+    let doubled = 1_i32 << tries.saturating_sub(1).min(6);
+    (RETRY_AFTER * doubled).min(RETRY_AFTER_MAX)
 }

@@ -8,16 +8,18 @@ use onerouter_registry::client::{Fetched, Origin, Progress, Source};
 use onerouter_registry::index::{Advisory, Index, Wanted};
 use serde_json::json;
 
-use super::desired::not_agreed;
-use super::trust::{IndexNeed, Vouched, refused};
+use super::agreement::Asked;
+use super::standing::Distrusted;
+use super::trust::{IndexNeed, Vouched, key_distrusted, refused};
 use super::{Activation, Plugins, Target, conflict, invalid};
 use crate::ids;
 use crate::service::audit::{self, Change};
 use crate::service::authentication::unavailable;
 use crate::service::caller::Operator;
-use crate::service::refusal::{FieldMistake, Refusal};
+use crate::service::refusal::Refusal;
 use crate::store::{
-    NewPluginVersion, PluginKeyRow, PluginRow, PluginVersionRow, StoreError, TenantTx,
+    NewPluginVersion, PluginKeyRow, PluginRow, PluginStanding, PluginVersionRow, StoreError,
+    TenantTx,
 };
 
 /// Where a version is to come from.
@@ -75,10 +77,30 @@ pub struct Installed {
     pub is_active: bool,
     /// The same bytes were there before.
     pub was_there: bool,
-    /// What it may do that the version which serves may not, and which nobody has agreed to.
-    pub permissions_added: Vec<String>,
+    /// What nobody has agreed to yet.
+    pub asked: Asked,
     /// What should be known about it.
     pub advisories: Vec<Advisory>,
+}
+
+/// What holds for a version that is written down.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Terms<'a> {
+    /// Whose key the operator trusts for this plugin from now on.
+    pub(super) trust_key: Option<KeyId>,
+    /// Which versions it may follow.
+    pub(super) order: Order,
+    /// How it is to serve as soon as it is there.
+    pub(super) activate: Option<&'a Activation>,
+}
+
+/// Which version may follow which.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    /// Somebody means just this one.
+    Any,
+    /// None that is older than the one that serves.
+    NeverOlder,
 }
 
 /// A version that passed, and is written down nowhere.
@@ -117,24 +139,33 @@ impl Plugins {
             .await?;
         progress(Step::Verified);
         let probed = self.probe(fetched, vouched, progress).await?;
-        self.admit(operator, &probed, install).await?;
-        if let Some(index) = &probed.fetched.newer_index {
+        let newer = probed.fetched.newer_index.clone();
+        let terms = Terms {
+            trust_key: install.trust_key,
+            order: install.order(),
+            activate: install.activate.as_ref(),
+        };
+        let installed = self.stage(operator, probed, &terms).await?;
+        if let Some(index) = &newer {
             self.keep_index(index).await;
         }
-        let installed = self.stage(operator, probed, install.trust_key).await?;
+        if let Some(index) = newer.as_deref().or(index.as_ref()) {
+            self.note_standings(index).await;
+        }
         progress(Step::Staged);
         let Some(activation) = &install.activate else {
             return Ok(installed);
         };
-        if !installed.permissions_added.is_empty() && !activation.approve {
+        if !installed.asked.is_agreed(activation.approve.as_deref()) {
             return Ok(installed);
         }
         let target = Target::Version(installed.row.id);
-        self.activate(operator, &target, activation).await?;
+        self.activate_in(operator, &target, activation, install.order())
+            .await?;
         progress(Step::Activated);
         Ok(Installed {
             is_active: true,
-            permissions_added: Vec::new(),
+            asked: Asked::default(),
             ..installed
         })
     }
@@ -216,32 +247,6 @@ impl Plugins {
         Ok(Probed { fetched, vouched })
     }
 
-    /// Before anything is written: what the answer would be if it were to serve.
-    async fn admit(
-        &self,
-        operator: &Operator,
-        probed: &Probed,
-        install: &Install,
-    ) -> Result<(), Refusal> {
-        let Some(activation) = &install.activate else {
-            return Ok(());
-        };
-        let Some((_, active)) = self.active_of(operator, &probed.fetched.manifest).await? else {
-            return match activation.canary {
-                Some(_) => Err(no_one_to_compare()),
-                None => Ok(()),
-            };
-        };
-        let (old, new) = (&active.version, &probed.fetched.manifest.version);
-        if new < old && !install.allow_downgrade {
-            return Err(conflict(format!(
-                "{} {new} is older than {old}, which serves; say allow_downgrade (--allow-downgrade) if that is meant.",
-                active.id
-            )));
-        }
-        Ok(())
-    }
-
     /// The version that serves, with its manifest.
     pub(super) async fn active_of(
         &self,
@@ -266,11 +271,14 @@ impl Plugins {
     }
 
     /// Writes it down, in one transaction: it serves nobody yet.
+    ///
+    /// # Errors
+    /// What would keep it from serving, too, if that is what is asked for: nothing is written then.
     pub(super) async fn stage(
         &self,
         operator: &Operator,
         probed: Probed,
-        trust_key: Option<KeyId>,
+        terms: &Terms<'_>,
     ) -> Result<Installed, Refusal> {
         let Probed { fetched, vouched } = probed;
         let failed = |error| unavailable("cannot install a plugin", &error);
@@ -295,8 +303,12 @@ impl Plugins {
         refuse_other_bytes(&versions, &fetched, &sha256, vouched)?;
         let keys = tx.plugin_keys(name).await.map_err(failed)?;
         refuse_second_first_use(vouched, &keys)?;
+        let distrusted = tx.distrusted_keys().await.map_err(failed)?;
+        let distrusted: Distrusted = distrusted.into_iter().collect();
+        refuse_distrusted(vouched, terms, &distrusted)?;
         let active = plugin.as_ref().and_then(|plugin| plugin.active);
         let active = versions.iter().find(|row| Some(row.id) == active);
+        admit(&fetched.manifest, active, terms)?;
         let row = PluginVersionRow {
             id: InstallationId::from_uuid(ids::next()),
             plugin: name.to_owned(),
@@ -308,6 +320,7 @@ impl Plugins {
             trusted_by: vouched.as_str().to_owned(),
             approved: Vec::new(),
             quarantine: None,
+            standing: PluginStanding::default(),
             installed_at: now,
             activated_at: None,
         };
@@ -324,7 +337,7 @@ impl Plugins {
         let is_new = |key: KeyId| !keys.iter().any(|known| known.key_id == key.to_string());
         let trusted = match vouched {
             Vouched::FirstUse(key) if is_new(key) => Some((key, "first_use")),
-            Vouched::Publisher(key) if trust_key == Some(key) && is_new(key) => {
+            Vouched::Publisher(key) if terms.trust_key == Some(key) && is_new(key) => {
                 Some((key, "operator"))
             }
             Vouched::FirstUse(_) | Vouched::Publisher(_) | Vouched::Nobody => None,
@@ -337,6 +350,10 @@ impl Plugins {
                 trusted_at: now,
             };
             tx.insert_plugin_key(&row).await.map_err(failed)?;
+            // Distrusted or not: it was named. Any other one that is distrusted was refused above.
+            tx.delete_distrusted_key(&row.key_id)
+                .await
+                .map_err(failed)?;
             changes.push(Change {
                 action: "plugin.key_trusted",
                 target: name.to_owned(),
@@ -367,11 +384,11 @@ impl Plugins {
         }
         tx.commit().await.map_err(failed)?;
         self.parts().changes.note_plugins();
-        let permissions_added = match active {
+        let asked = match active {
             Some(active) if active.id != stored.id => {
-                not_agreed(&stored, &manifest_of(active)?, &fetched.manifest)
+                Asked::of(&stored, &manifest_of(active)?, &fetched.manifest)
             }
-            _ => Vec::new(),
+            _ => Asked::default(),
         };
         Ok(Installed {
             is_active: active.is_some_and(|active| active.id == stored.id),
@@ -380,9 +397,65 @@ impl Plugins {
                 ..stored
             },
             was_there,
-            permissions_added,
+            asked,
             advisories: fetched.advisories,
         })
+    }
+}
+
+impl Install {
+    const fn order(&self) -> Order {
+        if self.allow_downgrade {
+            Order::Any
+        } else {
+            Order::NeverOlder
+        }
+    }
+}
+
+/// It would serve: what keeps it from that.
+fn admit(
+    new: &Manifest,
+    active: Option<&PluginVersionRow>,
+    terms: &Terms<'_>,
+) -> Result<(), Refusal> {
+    let Some(activation) = terms.activate else {
+        return Ok(());
+    };
+    match active {
+        None if activation.canary.is_some() => Err(no_one_to_compare()),
+        None => Ok(()),
+        Some(active) => in_order(&manifest_of(active)?, &new.version, terms.order),
+    }
+}
+
+/// Nobody goes back unasked.
+pub(super) fn in_order(
+    active: &Manifest,
+    new: &semver::Version,
+    order: Order,
+) -> Result<(), Refusal> {
+    if order == Order::Any || *new >= active.version {
+        return Ok(());
+    }
+    Err(conflict(format!(
+        "{} {new} is older than {}, which serves; say allow_downgrade (--allow-downgrade) if that is meant.",
+        active.id, active.version
+    )))
+}
+
+/// Somebody may have distrusted the key since the signature was looked at.
+fn refuse_distrusted(
+    vouched: Vouched,
+    terms: &Terms<'_>,
+    distrusted: &Distrusted,
+) -> Result<(), Refusal> {
+    let Some(key) = vouched.key().filter(|key| terms.trust_key != Some(*key)) else {
+        return Ok(());
+    };
+    match distrusted.since(&key.to_string()) {
+        Some(since) => Err(key_distrusted(key, since)),
+        None => Ok(()),
     }
 }
 
@@ -466,22 +539,6 @@ async fn forget_earlier_builds(
 pub(super) fn manifest_of(row: &PluginVersionRow) -> Result<Manifest, Refusal> {
     Manifest::from_json(row.manifest.as_bytes())
         .map_err(|error| Refusal::internal("cannot read a stored manifest", &error))
-}
-
-/// The refusal of a version that may do more than what serves.
-pub(super) fn wants_more(active: &Manifest, new: &semver::Version, added: &[String]) -> Refusal {
-    let errors = added
-        .iter()
-        .map(|one| FieldMistake::new("/approve_permissions", "permission_added", one.clone()));
-    Refusal {
-        errors: errors.collect(),
-        ..conflict(format!(
-            "{} {new} may do more than {}, which serves: {}. Say approve_permissions (--approve) to agree.",
-            active.id,
-            active.version,
-            added.join("; ")
-        ))
-    }
 }
 
 pub(super) fn no_one_to_compare() -> Refusal {

@@ -7,9 +7,11 @@ use onerouter_domain::id::{InstallationId, InstalledPluginId, NodeId, TenantId};
 use onerouter_manifest::{Capability, Manifest};
 
 use super::Plugins;
-use super::desired::{Target, not_agreed};
+use super::agreement::Asked;
+use super::desired::Target;
 use super::following::{FAILED, NODE_SILENT_MAX, Reported};
 use super::install::manifest_of;
+use super::standing::{Distrusted, VersionWarning};
 use crate::service::authentication::unavailable;
 use crate::service::refusal::Refusal;
 use crate::store::{NodeRow, PluginRow, PluginVersionRow};
@@ -54,8 +56,10 @@ pub struct InstalledVersion {
     pub capabilities: Vec<Capability>,
     /// What it does.
     pub state: VersionState,
-    /// What it may do that the version which serves may not, and which nobody has agreed to.
-    pub permissions_added: Vec<String>,
+    /// What nobody has agreed to yet.
+    pub asked: Asked,
+    /// What speaks against it.
+    pub warnings: Vec<VersionWarning>,
 }
 
 /// What an installed version does.
@@ -113,6 +117,7 @@ impl Plugins {
         let store = &self.parts().store;
         let plugins = store.list_plugins().await.map_err(failed)?;
         let versions = store.list_plugin_versions().await.map_err(failed)?;
+        let distrusted = self.distrusted().await?;
         let since = self.parts().clock.now() - NODE_SILENT_MAX;
         let nodes = store.list_nodes(since).await.map_err(failed)?;
         let nodes: Vec<(NodeRow, Vec<Reported>)> = nodes
@@ -134,7 +139,7 @@ impl Plugins {
             .into_iter()
             .map(|plugin| {
                 let versions = of_plugin.remove(&plugin.name).unwrap_or_default();
-                shown(plugin, versions, &nodes)
+                shown(plugin, versions, &nodes, &distrusted)
             })
             .collect()
     }
@@ -160,6 +165,7 @@ fn shown(
     plugin: PluginRow,
     rows: Vec<PluginVersionRow>,
     nodes: &[(NodeRow, Vec<Reported>)],
+    distrusted: &Distrusted,
 ) -> Result<InstalledPlugin, Refusal> {
     let nodes: Vec<NodeStanding> = nodes
         .iter()
@@ -180,9 +186,9 @@ fn shown(
     let mut versions = Vec::with_capacity(rows.len());
     for row in rows.into_iter().rev() {
         let manifest = manifest_of(&row)?;
-        let permissions_added = match &active {
-            Some(active) => not_agreed(&row, active, &manifest),
-            None => Vec::new(),
+        let asked = match &active {
+            Some(active) => Asked::of(&row, active, &manifest),
+            None => Asked::default(),
         };
         versions.push(InstalledVersion {
             state: state(&plugin, &row, &nodes),
@@ -191,7 +197,8 @@ fn shown(
                 .iter()
                 .filter_map(|export| Capability::from_export(export))
                 .collect(),
-            permissions_added,
+            asked,
+            warnings: distrusted.warnings(&row),
             manifest,
             row,
         });

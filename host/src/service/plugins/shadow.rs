@@ -112,7 +112,7 @@ impl Plugins {
         let plugin = plugin.ok_or_else(|| Refusal::not_found("plugin"))?;
         let mut versions = store.list_plugin_versions().await.map_err(failed)?;
         versions.retain(|version| version.plugin == name);
-        let tried = chosen(&plugin, &versions, target)?;
+        let tried = chosen(&plugin, &versions, &self.distrusted().await?, target)?;
         let serving = versions
             .into_iter()
             .find(|row| Some(row.id) == plugin.active);

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use onerouter_domain::code::ErrorCode;
+use onerouter_domain::time;
 use onerouter_manifest::PluginId;
 use onerouter_registry::client::{
     FetchError, Fetched, Origin, RegistryApi, load_index, save_index,
@@ -11,6 +12,7 @@ use onerouter_registry::client::{
 use onerouter_registry::index::{Freshness, Index};
 use onerouter_registry::{Digest, KeyId, Listing, PublicKey, Trust, TrustedBy, VerifyError};
 
+use super::standing::Distrusted;
 use super::{Plugins, invalid};
 use crate::config::UnsignedPlugins;
 use crate::service::authentication::unavailable;
@@ -67,9 +69,14 @@ impl Plugins {
         if fetched.statement.is_none() && self.allows_unsigned() {
             return Ok(Vouched::Nobody);
         }
+        let distrusted = self.distrusted().await?;
         let mut trust = self.trust(&fetched.manifest.id).await?;
         if let Some(key) = key {
             trust = trust.key_for(fetched.manifest.id.clone(), key);
+        }
+        // Who names a key trusts it again.
+        for distrusted in distrusted.keys().filter(|one| Some(*one) != key) {
+            trust = trust.never(distrusted);
         }
         let listing = match (index, &fetched.origin) {
             (None, _) => Listing::NoRegistry,
@@ -82,7 +89,7 @@ impl Plugins {
         };
         let verified = fetched
             .verify(self.parts().clock.now(), listing, &trust)
-            .map_err(|error| invalid("/source", code_of(&error), advised(&error)))?;
+            .map_err(|error| not_verified(&error, &distrusted))?;
         let id = verified.publisher().id();
         Ok(match verified.trusted_by {
             TrustedBy::Operator => Vouched::Publisher(id),
@@ -130,7 +137,10 @@ impl Plugins {
             return Ok(None);
         };
         match self.updated_index(registry).await {
-            Ok(index) => Ok(Some(index)),
+            Ok(index) => {
+                self.note_standings(&index).await;
+                Ok(Some(index))
+            }
             // What is known of revoked keys is used, and must be readable; what is not known cannot be asked
             // for. A registry that is down, or shows nonsense, keeps nobody from a file of their own.
             Err(error) if needed == IndexNeed::AsFarAsKnown => {
@@ -142,7 +152,7 @@ impl Plugins {
         }
     }
 
-    async fn updated_index(&self, registry: &RegistryApi) -> Result<Index, FetchError> {
+    pub(super) async fn updated_index(&self, registry: &RegistryApi) -> Result<Index, FetchError> {
         let parts = self.parts();
         let (key, is_new) = match self.known_registry_key(registry).await {
             Some(key) => (key, false),
@@ -251,6 +261,27 @@ pub(super) fn refused(error: &FetchError) -> Refusal {
         .retry_after(5);
     }
     invalid("/source", "not_fetched", text)
+}
+
+fn not_verified(error: &VerifyError, distrusted: &Distrusted) -> Refusal {
+    if let VerifyError::KeyNotTrusted { key, .. } = error
+        && let Some(since) = distrusted.since(&key.to_string())
+    {
+        return key_distrusted(*key, since);
+    }
+    invalid("/source", code_of(error), advised(error))
+}
+
+/// The refusal of what a distrusted key has signed.
+pub(super) fn key_distrusted(key: KeyId, since: DateTime<Utc>) -> Refusal {
+    invalid(
+        "/source",
+        "key_distrusted",
+        format!(
+            "the key {key} is distrusted here since {}; trust_key (`onerouter plugin install --trust-key {key}`) trusts it again",
+            time::to_text(since)
+        ),
+    )
 }
 
 const fn code_of(error: &VerifyError) -> &'static str {
