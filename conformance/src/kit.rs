@@ -5,10 +5,11 @@ mod made_up;
 mod recorded;
 mod webhooks;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
-use onerouter_engine::{Compiler, EngineError, LoadError};
+use onerouter_engine::{Compiler, EngineError, LoadError, MacKey};
 
 use crate::cassette::{CassetteError, Cassettes};
 use crate::connection::ConnectionError;
@@ -31,10 +32,21 @@ pub struct Options {
     pub time_max: Duration,
     /// Where the component is compiled: apart, where it is a stranger's.
     pub compiler: Compiler,
+    /// Where compiled code is kept; none compiles in every run.
+    pub code_cache: Option<CodeCache>,
+}
+
+/// A folder of compiled code: a component that brings an interpreter along takes ten seconds to compile.
+#[derive(Debug, Clone)]
+pub struct CodeCache {
+    /// Made with mode 0700.
+    pub dir: PathBuf,
+    /// Authenticates the files in it.
+    pub mac_key: MacKey,
 }
 
 impl Options {
-    /// Cassettes, and five minutes; compiled in this process.
+    /// Cassettes, and five minutes; compiled in this process, and not kept.
     #[must_use]
     pub fn new(cassettes: Cassettes) -> Self {
         Self {
@@ -42,6 +54,7 @@ impl Options {
             live: None,
             time_max: TIME_MAX,
             compiler: Compiler::Here,
+            code_cache: None,
         }
     }
 }

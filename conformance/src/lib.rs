@@ -5,7 +5,7 @@
 //! side comes from cassettes, which are answers that the author has recorded; from a live sandbox; and, for
 //! the failures that every provider has, from the kit itself.
 //!
-//! - [`test`], [`Options`], [`Live`]: running it
+//! - [`test`], [`Options`], [`Live`], [`CodeCache`]: running it
 //! - [`Cassettes`]: recorded answers
 //! - [`Report`], [`Case`], [`Finding`], [`Verdict`]: what came of it, as text, JSON or HTML
 //!
@@ -47,7 +47,7 @@ mod webhook;
 pub use cassette::{CassetteError, Cassettes};
 pub use connection::{ConnectionError, GivenConnection};
 pub use finding::{Finding, Severity, Verdict};
-pub use kit::{KitError, Options, Progress, test};
+pub use kit::{CodeCache, KitError, Options, Progress, test};
 pub use live::Live;
 pub use meter::{Metered, Use};
 pub use report::{Case, Plugin, Report, Source, Totals};

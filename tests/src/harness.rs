@@ -20,7 +20,9 @@ use chrono::TimeDelta;
 use onerouter::clock::Clock;
 use onerouter::config::{Config, PluginTrust, UnsignedPlugins, WebhookTargets};
 use onerouter::gateway::{Doubles, Gateway};
+use onerouter_conformance::CodeCache;
 use onerouter_egress::Resolve;
+use onerouter_engine::MacKey;
 use onerouter_sandbox::{ManualClock, Sandbox, SandboxConfig};
 use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
@@ -423,22 +425,34 @@ fn share_compiled_code(data_dir: &Path) {
     if data_dir.join("compiled").exists() {
         return;
     }
+    let (code, key) = shared_code();
+    private_folder(data_dir);
+    std::fs::copy(key, data_dir.join("compiled-code.key")).unwrap();
+    std::os::unix::fs::symlink(code, data_dir.join("compiled")).unwrap();
+}
+
+/// The folder of compiled code that tests share, and the file of its key.
+fn shared_code() -> (PathBuf, PathBuf) {
     let shared = built("ONEROUTER_TEST_COMPILED_DIR", "test-compiled");
+    let (code, key) = (shared.join("code"), shared.join("compiled-code.key"));
+    private_folder(&code);
+    onerouter::keyfile::read_or_generate(&key).unwrap();
+    (code.canonicalize().unwrap(), key)
+}
+
+fn private_folder(path: &Path) {
     let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true).mode(0o700);
-    builder.create(shared.join("code")).unwrap();
-    builder.create(data_dir).unwrap();
-    onerouter::keyfile::read_or_generate(&shared.join("compiled-code.key")).unwrap();
-    std::fs::copy(
-        shared.join("compiled-code.key"),
-        data_dir.join("compiled-code.key"),
-    )
-    .unwrap();
-    std::os::unix::fs::symlink(
-        shared.join("code").canonicalize().unwrap(),
-        data_dir.join("compiled"),
-    )
-    .unwrap();
+    builder.recursive(true).mode(0o700).create(path).unwrap();
+}
+
+/// The same for the conformance kit, which then compiles nothing that a gateway of the tests has compiled.
+pub fn shared_code_cache() -> CodeCache {
+    let (dir, key) = shared_code();
+    let key = onerouter::keyfile::read_or_generate(&key).unwrap();
+    CodeCache {
+        dir,
+        mac_key: MacKey::new(onerouter::keyfile::to_bytes(&key)),
+    }
 }
 
 /// A folder with the bundled plugins and some fixtures.

@@ -36,6 +36,14 @@ impl Example {
         }
     }
 
+    /// The answers of its provider, beside its sources.
+    pub fn cassettes(self) -> PathBuf {
+        root()
+            .join("examples")
+            .join(self.folder())
+            .join("cassettes")
+    }
+
     /// Where `cargo xtask` says that its compiler is.
     pub const fn variable(self) -> &'static str {
         match self {
@@ -62,7 +70,7 @@ impl Example {
 
     /// In a copy of the example's folder, by the command in its `build.toml`.
     fn built_with(self, compiler: &Path, edits: &[Edit<'_>]) -> PathBuf {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let root = root();
         let source = root.join("examples").join(self.folder());
         let built = target().join("languages");
         fs::create_dir_all(&built).unwrap();
@@ -117,6 +125,11 @@ impl Example {
     }
 }
 
+/// Of the repository.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
 /// Beside what tests have compiled.
 fn target() -> PathBuf {
     crate::harness::built("ONEROUTER_TEST_COMPILED_DIR", "test-compiled")
@@ -150,7 +163,9 @@ fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
         for entry in fs::read_dir(folder.join(&below))? {
             let entry = entry?;
             let name = entry.file_name();
-            let is_made = ["build", "node_modules", ".venv", "__pycache__"].map(|it| name == *it);
+            // Or says nothing about the component.
+            let is_made = ["build", "node_modules", ".venv", "__pycache__", "cassettes"]
+                .map(|it| name == *it);
             if is_made.contains(&true) {
                 continue;
             }

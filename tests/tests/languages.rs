@@ -1,5 +1,5 @@
-//! Adapters in other languages than Rust: the examples, built by their own commands, serve messages like
-//! any other adapter, and their languages give a hostile author nothing more.
+//! Adapters in other languages than Rust: the examples, built by their own commands, pass the conformance kit
+//! and serve messages like any other adapter, and their languages give a hostile author nothing more.
 
 use std::sync::{Arc, Mutex};
 
@@ -8,9 +8,10 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use onerouter_conformance::{Cassettes, Options, test};
 use onerouter_egress::{Egress, EgressConfig};
 use onerouter_engine::{Compiler, CompilerProcess, Engine, EngineConfig, LoadError, MacKey};
-use onerouter_tests::harness::{Client, Harness, Reply, Setup, built};
+use onerouter_tests::harness::{Client, Harness, Reply, Setup, built, shared_code_cache};
 use onerouter_tests::languages::{Edit, Example};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -140,6 +141,24 @@ async fn connect(host: &Harness, example: Example, token: &str) -> Reply {
     host.operator().post(&path, body).await
 }
 
+/// Everything that the kit tries with adapters in Rust, with nothing left out: by the engine of a gateway, in
+/// a wide place, within the limits of the manifest.
+async fn passes_the_kit(example: Example) {
+    let plugin = std::fs::read(example.plugin(&[])).unwrap();
+    let options = Options {
+        code_cache: Some(shared_code_cache()),
+        ..Options::new(Cassettes::read(&example.cassettes()).unwrap())
+    };
+    let report = test(plugin.into(), &options, &|_| {}).await.unwrap();
+    assert!(report.passes_strictly(), "{}", report.to_text());
+    for operation in ["account.check", "sms.send", "sms.get"] {
+        let mut cases = report.cases.iter();
+        let tried =
+            cases.any(|case| (case.operation, case.scenario.as_str()) == (operation, "cut_off"));
+        assert!(tried, "{operation}: {}", report.to_text());
+    }
+}
+
 /// From the connection to the delivered message, and every error between.
 async fn serves_to_the_end(example: Example) {
     let rig = Rig::new(example, &[]).await;
@@ -207,12 +226,15 @@ async fn serves_to_the_end(example: Example) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_adapter_in_python_serves_a_message_to_the_end() {
+async fn an_adapter_in_python_passes_the_kit_and_serves_a_message_to_the_end() {
+    // One after the other: what the kit has compiled, the gateway need not.
+    passes_the_kit(Example::Python).await;
     serves_to_the_end(Example::Python).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_adapter_in_javascript_serves_a_message_to_the_end() {
+async fn an_adapter_in_javascript_passes_the_kit_and_serves_a_message_to_the_end() {
+    passes_the_kit(Example::JavaScript).await;
     serves_to_the_end(Example::JavaScript).await;
 }
 

@@ -48,7 +48,7 @@ pub(crate) const COMPONENTIZE: Packages = Packages {
     title: "componentize-js, which the test languages runs",
     variable: "ONEROUTER_TEST_COMPONENTIZE_JS",
     test_file: "languages",
-    test: "an_adapter_in_javascript_serves_a_message_to_the_end",
+    test: "an_adapter_in_javascript_passes_the_kit_and_serves_a_message_to_the_end",
     name: "componentize",
     source: "examples/js-sms",
 };

@@ -90,7 +90,7 @@ pub(crate) const COMPONENTIZE: Program = Program {
     variable: "ONEROUTER_TEST_COMPONENTIZE_PY",
     package: TESTS_PACKAGE,
     test_file: "languages",
-    test: "an_adapter_in_python_serves_a_message_to_the_end",
+    test: "an_adapter_in_python_passes_the_kit_and_serves_a_message_to_the_end",
     name: "componentize",
     lock: "examples/python-sms/requirements.txt",
     program: "bin/componentize-py",

@@ -108,7 +108,12 @@ impl<'o> Bench<'o> {
             Arc::new(Nowhere),
         )?;
         let clock = Arc::new(KitClock::new());
+        // What is not kept needs no seal.
         let mut config = EngineConfig::new(MacKey::new([0; 32]));
+        if let Some(cache) = &options.code_cache {
+            config.cache_dir = Some(cache.dir.clone());
+            config.mac_key = cache.mac_key.clone();
+        }
         config.compiler = options.compiler.clone();
         config.slots = SLOTS;
         config.slots_per_adapter = SLOTS;

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use onerouter_tests::component::without_manifest;
 use onerouter_tests::harness::built;
 
 use crate::program::Program;
@@ -72,6 +73,31 @@ fn a_project_is_tested_in_place_and_the_report_comes_in_three_forms() {
         !page.contains("<script") && !page.contains("http://"),
         "{page}"
     );
+}
+
+/// As of a language whose compiler knows nothing of plugins: the component is where `build.toml` says, and
+/// has no manifest in it.
+#[test]
+fn a_component_is_found_where_the_recipe_of_its_project_says() {
+    let program = project();
+    std::fs::create_dir(program.path("build")).unwrap();
+    let raw = built("ONEROUTER_TEST_FIXTURES_DIR", "fixtures").join("acme-texts.wasm");
+    program.write(
+        "build/component.wasm",
+        without_manifest(&std::fs::read(raw).unwrap()),
+    );
+    std::fs::remove_file(program.path("acme-texts.wasm")).unwrap();
+    let missing = program.run(&["plugin", "test", "."]).badly();
+    assert!(missing.talk.contains("build it first"), "{missing:?}");
+    program.write(
+        "build.toml",
+        "command = [\"true\"]\ncomponent = \"build/component.wasm\"\n",
+    );
+    let tested = program.run(&["plugin", "test", ".", "--strict"]).well();
+    assert!(tested.talk.contains("build/component.wasm"), "{tested:?}");
+    program.write("build.toml", "component = \"build/component.wasm\"\n");
+    let broken = program.run(&["plugin", "test", "."]).badly();
+    assert!(broken.talk.contains("build.toml"), "{broken:?}");
 }
 
 #[test]

@@ -16,6 +16,8 @@ use onerouter_manifest::{Category, PluginId};
 use crate::cli::Global;
 use crate::cli::registry::plugin_name;
 
+pub(super) use self::building::Recipe;
+
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum AuthoringCommand {
     /// Start a plugin: a project that builds, with tests

@@ -11,6 +11,7 @@ use onerouter_conformance::{Cassettes, GivenConnection, Live, Options, Progress,
 use onerouter_egress::Upstreams;
 use onerouter_manifest::{pack, unpack};
 
+use super::authoring::Recipe;
 use super::files::{component_bytes_max, read, read_manifest, replace};
 use crate::cli::{compiler, core_dump, terminal};
 
@@ -160,7 +161,7 @@ fn component(plugin: &Path) -> anyhow::Result<Vec<u8>> {
         return read(plugin, component_bytes_max());
     }
     let manifest = read_manifest(&plugin.join("plugin.toml"))?;
-    let Some(file) = newest(plugin, manifest.id.as_str()) else {
+    let Some(file) = newest(plugin, manifest.id.as_str())? else {
         bail!(
             "{} holds no built component: build it first, or name the packed plugin",
             plugin.display()
@@ -176,7 +177,7 @@ fn component(plugin: &Path) -> anyhow::Result<Vec<u8>> {
 }
 
 /// What was built last of the places where builds leave a component.
-fn newest(project: &Path, id: &str) -> Option<PathBuf> {
+fn newest(project: &Path, id: &str) -> anyhow::Result<Option<PathBuf>> {
     let names = [
         format!("{id}.wasm"),
         format!("{}.wasm", id.replace('-', "_")),
@@ -193,12 +194,15 @@ fn newest(project: &Path, id: &str) -> Option<PathBuf> {
             .iter()
             .map(move |name| project.join(folder).join(name))
     });
-    files
+    let recipe = Recipe::read(project)?;
+    let newest = files
+        .chain(recipe.map(|recipe| project.join(recipe.component)))
         .map(|file| {
             let changed = fs::metadata(&file).and_then(|it| it.modified());
             (changed.unwrap_or(SystemTime::UNIX_EPOCH), file)
         })
         .filter(|(_, file)| file.is_file())
         .max_by_key(|(changed, _)| *changed)
-        .map(|(_, file)| file)
+        .map(|(_, file)| file);
+    Ok(newest)
 }

@@ -31,16 +31,16 @@ pub(super) const RECIPE: &str = "build.toml";
 /// What `build.toml` says.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Recipe {
+pub(in crate::cli::plugin) struct Recipe {
     /// A program and its arguments, run in the project's folder.
     command: Vec<String>,
     /// The component that it writes, from there.
-    pub(super) component: PathBuf,
+    pub(in crate::cli::plugin) component: PathBuf,
 }
 
 impl Recipe {
     /// None for a project without one.
-    pub(super) fn read(dir: &Path) -> anyhow::Result<Option<Self>> {
+    pub(in crate::cli::plugin) fn read(dir: &Path) -> anyhow::Result<Option<Self>> {
         let path = dir.join(RECIPE);
         if !path.exists() {
             return Ok(None);
