@@ -110,7 +110,8 @@ ONEROUTER_BENCH_ROUNDS, ONEROUTER_BENCH_SECONDS and ONEROUTER_BENCH_CALLS make i
     /// Run what is too large or takes too long for the tests
     #[command(after_help = "Examples:
   cargo xtask soak                       every part
-  cargo xtask soak --only idle           one of them: idle, bodies, damaged, openapi, fuzz, redis, rows
+  cargo xtask soak --only idle           one of them: idle, bodies, damaged, openapi, fuzz, redis, rows,
+                                         deliveries, swaps, wkg
   cargo xtask soak --seed 7              a run like that of this seed")]
     Soak(soak::SoakArgs),
     /// Run a command in the environment of the tests, with a private PostgreSQL

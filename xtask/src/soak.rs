@@ -4,6 +4,7 @@
 mod crowd;
 mod flood;
 mod gateway;
+mod wkg;
 
 use std::ffi::OsString;
 use std::hash::{BuildHasher as _, RandomState};
@@ -42,7 +43,7 @@ pub(crate) struct Soak<'a> {
 type Part = (&'static str, &'static str, fn(&Soak<'_>) -> Result<()>);
 
 /// In the order in which they run.
-const PARTS: [Part; 9] = [
+const PARTS: [Part; 10] = [
     (
         "idle",
         "10,000 idle connections, then more than there is room for",
@@ -71,6 +72,11 @@ const PARTS: [Part; 9] = [
         "swaps",
         "10,000 swaps of a plugin under load, and 1,000 over three nodes",
         swaps,
+    ),
+    (
+        "wkg",
+        "the registry with wkg, which is compiled for it",
+        wkg::run,
     ),
 ];
 

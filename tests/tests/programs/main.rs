@@ -11,3 +11,4 @@ mod registry;
 mod serving;
 mod talk;
 mod testing;
+mod wkg;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::program::{Program, Running};
 
 /// A registry that listens on a port of its own.
-fn serve(program: &Program) -> (Running, Value) {
+pub fn serve(program: &Program) -> (Running, Value) {
     let serve = ["registry", "serve", "--bind", "127.0.0.1:0", "--json"];
     let running = program.start(&serve, false);
     let ready = serde_json::from_str(&running.first_line).unwrap();
@@ -14,7 +14,7 @@ fn serve(program: &Program) -> (Running, Value) {
 }
 
 /// The folder of a publisher, with a plugin that is not signed yet.
-fn publisher(registry: &str) -> Program {
+pub fn publisher(registry: &str) -> Program {
     let fixtures = built("ONEROUTER_TEST_FIXTURES_DIR", "fixtures");
     let plugin = std::fs::read(fixtures.join("acme-texts.wasm")).unwrap();
     let publisher = Program::new()
