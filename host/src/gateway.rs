@@ -211,7 +211,7 @@ impl Gateway {
         let recordings = Recordings::new(store.clone(), vault.clone(), clock.clone());
         let plugins = Plugins::new(PluginParts {
             store: store.clone(),
-            recordings: recordings.clone(),
+            recordings: Some(recordings.clone()),
             engine: engine.clone(),
             adapters: Arc::clone(&adapters),
             changes: Arc::clone(&changes),

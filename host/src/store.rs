@@ -112,7 +112,7 @@ pub use plugin_versions::{
 pub use plugins::{PluginRow, PluginWrite};
 pub use pooler::PoolerCheck;
 pub use received_webhooks::{KeyOwner, NewReceivedWebhook, ReceivedWebhookRow, WebhookVerdict};
-pub use recorded_calls::{RecordedCallRow, RecordingSettingRow};
+pub use recorded_calls::{RecordedCallHead, RecordedCallRow, RecordingSettingRow};
 pub use redeliveries::{DeliveryFilter, ListedAttempt, ListedDelivery, ToldEvent, ToldRange};
 pub use retention::Log;
 pub use roles::RoleCheck;
@@ -453,6 +453,7 @@ mod tests {
             "plugin_versions::DELETE: SCAN plugins",
             "plugins::LIST: SCAN plugins",
             // A tenant has calls of a few versions.
+            "recorded_calls::FORGET_GONE: SEARCH recording_directory USING PRIMARY KEY (tenant_id=?)",
             "recorded_calls::FORGET: SEARCH recording_directory USING PRIMARY KEY (tenant_id=?)",
             "tenants::LIST: SCAN tenants",
         ];

@@ -65,6 +65,9 @@ pub enum VaultError {
     /// The store failed.
     #[error("cannot reach the data key")]
     Store(#[source] Arc<StoreError>),
+    /// There is no such tenant, or none any more.
+    #[error("the tenant was deleted")]
+    TenantGone,
     /// The operating system gave no random bytes.
     #[error("the operating system gave no random bytes")]
     Random,
@@ -252,6 +255,10 @@ impl Vault {
             retired_at: None,
         };
         let mut tx = self.store.begin(tenant).await?;
+        // What is still being done for a tenant that was deleted makes nothing anew.
+        if !tx.hold_tenant().await? {
+            return Err(VaultError::TenantGone);
+        }
         tx.insert_data_key_if_absent(&row).await?;
         let kept = tx.find_active_data_key(environment).await?;
         tx.commit().await?;

@@ -9,6 +9,8 @@ create table recorded_calls (
     plugin text not null,
     -- Of the component that served it.
     sha256 text not null,
+    -- `sms.send`
+    operation text not null,
     -- Parameters, requests, answers and result, encrypted with the tenant's data key.
     recording blob not null,
     recorded_at text not null,
@@ -16,7 +18,8 @@ create table recorded_calls (
     constraint recorded_calls_environment_check check (environment in ('test', 'live'))
 ) strict;
 
-create index recorded_calls_plugin_idx on recorded_calls (tenant_id, environment, plugin, id);
+create index recorded_calls_operation_idx
+    on recorded_calls (tenant_id, environment, plugin, operation, id);
 create index recorded_calls_sha256_idx on recorded_calls (tenant_id, sha256, id);
 
 -- Whether a tenant's calls are kept.

@@ -40,6 +40,13 @@ pub struct Seen {
     pub text: String,
 }
 
+/// Whether answers are held back, and how often they were let go.
+#[derive(Debug, Clone, Copy, Default)]
+struct Held {
+    is_held: bool,
+    releases: u64,
+}
+
 #[derive(Debug)]
 struct Provider {
     seen: Mutex<Vec<Seen>>,
@@ -47,8 +54,7 @@ struct Provider {
     arrived: watch::Sender<usize>,
     /// Requests that have come and are not answered.
     in_flight: watch::Sender<usize>,
-    /// Whether answers are held back.
-    is_held: watch::Sender<bool>,
+    held: watch::Sender<Held>,
 }
 
 /// The provider.
@@ -67,7 +73,7 @@ impl Acme {
             seen: Mutex::default(),
             arrived: watch::Sender::new(0),
             in_flight: watch::Sender::new(0),
-            is_held: watch::Sender::new(false),
+            held: watch::Sender::new(Held::default()),
         });
         let router = Router::new()
             .route("/v1/messages", post(send))
@@ -100,9 +106,12 @@ impl Acme {
         seen.map(|seen| seen.version).collect()
     }
 
-    /// Holds answers back, or lets them go.
+    /// Holds answers back, or lets all go that are held, though others may be held right after.
     pub fn hold(&self, is_held: bool) {
-        self.provider.is_held.send_replace(is_held);
+        self.provider.held.send_modify(|held| {
+            held.is_held = is_held;
+            held.releases += u64::from(!is_held);
+        });
     }
 
     /// Waits until so many requests are under way.
@@ -145,9 +154,12 @@ async fn send(
         number = *arrived;
     });
     provider.in_flight.send_modify(|in_flight| *in_flight += 1);
-    let mut is_held = provider.is_held.subscribe();
+    let mut held = provider.held.subscribe();
+    let before = held.borrow().releases;
     // The provider ends with the test.
-    let _ended = is_held.wait_for(|is_held| !is_held).await;
+    let _ended = held
+        .wait_for(|held| !held.is_held || held.releases > before)
+        .await;
     provider.in_flight.send_modify(|in_flight| *in_flight -= 1);
     if token == BUSY_TOKEN {
         return StatusCode::TOO_MANY_REQUESTS.into_response();

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use onerouter_domain::environment::Environment;
-use onerouter_manifest::Capability;
+use onerouter_manifest::{Capability, WebhookSignature};
 use tokio::time::{Instant, timeout_at};
 use wasmtime::component::{ComponentExportIndex, ResourceTableError};
 use wasmtime::{PoolConcurrencyLimitError, Store, Trap, UpdateDeadline, WasmBacktrace};
@@ -27,11 +27,11 @@ use crate::limits::{HANDLES_MAX, HOSTCALL_BYTES_MAX, wall};
 use crate::outbound::{Key, PromisedKey};
 use crate::outcome::{CallReport, FaultKind, NotSent, Outcome, PluginFault};
 use crate::record::CallRecord;
-use crate::recording::{RecordedKey, Recording, Take, told};
+use crate::recording::{RecordedKey, Recording, Take, bounded_json, told};
 use crate::state::{CallState, Tape};
 use crate::wit::common::CallError;
 
-const DETAIL_BYTES_MAX: usize = 1_000;
+pub(crate) const DETAIL_BYTES_MAX: usize = 1_000;
 
 /// Calls `F` and reports. `fits` holds the result against the request.
 pub(crate) async fn run<F: Function>(
@@ -52,17 +52,22 @@ pub(crate) async fn run<F: Function>(
             .map(|take| Tape::Records(Arc::clone(&take.notes))),
     };
     let said = attempt::<F>(adapter, context, way, params).await;
-    if let (Some(take), Ok(Ok(answer))) = (take, &said) {
-        // What cannot be written as JSON is not kept; the call goes on.
-        if let Ok(result) = told(answer) {
-            take.end(result);
-        }
-    }
+    let result = match (&take, &said) {
+        (Some(_), Ok(Ok(answer))) => told(answer),
+        _ => None,
+    };
     let ledger = record.ledger();
     let outcome = match said {
         Err(reason) => Outcome::NotSent(reason),
         Ok(answer) => {
             let said = heard::<F>(answer, context, &record, fits);
+            // Neither breakdowns, nor what a stranger has sent and nobody has signed.
+            if !matches!(said, Said::Broke(_))
+                && is_believed::<F>(adapter, &record)
+                && let (Some(take), Some(result)) = (take, result)
+            {
+                take.end(&result, &record.secrets(&context.connection.credentials));
+            }
             judge(said, Trace::of(&ledger))
         }
     };
@@ -80,6 +85,14 @@ pub(crate) async fn run<F: Function>(
         memory_peak: record.memory_peak(),
         vouched: record.has_vouched(),
     }
+}
+
+/// A webhook whose signature only the adapter can check is anybody's until the host has told it that one fits.
+fn is_believed<F: Function>(adapter: &Shared, record: &CallRecord) -> bool {
+    let webhook = adapter.manifest.webhook.as_ref();
+    let is_left_to_adapter =
+        webhook.is_some_and(|webhook| matches!(webhook.signature, WebhookSignature::Adapter {}));
+    F::CAPABILITY != Capability::Webhooks || !is_left_to_adapter || record.has_vouched()
 }
 
 /// The recording of a call that begins, where it is to be recorded.
@@ -108,12 +121,12 @@ fn take<F: Function>(
                 operation: key.operation.to_owned(),
                 text: key.text.to_owned(),
             }),
-            params: serde_json::to_value(params).ok()?,
+            params: bounded_json(params)?,
             began_ms: adapter.engine.clock.now_ms(),
             times: Vec::new(),
             signatures: Vec::new(),
             exchanges: Vec::new(),
-            result: serde_json::Value::Null,
+            result: String::new(),
         },
     })
 }

@@ -8,12 +8,12 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 use url::Url;
 
-use crate::recording::{Asked, AskedBody, Recording};
-use crate::replay::Replayed;
+use crate::recording::{Asked, AskedBody, Recording, Told};
+use crate::replay::Played;
 
 /// Differences of one call that are told.
 const DIFFERENCES_MAX: usize = 50;
-/// Characters of a value that are told.
+/// Characters of a value, or of a place, that are told.
 const VALUE_LENGTH_MAX: usize = 300;
 /// How deep values are compared; below that, as a whole.
 const DEPTH_MAX: usize = 32;
@@ -21,8 +21,8 @@ const DEPTH_MAX: usize = 32;
 /// Something that is not as it was.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
-    /// Where: a JSON pointer into `{"requests": [{"method", "url", "query", "headers", "body", "auth",
-    /// "want_headers"}], "result": {"ok" or "error"}}`. Requests are numbered as they were recorded.
+    /// Where: a JSON pointer into `{"requests": [{"method", "url", "query", "headers", "body_kind", "body",
+    /// "auth", "want_headers", "timeout_ms"}], "result": {"ok" or "error"}}`. Requests are numbered as they were recorded.
     pub at: String,
     /// What was recorded; nothing where it is new. Cut.
     pub recorded: Option<String>,
@@ -30,12 +30,20 @@ pub struct Difference {
     pub now: Option<String>,
 }
 
+/// What came out, before and now.
+pub(crate) struct Results<'r> {
+    pub(crate) recorded: &'r Value,
+    /// None where the version broke down.
+    pub(crate) now: Option<&'r Value>,
+}
+
 /// All of them, requests first.
 pub(crate) fn differences(
     recording: &Recording,
-    replayed: &[Replayed],
-    result: Option<&Value>,
+    played: &Played,
+    results: &Results<'_>,
 ) -> Vec<Difference> {
+    let replayed = &played.asked;
     let mut found = Found::default();
     let mut new = recording.exchanges.len()..;
     for request in replayed {
@@ -55,13 +63,17 @@ pub(crate) fn differences(
                 at
             }
         };
-        if let Some(reason) = &request.refused {
-            found.add(
-                &format!("{at}/refused"),
-                None,
-                Some(&Value::String(reason.clone())),
-            );
-        }
+        let was = recorded.and_then(|exchange| refused(&exchange.told));
+        let text = |text: &str| Value::String(text.to_owned());
+        found.compare_parts(
+            &format!("{at}/refused"),
+            was.map(text).as_ref(),
+            request.refused.as_deref().map(text).as_ref(),
+        );
+    }
+    if played.is_cut {
+        let much = Value::String("it asks for more than is compared".to_owned());
+        found.add("/requests", None, Some(&much));
     }
     for (number, exchange) in recording.exchanges.iter().enumerate() {
         if replayed.iter().all(|one| one.stands_for != Some(number)) {
@@ -78,9 +90,9 @@ pub(crate) fn differences(
         recorded.sort_unstable();
         found.add("/requests", Some(&json!(recorded)), Some(&json!(order)));
     }
-    match result {
-        Some(result) => found.compare("/result", &recording.result, result, 0),
-        None => found.add("/result", Some(&recording.result), None),
+    match results.now {
+        Some(now) => found.compare("/result", results.recorded, now, 0),
+        None => found.add("/result", Some(results.recorded), None),
     }
     found.0
 }
@@ -92,10 +104,18 @@ impl Found {
     fn add(&mut self, at: &str, recorded: Option<&Value>, now: Option<&Value>) {
         if self.0.len() < DIFFERENCES_MAX {
             self.0.push(Difference {
-                at: at.to_owned(),
+                at: shortened(at),
                 recorded: recorded.map(cut),
                 now: now.map(cut),
             });
+        }
+    }
+
+    fn compare_parts(&mut self, at: &str, recorded: Option<&Value>, now: Option<&Value>) {
+        match (recorded, now) {
+            (None, None) => {}
+            (Some(was), Some(is)) => self.compare(at, was, is, 0),
+            (was, is) => self.add(at, was, is),
         }
     }
 
@@ -139,9 +159,23 @@ fn cut(value: &Value) -> String {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     };
+    shortened(&text)
+}
+
+fn shortened(text: &str) -> String {
     match text.char_indices().nth(VALUE_LENGTH_MAX) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
-        None => text,
+        None => text.to_owned(),
+    }
+}
+
+/// Why the host did not send a request.
+fn refused(told: &Told) -> Option<&str> {
+    match told {
+        Told::Denied(text) | Told::Other(text) => Some(text),
+        Told::Answer { .. } | Told::Unreachable(_) | Told::Interrupted(_) | Told::TooLarge(_) => {
+            None
+        }
     }
 }
 
@@ -177,9 +211,16 @@ fn shown(asked: &Asked) -> Value {
         "url": url,
         "query": by_name(query),
         "headers": by_name(headers),
+        "body_kind": match asked.body {
+            AskedBody::Empty => "empty",
+            AskedBody::Json(_) => "json",
+            AskedBody::Form(_) => "form",
+            AskedBody::Bytes(_) => "bytes",
+        },
         "body": body(&asked.body),
         "auth": asked.auth,
         "want_headers": want,
+        "timeout_ms": asked.timeout_ms,
     })
 }
 
@@ -223,7 +264,8 @@ mod tests {
     use onerouter_domain::environment::Environment;
 
     use super::*;
-    use crate::recording::{Exchange, Told};
+    use crate::recording::Exchange;
+    use crate::replay::Replayed;
 
     fn asked(url: &str, body: AskedBody) -> Asked {
         Asked {
@@ -233,6 +275,7 @@ mod tests {
             body,
             auth: Some("token".to_owned()),
             want_headers: Vec::new(),
+            timeout_ms: None,
         }
     }
 
@@ -249,7 +292,7 @@ mod tests {
             public: BTreeMap::new(),
             settings: BTreeMap::new(),
             key: None,
-            params: Value::Null,
+            params: "[]".to_owned(),
             began_ms: 0,
             times: Vec::new(),
             signatures: Vec::new(),
@@ -260,7 +303,7 @@ mod tests {
                     told: told.clone(),
                 })
                 .collect(),
-            result: json!({"ok": {"status": "sent"}}),
+            result: sent().to_string(),
         }
     }
 
@@ -270,6 +313,21 @@ mod tests {
             stands_for,
             refused: None,
         }
+    }
+
+    fn sent() -> Value {
+        json!({"ok": {"status": "sent"}})
+    }
+
+    fn found(
+        recording: &Recording,
+        replayed: Vec<Replayed>,
+        now: Option<&Value>,
+    ) -> Vec<Difference> {
+        let recorded = &sent();
+        let mut played = Played::default();
+        played.asked = replayed;
+        differences(recording, &played, &Results { recorded, now })
     }
 
     fn at(found: &[Difference]) -> Vec<&str> {
@@ -288,8 +346,7 @@ mod tests {
         );
         now.headers = vec![("accept".to_owned(), "application/json".to_owned())];
         let recording = recording(vec![was]);
-        let result = recording.result.clone();
-        let found = differences(&recording, &[replayed(now, Some(0))], Some(&result));
+        let found = found(&recording, vec![replayed(now, Some(0))], Some(&sent()));
         assert_eq!(found, []);
     }
 
@@ -304,11 +361,8 @@ mod tests {
         now.auth = None;
         let more = asked("https://b.example/", AskedBody::Empty);
         let result = json!({"error": {"declined": {"code": "x"}}});
-        let found = differences(
-            &recording,
-            &[replayed(now, Some(0)), replayed(more, None)],
-            Some(&result),
-        );
+        let replayed = vec![replayed(now, Some(0)), replayed(more, None)];
+        let found = found(&recording, replayed, Some(&result));
         assert_eq!(
             at(&found),
             [
@@ -327,13 +381,42 @@ mod tests {
     }
 
     #[test]
+    fn another_encoding_and_another_judgement_of_the_host_are_differences() {
+        let form = AskedBody::Form(vec![("to".to_owned(), "+1".to_owned())]);
+        let mut recording = recording(vec![
+            asked("https://a.example/", form),
+            asked("https://b.example/", AskedBody::Empty),
+        ]);
+        recording.exchanges[1].told = Told::Denied("no rule".to_owned());
+        let json = AskedBody::Json(r#"{"to":"+1"}"#.to_owned());
+        let first = replayed(asked("https://a.example/", json), Some(0));
+        let same = || asked("https://b.example/", AskedBody::Empty);
+        let now_allowed = replayed(same(), Some(1));
+        let found_first = found(&recording, vec![first, now_allowed], Some(&sent()));
+        assert_eq!(
+            at(&found_first),
+            ["/requests/0/body_kind", "/requests/1/refused"]
+        );
+        let form = AskedBody::Form(vec![("to".to_owned(), "+1".to_owned())]);
+        let first = replayed(asked("https://a.example/", form), Some(0));
+        let still_refused = Replayed {
+            refused: Some("no rule".to_owned()),
+            ..replayed(same(), Some(1))
+        };
+        assert_eq!(
+            found(&recording, vec![first, still_refused], Some(&sent())),
+            []
+        );
+    }
+
+    #[test]
     fn another_order_and_a_breakdown_are_told() {
         let recording = recording(vec![
             asked("https://a.example/1", AskedBody::Empty),
             asked("https://a.example/2", AskedBody::Empty),
         ]);
         let again = |at: usize| replayed(recording.exchanges[at].asked.clone(), Some(at));
-        let found = differences(&recording, &[again(1), again(0)], None);
+        let found = found(&recording, vec![again(1), again(0)], None);
         assert_eq!(at(&found), ["/requests", "/result"]);
         assert_eq!(found[0].now.as_deref(), Some("[1,0]"));
         assert_eq!(found[1].now, None);
@@ -346,7 +429,7 @@ mod tests {
             .collect();
         let recording = recording(vec![asked("https://a.example/", AskedBody::Form(many))]);
         let now = asked("https://a.example/", AskedBody::Form(Vec::new()));
-        let found = differences(&recording, &[replayed(now, Some(0))], None);
+        let found = found(&recording, vec![replayed(now, Some(0))], None);
         assert_eq!(found.len(), DIFFERENCES_MAX);
         let value = found[0].recorded.as_deref().unwrap();
         assert_eq!(value.chars().count(), VALUE_LENGTH_MAX + 1);

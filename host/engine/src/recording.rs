@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base64::Engine as _;
@@ -15,9 +16,10 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::bindings::onerouter::outbound::http as wit;
+use crate::scrub::Scrubber;
 use crate::wit::common::CallError;
 
-/// Calls with more than this in requests and answers are not recorded.
+/// Calls with more than this in parameters, requests, answers and result are not recorded.
 pub(crate) const RECORDING_BYTES_MAX: usize = 256 << 10;
 
 /// Decides which calls of a connection are recorded, and keeps them.
@@ -58,15 +60,16 @@ pub struct Recording {
     /// The connection's settings.
     pub(crate) settings: BTreeMap<String, String>,
     pub(crate) key: Option<RecordedKey>,
-    pub(crate) params: Value,
+    /// JSON.
+    pub(crate) params: String,
     /// When it began, in milliseconds since 1970.
     pub(crate) began_ms: u64,
     /// What the adapter was told when it asked for the time.
     pub(crate) times: Vec<u64>,
     pub(crate) signatures: Vec<RecordedSignature>,
     pub(crate) exchanges: Vec<Exchange>,
-    /// As [`told`] writes it.
-    pub(crate) result: Value,
+    /// JSON, as [`told`] writes it.
+    pub(crate) result: String,
 }
 
 impl fmt::Debug for Recording {
@@ -112,6 +115,7 @@ pub(crate) struct Asked {
     pub(crate) body: AskedBody,
     pub(crate) auth: Option<String>,
     pub(crate) want_headers: Vec<String>,
+    pub(crate) timeout_ms: Option<u32>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -155,23 +159,51 @@ impl Asked {
             },
             auth: request.auth.clone(),
             want_headers: request.want_headers.clone(),
+            timeout_ms: request.timeout_ms,
         }
     }
+}
 
-    fn bytes(&self) -> usize {
-        let pairs = |pairs: &[(String, String)]| -> usize {
-            pairs
-                .iter()
-                .map(|(name, value)| name.len() + value.len())
-                .sum()
-        };
-        let body = match &self.body {
-            AskedBody::Empty => 0,
-            AskedBody::Json(text) | AskedBody::Bytes(text) => text.len(),
-            AskedBody::Form(form) => pairs(form),
-        };
-        self.url.len() + pairs(&self.headers) + body
-    }
+/// What each part of a request or an answer takes besides its text.
+const PART_BYTES: usize = 32;
+
+/// How much a request takes in a recording: known before any of it is copied.
+pub(crate) fn asked_bytes(request: &wit::Request) -> usize {
+    let body = match &request.body {
+        wit::Body::Empty => 0,
+        wit::Body::Json(text) => text.len(),
+        wit::Body::Form(pairs) => pairs_bytes(pairs),
+        wit::Body::Bytes(bytes) => base64_bytes(bytes),
+    };
+    let wanted = request.want_headers.iter();
+    let wanted: usize = wanted.map(|name| name.len() + PART_BYTES).sum();
+    let auth = request.auth.as_ref().map_or(0, String::len);
+    PART_BYTES + request.url.len() + auth + pairs_bytes(&request.headers) + wanted + body
+}
+
+fn told_bytes(answer: &Result<wit::Response, wit::SendError>) -> usize {
+    PART_BYTES
+        + match answer {
+            Ok(response) => pairs_bytes(&response.headers) + base64_bytes(&response.body),
+            Err(wit::SendError::TooLarge(_)) => 0,
+            Err(
+                wit::SendError::Denied(text)
+                | wit::SendError::Unreachable(text)
+                | wit::SendError::Interrupted(text)
+                | wit::SendError::Other(text),
+            ) => text.len(),
+        }
+}
+
+fn pairs_bytes(pairs: &[(String, String)]) -> usize {
+    let pairs = pairs.iter();
+    pairs
+        .map(|(name, value)| name.len() + value.len() + PART_BYTES)
+        .sum()
+}
+
+const fn base64_bytes(bytes: &[u8]) -> usize {
+    bytes.len().div_ceil(3) * 4
 }
 
 const fn method(method: wit::Method) -> &'static str {
@@ -231,10 +263,12 @@ pub(crate) fn signature_digest(name: &str, message: &[u8], tag: &str) -> String 
     STANDARD.encode(hash.finalize())
 }
 
-/// What an adapter answered, as JSON: `{"ok": …}`, or `{"error": {"declined": …}}`.
-pub(crate) fn told<T: Serialize>(answer: &Result<T, CallError>) -> serde_json::Result<Value> {
-    Ok(match answer {
-        Ok(output) => json!({"ok": serde_json::to_value(output)?}),
+/// What an adapter answered, as JSON: `{"ok": …}`, or `{"error": {"declined": …}}`. None where it is too
+/// large to be recorded.
+pub(crate) fn told<T: Serialize>(answer: &Result<T, CallError>) -> Option<Value> {
+    let parse = |text: String| serde_json::from_str::<Value>(&text).ok();
+    Some(match answer {
+        Ok(output) => json!({"ok": parse(bounded_json(output)?)?}),
         Err(error) => {
             let kind = match error {
                 CallError::Declined(_) => "declined",
@@ -247,13 +281,37 @@ pub(crate) fn told<T: Serialize>(answer: &Result<T, CallError>) -> serde_json::R
                 CallError::Other(_) => "other",
                 CallError::Invalid(_) => "invalid",
             };
-            let inner = match serde_json::to_value(error)? {
+            let inner = match parse(bounded_json(error)?)? {
                 Value::Object(variant) => variant.into_iter().next().map(|(_, inner)| inner),
                 _ => None,
             };
             json!({"error": {kind: inner}})
         }
     })
+}
+
+/// Text of JSON, or nothing where it would be larger than a recording may be: writing ends there. A file that
+/// goes with an e-mail is a list of numbers in it.
+pub(crate) fn bounded_json<T: Serialize>(value: &T) -> Option<String> {
+    let mut bounded = Bounded(Vec::new());
+    serde_json::to_writer(&mut bounded, value).ok()?;
+    String::from_utf8(bounded.0).ok()
+}
+
+struct Bounded(Vec<u8>);
+
+impl io::Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > RECORDING_BYTES_MAX {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// What is noted while a call that is recorded runs.
@@ -290,18 +348,24 @@ impl Notes {
         }
     }
 
+    /// The request, where there is room for it.
+    pub(crate) fn asked(&self, request: &wit::Request) -> Option<Asked> {
+        self.has_room(asked_bytes(request))
+            .then(|| Asked::of(request))
+    }
+
     pub(crate) fn exchange(&self, asked: Asked, answer: &Result<wit::Response, wit::SendError>) {
-        let mut noted = self.lock();
-        let size = asked.bytes()
-            + answer
-                .as_ref()
-                .map_or(0, |response| response.body.len().div_ceil(3) * 4);
-        noted.bytes = noted.bytes.saturating_add(size);
-        // What does not fit is not copied either.
-        if noted.bytes <= RECORDING_BYTES_MAX {
+        if self.has_room(told_bytes(answer)) {
             let told = Told::of(answer);
-            noted.exchanges.push(Exchange { asked, told });
+            self.lock().exchanges.push(Exchange { asked, told });
         }
+    }
+
+    /// Counts what is about to be copied. Where it does not fit, the call is not recorded at all.
+    fn has_room(&self, bytes: usize) -> bool {
+        let mut noted = self.lock();
+        noted.bytes = noted.bytes.saturating_add(bytes);
+        noted.bytes <= RECORDING_BYTES_MAX
     }
 }
 
@@ -314,22 +378,31 @@ pub(crate) struct Take {
 }
 
 impl Take {
-    /// Hands the recording over, unless something did not fit.
-    pub(crate) fn end(self, result: Value) {
+    /// Hands the recording over, unless something did not fit. Secrets are looked for once more: an adapter may
+    /// have put together what no answer held in one piece.
+    pub(crate) fn end(self, result: &Value, secrets: &Scrubber) {
         let Noted {
             times,
             signatures,
             exchanges,
             bytes,
         } = std::mem::take(&mut *self.notes.lock());
+        let result = result.to_string();
+        let bytes = bytes + self.begun.params.len() + result.len();
         if bytes > RECORDING_BYTES_MAX || times.len().max(signatures.len()) > NOTES_MAX {
             return;
         }
+        let scrubbed = serde_json::to_string(&exchanges)
+            .ok()
+            .and_then(|text| serde_json::from_str(&secrets.text(&text)).ok());
+        let Some(exchanges) = scrubbed else {
+            return;
+        };
         self.recorder.keep(Recording {
             times,
             signatures,
             exchanges,
-            result,
+            result: secrets.text(&result).into_owned(),
             ..self.begun
         });
     }

@@ -6,23 +6,29 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::FutureExt as _;
 use onerouter_manifest::Capability;
+use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 use url::Url;
+use wasmtime::PoolConcurrencyLimitError;
 use zeroize::Zeroizing;
 
 use crate::adapter::{Adapter, Shared};
 use crate::bindings::onerouter::outbound::http as wit;
-use crate::call::{execute, fault, panic_text};
-use crate::checked::{Checked, Checker, Malformed};
+use crate::call::{DETAIL_BYTES_MAX, execute, fault, panic_text};
+use crate::checked::{Checked, Checker, Malformed, clean_text};
 use crate::connection::{ConnectionContext, Credentials};
-use crate::differences::{Difference, differences};
+use crate::differences::{Difference, Results, differences};
 use crate::functions::Function;
 use crate::limits::wall;
 use crate::outcome::{FaultKind, PluginFault};
 use crate::record::CallRecord;
-use crate::recording::{Asked, Recording, told};
+use crate::recording::{Asked, Recording, Told, asked_bytes, told};
+use crate::scrub::Scrubber;
 use crate::state::{CallState, Tape};
 use crate::wit::common::CallError;
+
+/// What a version may ask in one replay: more than any recording holds.
+const ASKED_BYTES_MAX: usize = 1 << 20;
 
 /// Stands where a secret stood: what is attached is not sent, and not looked at.
 const STAND_IN: &str = "stand-in-of-a-secret";
@@ -63,23 +69,26 @@ pub(crate) async fn replay<F: Function>(
     recording: &Recording,
 ) -> Result<Replay, ReplayError> {
     let unreadable = |error: serde_json::Error| ReplayError::Unreadable(error.to_string());
-    let params: F::Owned = serde_json::from_value(recording.params.clone()).map_err(unreadable)?;
+    let params: F::Owned = serde_json::from_str(&recording.params).map_err(unreadable)?;
+    let recorded = serde_json::from_str(&recording.result).map_err(unreadable)?;
     let Some(function) = adapter.exports.get::<F>() else {
         return Ok(Replay {
             differences: vec![Difference {
                 at: "/result".to_owned(),
-                recorded: Some(recording.result.to_string()),
+                recorded: Some(recording.result.clone()),
                 now: Some("it does not offer this any more".to_owned()),
             }],
             fault: None,
         });
     };
-    let deadline = Instant::now() + wall(&adapter.manifest.limits);
+    let patience = Instant::now() + wall(&adapter.manifest.limits);
     let _permits = adapter
         .sandboxes
-        .admit(&adapter.slots, deadline)
+        .admit(&adapter.slots, patience)
         .await
         .map_err(|_not_admitted| ReplayError::Overloaded)?;
+    // All of its time, however long it has waited for its place.
+    let deadline = Instant::now() + wall(&adapter.manifest.limits);
     let record = Arc::new(CallRecord::new(adapter.manifest.limits.log_bytes));
     let playback = Arc::new(Playback::of(recording));
     let mut state = CallState::new(
@@ -98,6 +107,9 @@ pub(crate) async fn replay<F: Function>(
     let ended = timeout_at(deadline, AssertUnwindSafe(executing).catch_unwind()).await;
     let answer = match ended {
         Ok(Ok(Ok(answer))) => Ok(answer),
+        Ok(Ok(Err(error))) if error.is::<PoolConcurrencyLimitError>() => {
+            return Err(ReplayError::Overloaded);
+        }
         Ok(Ok(Err(error))) => Err(fault(&error, &record)),
         Ok(Err(panic)) => Err(PluginFault {
             kind: FaultKind::Host,
@@ -111,11 +123,22 @@ pub(crate) async fn replay<F: Function>(
     let (result, fault) = match answer {
         Err(fault) => (None, Some(fault)),
         Ok(answer) => {
-            let result = told(&answer).map_err(unreadable)?;
+            // One that is too large to be recorded is another one than the recorded one.
+            let result = told(&answer).unwrap_or(Value::Null);
             (Some(result), malformed(answer, &record))
         }
     };
-    let differences = differences(recording, &playback.asked(), result.as_ref());
+    let results = Results {
+        recorded: &recorded,
+        now: result.as_ref(),
+    };
+    let played = playback.end();
+    let differences = differences(recording, &played, &results);
+    let nothing = Scrubber::new(std::iter::empty());
+    let fault = fault.map(|fault| PluginFault {
+        kind: fault.kind,
+        detail: clean_text(&nothing, fault.detail, DETAIL_BYTES_MAX),
+    });
     Ok(Replay { differences, fault })
 }
 
@@ -155,13 +178,16 @@ pub(crate) struct Playback {
 }
 
 #[derive(Debug, Default)]
-struct Played {
+pub(crate) struct Played {
     times: usize,
-    asked: Vec<Replayed>,
+    bytes: usize,
+    pub(crate) asked: Vec<Replayed>,
+    /// More was asked than is compared.
+    pub(crate) is_cut: bool,
 }
 
 /// A request of the version that is tried.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Replayed {
     pub(crate) asked: Asked,
     /// Which of the recorded requests it stands for.
@@ -182,8 +208,16 @@ impl Playback {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn asked(&self) -> Vec<Replayed> {
-        self.lock().asked.clone()
+    fn end(&self) -> Played {
+        std::mem::take(&mut *self.lock())
+    }
+
+    /// A request, as far as there is room for it.
+    pub(crate) fn asked(&self, request: &wit::Request) -> Option<Asked> {
+        let mut played = self.lock();
+        played.bytes = played.bytes.saturating_add(asked_bytes(request));
+        played.is_cut |= played.bytes > ASKED_BYTES_MAX;
+        (!played.is_cut).then(|| Asked::of(request))
     }
 
     /// The times that were told, in their order; after the last of them, that one.
@@ -207,7 +241,8 @@ impl Playback {
     pub(crate) fn answer(
         &self,
         asked: Asked,
-        refused: Option<String>,
+        refused: Option<wit::SendError>,
+        response_bytes_max: u64,
     ) -> Result<wit::Response, wit::SendError> {
         let mut played = self.lock();
         let stands_for = {
@@ -225,20 +260,39 @@ impl Playback {
                 })
                 .map(|(at, _)| at)
         };
+        let told = stands_for.and_then(|at| self.recording.exchanges.get(at));
+        let told = told.map(|exchange| &exchange.told);
         played.asked.push(Replayed {
             asked,
             stands_for,
-            refused: refused.clone(),
+            refused: refused.as_ref().map(refusal),
         });
-        if let Some(text) = refused {
-            return Err(wit::SendError::Denied(text));
+        drop(played);
+        if let Some(error) = refused {
+            return Err(error);
         }
-        match stands_for.and_then(|at| self.recording.exchanges.get(at)) {
-            Some(exchange) => exchange.told.again(),
-            None => Err(wit::SendError::Unreachable(
-                "no answer was recorded for this request".to_owned(),
-            )),
+        let answer = told.map_or_else(
+            || {
+                let text = "no answer was recorded for this request";
+                Err(wit::SendError::Unreachable(text.to_owned()))
+            },
+            Told::again,
+        )?;
+        if answer.body.len() as u64 > response_bytes_max {
+            return Err(wit::SendError::TooLarge(response_bytes_max));
         }
+        Ok(answer)
+    }
+}
+
+/// Why the host did not send a request.
+fn refusal(error: &wit::SendError) -> String {
+    match error {
+        wit::SendError::Denied(text)
+        | wit::SendError::Unreachable(text)
+        | wit::SendError::Interrupted(text)
+        | wit::SendError::Other(text) => text.clone(),
+        wit::SendError::TooLarge(limit) => format!("larger than {limit} bytes"),
     }
 }
 

@@ -43,7 +43,7 @@ pub(crate) struct RecordingsView {
     enabled: bool,
     /// How many are kept now.
     kept: u64,
-    /// How many are kept of one plugin: the newest.
+    /// How many are kept of one operation of a plugin: the newest.
     kept_max: u16,
     /// How long each is kept, in days.
     kept_days: i64,

@@ -17,8 +17,7 @@ use super::plugins::{named_version, target};
 use super::problem::Problem;
 use super::state::AppState;
 use crate::service::caller::Operator;
-use crate::service::plugins::{ShadowCheck, ShadowedCall};
-use crate::service::recordings::KEPT_MAX;
+use crate::service::plugins::{CALLS_MAX, ShadowCheck, ShadowedCall};
 use crate::service::refusal::Refusal;
 
 /// Calls that are made again unless another number is asked for.
@@ -36,7 +35,8 @@ pub(crate) struct CheckShadow {
         pattern = "^(0|[1-9][0-9]{0,8})\\.(0|[1-9][0-9]{0,8})\\.(0|[1-9][0-9]{0,8})(-[a-z][0-9A-Za-z]*)?$"
     )]
     version: Option<String>,
-    /// How many of the newest recorded calls to make again; 50 when left out.
+    /// How many recorded calls to make again, the newest of each tenant's operations in turns; 50 when left
+    /// out.
     #[schema(nullable, minimum = 1, maximum = 100)]
     calls: Option<u16>,
 }
@@ -174,7 +174,7 @@ pub(crate) async fn check(
     let named = target(&id)?;
     let mut fields = Fields::of_body(&body)?;
     let version: Option<Version> = fields.parsed("version");
-    let calls = fields.integer("calls", 1, KEPT_MAX.into());
+    let calls = fields.integer("calls", 1, CALLS_MAX.into());
     fields.finish(Some(()))?;
     let tried = named_version(&state, named, version).await?;
     let calls = calls.and_then(|calls| u16::try_from(calls).ok());

@@ -62,7 +62,7 @@ pub use self::install::{Install, InstallSource, Installed, Step};
 pub use self::keys::{PublisherKey, TrustedFor};
 pub use self::listing::{InstalledPlugin, InstalledVersion, NodeStanding, VersionState};
 pub use self::marketplace::MarketplaceSearch;
-pub use self::shadow::{ShadowCheck, ShadowedCall};
+pub use self::shadow::{CALLS_MAX, ShadowCheck, ShadowedCall};
 pub use self::standing::{VersionWarning, WarningKind};
 
 /// What plugins are managed with.
@@ -78,8 +78,8 @@ pub struct PluginParts {
     pub changes: Arc<Changes>,
     /// Times.
     pub clock: Clock,
-    /// Calls to try versions with.
-    pub recordings: Recordings,
+    /// Calls to try versions with; none where nobody wants to.
+    pub recordings: Option<Recordings>,
     /// Whose plugins run here.
     pub trust: PluginTrust,
     /// The marketplace registry.
@@ -114,6 +114,8 @@ struct Inner {
     following: tokio::sync::Mutex<Following>,
     /// Files of the watched folder that were refused, and why.
     refused: Mutex<BTreeMap<PathBuf, String>>,
+    /// One shadow check at a time.
+    shadowing: tokio::sync::Mutex<()>,
 }
 
 impl Plugins {
@@ -126,6 +128,7 @@ impl Plugins {
             node: NodeId::from_uuid(ids::next()),
             following: tokio::sync::Mutex::new(following),
             refused: Mutex::default(),
+            shadowing: tokio::sync::Mutex::default(),
         }))
     }
 

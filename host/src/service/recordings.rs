@@ -5,6 +5,7 @@
 //! encrypted under the tenant's data key, so that nothing of a deleted tenant can be read. In `live` only
 //! where the tenant has chosen so. Whatever goes wrong with a recording is the recording's trouble alone.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -25,13 +26,13 @@ use super::caller::Operator;
 use super::refusal::Refusal;
 use crate::clock::Clock;
 use crate::ids;
-use crate::store::{RecordedCallRow, Store, StoreError};
+use crate::store::{RecordedCallHead, RecordedCallRow, Store, StoreError};
 use crate::vault::{SecretPlace, Vault, VaultError};
 
 /// How long a call is kept.
 pub const KEPT_FOR: TimeDelta = TimeDelta::days(7);
-/// Calls that are kept of a plugin, a tenant and an environment.
-pub const KEPT_MAX: u16 = 100;
+/// Calls that are kept of one operation of a plugin, for each tenant and environment.
+pub const KEPT_MAX: u16 = 20;
 
 /// Calls of one operation, tenant and plugin that a node keeps in [`WINDOW`].
 const CALLS_PER_WINDOW: u32 = 10;
@@ -40,11 +41,11 @@ const WINDOW: Duration = Duration::from_secs(60);
 const OFF_FOR: Duration = Duration::from_secs(60);
 /// What nodes remember of whom.
 const REMEMBERED_MAX: u64 = 50_000;
-/// Calls that wait to be written; more are not kept. At [`onerouter_engine`]'s bound of a recording, some
-/// 64 MiB at most.
+/// Calls that wait to be written; more are not kept. Each is 256 KiB at most.
 const WAITING_MAX: usize = 128;
-/// Tenants whose calls are looked at.
+/// Tenants whose calls are looked at, and how many of each.
 const TENANTS_MAX: i64 = 200;
+const HEADS_MAX: i64 = 500;
 
 /// Keeps calls. Cheap to clone; all clones are one.
 #[derive(Debug, Clone)]
@@ -206,6 +207,15 @@ impl Recordings {
     /// Keeps a call; `false` where none is to be kept.
     async fn write(&self, waiting: Waiting) -> Result<bool, KeepError> {
         let Waiting { of, recording } = waiting;
+        let default = is_kept_by_default(of.environment);
+        // A deleted tenant's data key must not be made anew for this.
+        let mut tx = self.0.store.begin_read(of.tenant).await?;
+        let is_wanted = tx.records_calls(of.environment, default).await?;
+        drop(tx);
+        if !is_wanted {
+            self.0.off.insert((of.tenant, of.environment), ());
+            return Ok(false);
+        }
         let id = ids::next();
         let plain = Zeroizing::new(serde_json::to_vec(&recording)?);
         let field = field(id);
@@ -218,24 +228,21 @@ impl Recordings {
         // Before the transaction: the vault may need one of its own.
         let sealed = self.0.vault.encrypt(&place, &plain).await?;
         let mut tx = self.0.store.begin(of.tenant).await?;
-        let is_kept = tx
-            .hold_recording_setting(of.environment, is_kept_by_default(of.environment))
-            .await?;
+        let is_kept = tx.hold_records_calls(of.environment, default).await?;
         if is_kept {
             let row = RecordedCallRow {
                 id,
                 environment: of.environment,
                 connection_id: of.connection,
                 plugin: of.plugin.to_string(),
+                operation: recording.operation,
                 sha256: recording.sha256,
                 recording: sealed,
                 recorded_at: self.0.clock.now(),
             };
             tx.insert_recorded_call(&row, KEPT_MAX.into()).await?;
-        } else {
-            self.0.off.insert((of.tenant, of.environment), ());
+            tx.commit().await?;
         }
-        tx.commit().await?;
         Ok(is_kept)
     }
 
@@ -296,7 +303,8 @@ impl Recordings {
         self.setting(tenant, environment).await
     }
 
-    /// The newest calls of a version, of whatever tenant.
+    /// Calls of a version, the newest of each tenant's operations in turns: neither a tenant nor an operation
+    /// that is busier than the others stands for all.
     ///
     /// # Errors
     /// The database cannot be reached.
@@ -308,20 +316,22 @@ impl Recordings {
             .tenants_with_recorded_calls(sha256, since, TENANTS_MAX)
             .await
             .map_err(failed)?;
-        let mut rows = Vec::new();
+        let mut heads = Vec::new();
         for tenant in tenants {
             let mut tx = store.begin_read(tenant).await.map_err(failed)?;
             let latest = tx
-                .latest_recorded_calls(sha256, since, limit.into())
+                .latest_recorded_calls(sha256, since, HEADS_MAX)
                 .await
                 .map_err(failed)?;
-            rows.extend(latest.into_iter().map(|row| (tenant, row)));
-            // No more than what is looked at in the end, however many tenants there are.
-            rows.sort_unstable_by_key(|(_, row)| std::cmp::Reverse(row.id));
-            rows.truncate(limit.into());
+            heads.extend(latest.into_iter().map(|head| (tenant, head)));
         }
         let mut kept = KeptCalls::default();
-        for (tenant, row) in rows {
+        for (tenant, id) in in_turns(heads, limit) {
+            let mut tx = store.begin_read(tenant).await.map_err(failed)?;
+            let row = tx.find_recorded_call(id).await.map_err(failed)?;
+            drop(tx);
+            // Gone in this moment, with what is too old.
+            let Some(row) = row else { continue };
             match self.open(tenant, &row).await {
                 Some(recording) => kept.calls.push(KeptCall {
                     tenant,
@@ -349,6 +359,25 @@ impl Recordings {
         // One of another version of this program may have another form.
         serde_json::from_slice(&opened.ok()?).ok()
     }
+}
+
+/// The newest of every tenant's operations, then the next ones, up to a number. The newest come first.
+fn in_turns(mut heads: Vec<(TenantId, RecordedCallHead)>, limit: u16) -> Vec<(TenantId, Uuid)> {
+    heads.sort_unstable_by_key(|(_, head)| std::cmp::Reverse(head.id));
+    let mut before: HashMap<(TenantId, String), u32> = HashMap::new();
+    let mut turns: Vec<(u32, TenantId, Uuid)> = heads
+        .into_iter()
+        .map(|(tenant, head)| {
+            let turn = before.entry((tenant, head.operation)).or_default();
+            *turn += 1;
+            (*turn, tenant, head.id)
+        })
+        .collect();
+    // Stable: within a turn the newest stay first.
+    turns.sort_by_key(|(turn, ..)| *turn);
+    turns.truncate(limit.into());
+    let turns = turns.into_iter();
+    turns.map(|(_, tenant, id)| (tenant, id)).collect()
 }
 
 /// The vault's name for a recording.
@@ -385,5 +414,27 @@ impl Recorder for ConnectionRecorder {
         if self.recordings.0.queue.try_send(waiting).is_err() {
             count("dropped");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_busy_leave_room_for_the_others() {
+        let tenant = |number| TenantId::from_uuid(Uuid::from_u128(number));
+        let head = |id: u128, operation: &str| RecordedCallHead {
+            id: Uuid::from_u128(id),
+            operation: operation.to_owned(),
+        };
+        let busy = (10..60).map(|id| (tenant(1), head(id, "sms.get")));
+        let rare = [
+            (tenant(1), head(1, "sms.send")),
+            (tenant(2), head(2, "sms.get")),
+        ];
+        let chosen = in_turns(busy.chain(rare).collect(), 4);
+        let chosen: Vec<_> = chosen.into_iter().map(|(_, id)| id.as_u128()).collect();
+        assert_eq!(chosen, [59, 2, 1, 58]);
     }
 }

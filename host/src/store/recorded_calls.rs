@@ -28,10 +28,21 @@ pub struct RecordedCallRow {
     pub plugin: String,
     /// SHA-256 of the component that served it.
     pub sha256: String,
+    /// Of which operation.
+    pub operation: String,
     /// As the vault wrote it.
     pub recording: Vec<u8>,
     /// When it ended.
     pub recorded_at: DateTime<Utc>,
+}
+
+/// A call that is kept, without what is kept of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordedCallHead {
+    /// Its id.
+    pub id: Uuid,
+    /// Of which operation.
+    pub operation: String,
 }
 
 /// Whether a tenant's calls in an environment are kept.
@@ -46,6 +57,13 @@ pub struct RecordingSettingRow {
 statements! {
     FIND_SETTING = Statement::same(
         "select enabled, updated_at from recording_settings where tenant_id = $1 and environment = $2",
+    );
+    /// Nothing for a tenant that was deleted.
+    FIND_CHOICE = Statement::same(
+        "select coalesce(settings.enabled, $3) as enabled, settings.updated_at as updated_at
+         from tenants left join recording_settings as settings
+             on settings.tenant_id = tenants.id and settings.environment = $2
+         where tenants.id = $1 and tenants.deleted_at is null",
     );
     INSERT_SETTING = Statement::same(
         "insert into recording_settings (tenant_id, environment, enabled) values ($1, $2, $3)
@@ -65,24 +83,34 @@ statements! {
          set enabled = excluded.enabled, updated_at = excluded.updated_at",
     );
     INSERT = Statement::same(
-        "insert into recorded_calls (tenant_id, id, environment, connection_id, plugin, sha256, recording,
-             recorded_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8)",
+        "insert into recorded_calls (tenant_id, id, environment, connection_id, plugin, sha256, operation,
+             recording, recorded_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
     );
     /// All but the newest.
     PRUNE = Statement::same(
         "delete from recorded_calls where tenant_id = $1 and id in (
-             select id from recorded_calls where tenant_id = $1 and environment = $2 and plugin = $3
-             order by id desc limit $4 offset $5)",
+             select id from recorded_calls
+             where tenant_id = $1 and environment = $2 and plugin = $3 and operation = $4
+             order by id desc limit $5 offset $6)",
     );
     NOTE = Statement::same(
         "insert into recording_directory (tenant_id, sha256, recorded_at) values ($1, $2, $3)
          on conflict (tenant_id, sha256) do update set recorded_at = excluded.recorded_at",
     );
     LATEST = Statement::same(
-        "select id, environment, connection_id, plugin, sha256, recording, recorded_at
-         from recorded_calls where tenant_id = $1 and sha256 = $2 and id >= $3
-         order by id desc limit $4",
+        "select id, operation from recorded_calls
+         where tenant_id = $1 and sha256 = $2 and id >= $3 order by id desc limit $4",
+    );
+    FIND = Statement::same(
+        "select id, environment, connection_id, plugin, sha256, operation, recording, recorded_at
+         from recorded_calls where tenant_id = $1 and id = $2",
+    );
+    /// Versions of which no call is left.
+    FORGET_GONE = Statement::same(
+        "delete from recording_directory where tenant_id = $1 and not exists (
+             select 1 from recorded_calls where recorded_calls.tenant_id = $1
+                 and recorded_calls.sha256 = recording_directory.sha256)",
     );
     COUNT = Statement::same(
         "select count(*) as count from recorded_calls where tenant_id = $1 and environment = $2",
@@ -146,11 +174,27 @@ impl TenantTx {
             .during("read whether calls are recorded")
     }
 
-    /// Whether calls are kept, until this transaction ends; `default` while nobody has chosen.
+    /// Whether calls are kept; `default` while nobody has chosen. None of a deleted tenant's are.
+    ///
+    /// # Errors
+    /// The database cannot be reached.
+    pub async fn records_calls(
+        &mut self,
+        environment: Environment,
+        default: bool,
+    ) -> Result<bool, StoreError> {
+        let tenant = self.tenant().uuid();
+        let found: Option<RecordingSettingRow> =
+            fetch_optional!(self, FIND_CHOICE, [tenant, environment.as_str(), default])
+                .during("read whether calls are recorded")?;
+        Ok(found.is_some_and(|row| row.enabled))
+    }
+
+    /// The same, and it stays so until this transaction ends.
     ///
     /// # Errors
     /// The database refuses or cannot be reached.
-    pub async fn hold_recording_setting(
+    pub async fn hold_records_calls(
         &mut self,
         environment: Environment,
         default: bool,
@@ -158,6 +202,9 @@ impl TenantTx {
         const OPERATION: &str = "hold whether calls are recorded";
         let tenant = self.tenant().uuid();
         let environment = environment.as_str();
+        if !self.hold_tenant().await? {
+            return Ok(false);
+        }
         execute!(self, INSERT_SETTING, [tenant, environment, default]).during(OPERATION)?;
         let held: Option<RecordingSettingRow> =
             fetch_optional!(self, HOLD_SETTING, [tenant, environment]).during(OPERATION)?;
@@ -180,11 +227,12 @@ impl TenantTx {
         execute!(self, WRITE_SETTING, [tenant, environment, enabled, at]).during(OPERATION)?;
         if !enabled {
             execute!(self, DELETE_OF, [tenant, environment]).during(OPERATION)?;
+            execute!(self, FORGET_GONE, [tenant]).during(OPERATION)?;
         }
         Ok(())
     }
 
-    /// Keeps a call, and of all of its plugin's in the environment the newest `kept`.
+    /// Keeps a call, and of all of its plugin's and operation's in the environment the newest `kept`.
     ///
     /// # Errors
     /// The database refuses or cannot be reached.
@@ -206,12 +254,19 @@ impl TenantTx {
                 new.connection_id.uuid(),
                 &new.plugin,
                 &new.sha256,
+                &new.operation,
                 new.recording.as_slice(),
                 new.recorded_at
             ]
         )
         .during(OPERATION)?;
-        execute!(self, PRUNE, [tenant, environment, &new.plugin, BATCH, kept]).during(OPERATION)?;
+        let (plugin, operation) = (&new.plugin, &new.operation);
+        execute!(
+            self,
+            PRUNE,
+            [tenant, environment, plugin, operation, BATCH, kept]
+        )
+        .during(OPERATION)?;
         execute!(self, NOTE, [tenant, &new.sha256, new.recorded_at])
             .map(drop)
             .during(OPERATION)
@@ -226,10 +281,22 @@ impl TenantTx {
         sha256: &str,
         since: DateTime<Utc>,
         limit: i64,
-    ) -> Result<Vec<RecordedCallRow>, StoreError> {
+    ) -> Result<Vec<RecordedCallHead>, StoreError> {
         let tenant = self.tenant().uuid();
         fetch_all!(self, LATEST, [tenant, sha256, ids::first_of(since), limit])
             .during("read recorded calls")
+    }
+
+    /// A call that is kept.
+    ///
+    /// # Errors
+    /// The database cannot be reached.
+    pub async fn find_recorded_call(
+        &mut self,
+        id: Uuid,
+    ) -> Result<Option<RecordedCallRow>, StoreError> {
+        let tenant = self.tenant().uuid();
+        fetch_optional!(self, FIND, [tenant, id]).during("find a recorded call")
     }
 
     /// How many calls are kept.
@@ -269,8 +336,18 @@ impl FromColumns for RecordedCallRow {
             connection_id: ConnectionId::from_uuid(row.uuid("connection_id")?),
             plugin: row.text("plugin")?,
             sha256: row.text("sha256")?,
+            operation: row.text("operation")?,
             recording: row.get("recording")?,
             recorded_at: row.time("recorded_at")?,
+        })
+    }
+}
+
+impl FromColumns for RecordedCallHead {
+    fn from_columns(row: &impl Columns) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            id: row.uuid("id")?,
+            operation: row.text("operation")?,
         })
     }
 }

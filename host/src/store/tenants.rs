@@ -32,6 +32,11 @@ statements! {
     FIND = Statement::same(
         "select id, name, created_at from tenants where id = $1 and deleted_at is null",
     );
+    /// Whoever deletes the tenant waits for those who have read it here.
+    HOLD = Statement {
+        postgres: "select id from tenants where id = $1 and deleted_at is null for share",
+        sqlite: "select id from tenants where id = $1 and deleted_at is null",
+    };
 }
 
 impl TenantTx {
@@ -44,6 +49,16 @@ impl TenantTx {
         execute!(self, INSERT, [id, &tenant.name, tenant.created_at])
             .map(drop)
             .during("insert a tenant")
+    }
+
+    /// Whether the tenant is there; it is not deleted before this transaction ends.
+    ///
+    /// # Errors
+    /// The database cannot be reached.
+    pub async fn hold_tenant(&mut self) -> Result<bool, StoreError> {
+        let id = self.tenant().uuid();
+        let held: Option<Uuid> = fetch_optional!(self, HOLD, [id]).during("hold a tenant")?;
+        Ok(held.is_some())
     }
 }
 

@@ -164,6 +164,7 @@ const fn is_of_this_key_alone(error: &VaultError) -> bool {
         | VaultError::UnknownDataKey { .. }
         | VaultError::UnknownMasterKey { .. }
         | VaultError::DataKeyRefused { .. }
+        | VaultError::TenantGone
         | VaultError::Provider(_) => true,
         VaultError::Store(_)
         | VaultError::Random

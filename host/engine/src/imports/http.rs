@@ -15,7 +15,6 @@ use tokio::time::Instant;
 use crate::bindings::onerouter::outbound::http as wit;
 use crate::ledger::{LedgerAnswer, OpenEntry};
 use crate::outbound::{Denial, Prepared, prepare};
-use crate::recording::Asked;
 use crate::scrub::Scrubber;
 use crate::state::{CallState, Tape};
 
@@ -32,17 +31,20 @@ impl wit::Host for CallState {
         Ok(match self.tape.clone() {
             None => self.send_one(request).await,
             Some(Tape::Records(notes)) => {
-                let asked = Asked::of(&request);
+                let asked = notes.asked(&request);
                 let answer = self.send_one(request).await;
-                notes.exchange(asked, &answer);
+                if let Some(asked) = asked {
+                    notes.exchange(asked, &answer);
+                }
                 answer
             }
             Some(Tape::Plays(playback)) => {
-                let asked = Asked::of(&request);
-                match self.check(request) {
-                    Ok(_prepared) => playback.answer(asked, None),
-                    Err(wit::SendError::Denied(reason)) => playback.answer(asked, Some(reason)),
-                    Err(error) => Err(error),
+                let limit = self.adapter.manifest.limits.response_bytes;
+                match playback.asked(&request) {
+                    Some(asked) => playback.answer(asked, self.check(request).err(), limit),
+                    None => Err(wit::SendError::Other(
+                        "more is asked than a recording may hold".to_owned(),
+                    )),
                 }
             }
         })

@@ -109,6 +109,7 @@ const fn how_to_mend(error: &VaultError) -> &'static str {
         | VaultError::Random
         | VaultError::Refused
         | VaultError::UnknownDataKey { .. }
+        | VaultError::TenantGone
         | VaultError::LeftBehind { .. } => "check DATABASE_URL and that the server runs",
     }
 }

@@ -19,6 +19,8 @@ use crate::service::recordings::{KeptCall, KeptCalls};
 use crate::service::refusal::Refusal;
 use crate::store::{PluginRow, PluginVersionRow};
 
+/// Calls that one check makes again at most.
+pub const CALLS_MAX: u16 = 100;
 /// How long all of a check may take; what is left then is counted as skipped.
 const TIME_MAX: Duration = Duration::from_secs(20);
 
@@ -78,11 +80,11 @@ impl Plugins {
                 tried.plugin, tried.version
             ))
         })?;
-        let KeptCalls { calls, unreadable } = self
-            .parts()
-            .recordings
-            .latest(&serving.sha256, calls)
-            .await?;
+        let Some(recordings) = &self.parts().recordings else {
+            return Err(invalid_state("Recorded calls cannot be read here."));
+        };
+        let _turn = self.0.shadowing.lock().await;
+        let KeptCalls { calls, unreadable } = recordings.latest(&serving.sha256, calls).await?;
         let mut check = ShadowCheck {
             plugin: plugin.name,
             recorded: calls.len() + unreadable,
@@ -158,6 +160,12 @@ impl Plugins {
 }
 
 impl ShadowCheck {
+    /// Every call that was looked at went the same way, and there were some.
+    #[must_use]
+    pub const fn is_convincing(&self) -> bool {
+        self.recorded > 0 && self.same == self.recorded
+    }
+
     async fn add(&mut self, adapter: &Arc<Adapter>, call: KeptCall, until: Instant) {
         let KeptCall {
             tenant,
