@@ -151,6 +151,8 @@ async fn passes_the_kit(example: Example) {
     };
     let report = test(plugin.into(), &options, &|_| {}).await.unwrap();
     assert!(report.passes_strictly(), "{}", report.to_text());
+    // Half of a limit is a warning too.
+    assert_eq!(report.totals.warned, 0, "{}", report.to_text());
     for operation in ["account.check", "sms.send", "sms.get"] {
         let mut cases = report.cases.iter();
         let tried =

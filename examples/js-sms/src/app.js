@@ -70,8 +70,13 @@ export const accountCheck = {
     // Acme tells nothing of an account. Whoever may ask for a message that does not exist is told
     // that it does not exist.
     const answer = look('none');
-    if (!isSuccess(answer) && answer.status !== 404) {
-      throw refusal.error(refusal.of(answer).afterRead);
+    if (answer.status !== 404) {
+      if (!isSuccess(answer)) {
+        throw refusal.error(refusal.of(answer).afterRead);
+      }
+      if (read(answer) === undefined) {
+        throw refusal.error(refusal.unreadableAfterRead(answer));
+      }
     }
     return { providerId: undefined, name: undefined, warnings: [], extra: [] };
   }),

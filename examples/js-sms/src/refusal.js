@@ -86,8 +86,10 @@ export function afterRead(sendError) {
       const message = 'The provider could not be reached.';
       return { tag: 'not-sent', val: failure('provider_unavailable', message, more) };
     }
-    case 'too-large':
-      return { tag: 'other', val: "the provider's answer is larger than allowed" };
+    case 'too-large': {
+      const message = "The provider's answer is larger than allowed.";
+      return { tag: 'not-sent', val: failure('unexpected_answer', message) };
+    }
     default:
       return { tag: 'other', val: sendError.val };
   }

@@ -107,8 +107,11 @@ class AccountCheck(exports.AccountCheck):
         # Acme tells nothing of an account. Whoever may ask for a message that does not exist is
         # told that it does not exist.
         answer = look("none")
-        if not is_success(answer) and answer.status != 404:
-            raise Err(refusal.of(answer).after_read)
+        if answer.status != 404:
+            if not is_success(answer):
+                raise Err(refusal.of(answer).after_read)
+            if read(answer) is None:
+                raise Err(refusal.unreadable_after_read(answer))
         return Account(provider_id=None, name=None, warnings=[], extra=[])
 
 

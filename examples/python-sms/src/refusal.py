@@ -90,7 +90,8 @@ def after_read(error: http.SendError) -> CallError:
                 _failure("provider_unavailable", message, retryable=True, provider_message=text)
             )
         case http.SendError_TooLarge(_):
-            return CallError_Other("the provider's answer is larger than allowed")
+            message = "The provider's answer is larger than allowed."
+            return CallError_NotSent(_failure("unexpected_answer", message))
         case http.SendError_Denied(text) | http.SendError_Other(text):
             return CallError_Other(text)
 
