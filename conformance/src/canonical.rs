@@ -22,6 +22,9 @@ pub(crate) const ATTEMPT_ID: &str = "att_01kt0h7r00e00c0nf0rm000002";
 /// Behind a kind's prefix. 26 characters, as every id has.
 pub(crate) const ID: &str = "01kt0h7r00e00c0nf0rm000001";
 
+/// In keys of what is made.
+pub(crate) const CREATE: &str = "create";
+
 const WINDOW_MS: u64 = 10 * 60 * 1_000;
 
 /// One request: what differs, and when it is made.
@@ -43,9 +46,9 @@ pub(crate) enum Sender {
 }
 
 impl Request {
-    /// Key toward the provider for an object with this prefix.
-    pub(crate) fn key(&self, prefix: &str) -> String {
-        format!("{}-create-1", self.id(prefix))
+    /// Key toward the provider for an object with this prefix, derived as the gateway does.
+    pub(crate) fn key(&self, prefix: &str, step: &str) -> String {
+        format!("{}-{step}-1", self.id(prefix))
     }
 
     fn id(&self, prefix: &str) -> String {
@@ -71,10 +74,10 @@ impl Request {
         given.cloned().unwrap_or_else(|| TEXT.to_owned())
     }
 
-    pub(crate) fn attempt(&self, prefix: &str) -> Attempt {
+    pub(crate) fn attempt(&self, prefix: &str, step: &str) -> Attempt {
         Attempt {
             attempt_id: ATTEMPT_ID.to_owned(),
-            idempotency_key: self.key(prefix),
+            idempotency_key: self.key(prefix, step),
         }
     }
 
@@ -141,7 +144,7 @@ impl Request {
         sms::SendRequest {
             object_id: self.id("sms"),
             attempt_id: ATTEMPT_ID.to_owned(),
-            idempotency_key: self.key("sms"),
+            idempotency_key: self.key("sms", CREATE),
             to: self
                 .input
                 .to
@@ -160,7 +163,7 @@ impl Request {
         email::SendRequest {
             object_id: self.id("em"),
             attempt_id: ATTEMPT_ID.to_owned(),
-            idempotency_key: self.key("em"),
+            idempotency_key: self.key("em", CREATE),
             sender: self.sender("Kit <kit@example.com>"),
             to: vec![to.unwrap_or_else(|| "zoe@example.com".to_owned())],
             cc: Vec::new(),
@@ -180,7 +183,7 @@ impl Request {
     pub(crate) fn payment(&self) -> payments::CreateRequest {
         payments::CreateRequest {
             object_id: self.id("pay"),
-            attempt: self.attempt("pay"),
+            attempt: self.attempt("pay", CREATE),
             amount: self.money(),
             capture: match self.input.capture.as_deref() {
                 Some("manual") => CaptureMode::Manual,
@@ -201,7 +204,7 @@ impl Request {
     pub(crate) fn refund(&self) -> refunds::CreateRequest {
         refunds::CreateRequest {
             object_id: self.id("re"),
-            attempt: self.attempt("re"),
+            attempt: self.attempt("re", CREATE),
             payment: Reference {
                 provider_payment_id: Some(
                     self.input
@@ -224,7 +227,7 @@ impl Request {
     pub(crate) fn plan(&self) -> plans::CreateRequest {
         plans::CreateRequest {
             object_id: self.id("plan"),
-            attempt: self.attempt("plan"),
+            attempt: self.attempt("plan", CREATE),
             name: Self::text(self.input.name.as_ref()),
             amount: self.money(),
             interval: plans::Interval::Month,
@@ -238,7 +241,7 @@ impl Request {
     pub(crate) fn subscription(&self) -> subscriptions::CreateRequest {
         subscriptions::CreateRequest {
             object_id: self.id("sub"),
-            attempt: self.attempt("sub"),
+            attempt: self.attempt("sub", CREATE),
             plan: Reference {
                 object_id: None,
                 ..self.reference("plan")
@@ -258,7 +261,7 @@ impl Request {
     pub(crate) fn payment_link(&self) -> payment_links::CreateRequest {
         payment_links::CreateRequest {
             object_id: self.id("plink"),
-            attempt: self.attempt("plink"),
+            attempt: self.attempt("plink", CREATE),
             amount: self.money(),
             description: Self::text(self.input.description.as_ref()),
             customer: Some(self.customer()),

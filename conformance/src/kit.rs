@@ -1,6 +1,7 @@
 //! Going through all scenarios of a component.
 
 mod bench;
+mod ground;
 mod made_up;
 mod recorded;
 mod webhooks;
@@ -86,6 +87,9 @@ pub enum KitError {
     /// A cassette cannot be written.
     #[error(transparent)]
     Cassette(#[from] CassetteError),
+    /// The buyer is nowhere.
+    #[error("the buyer of the sandbox cannot be played: {0}")]
+    Buyer(String),
     /// A live sandbox stands in for none of the manifest's hosts.
     #[error("no upstream is named for {0}, where the plugin sends to")]
     NoUpstream(String),

@@ -5,7 +5,7 @@
 //! side comes from cassettes, which are answers that the author has recorded; from a live sandbox; and, for
 //! the failures that every provider has, from the kit itself.
 //!
-//! - [`test`], [`Options`], [`Live`], [`CodeCache`]: running it
+//! - [`test`], [`Options`], [`Live`], [`Buyer`], [`CodeCache`]: running it
 //! - [`Cassettes`]: recorded answers
 //! - [`Report`], [`Case`], [`Finding`], [`Verdict`]: what came of it, as text, JSON or HTML
 //!
@@ -24,6 +24,7 @@
 //! # }
 //! ```
 
+mod buyer;
 mod canonical;
 mod carried;
 mod cassette;
@@ -44,6 +45,7 @@ mod report;
 mod run;
 mod webhook;
 
+pub use buyer::Buyer;
 pub use cassette::{CassetteError, Cassettes};
 pub use connection::{ConnectionError, GivenConnection};
 pub use finding::{Finding, Severity, Verdict};

@@ -7,6 +7,7 @@ use chrono::DateTime;
 use onerouter_egress::Upstreams;
 use sha2::{Digest as _, Sha256};
 
+use crate::buyer::Buyer;
 use crate::cassette::{Cassette, CassetteError, Exchange};
 use crate::connection::{Connection, GivenConnection};
 use crate::input::Input;
@@ -20,6 +21,8 @@ pub struct Live {
     pub upstreams: Upstreams,
     /// What works there.
     pub connection: GivenConnection,
+    /// Who agrees to pay there, where that takes a person elsewhere.
+    pub buyer: Option<Buyer>,
     /// Writes what was answered into this folder of cassettes.
     pub record_to: Option<PathBuf>,
 }
@@ -31,46 +34,58 @@ const DIGITS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 #[derive(Debug, Default)]
 pub(crate) struct Made {
     by_prefix: BTreeMap<&'static str, Facts>,
+    /// What they were asked for with.
+    asked: BTreeMap<&'static str, Input>,
     ids: u32,
 }
 
 impl Made {
-    pub(crate) fn remember(&mut self, operation: Operation, facts: &Facts) {
+    pub(crate) fn remember(&mut self, operation: Operation, asked: &Input, facts: &Facts) {
         if operation.nature() == Nature::Creates && facts.provider_id.is_some() {
             self.by_prefix.insert(operation.prefix(), facts.clone());
+            self.asked.insert(operation.prefix(), asked.clone());
         }
     }
 
     /// A request about what was made before, with an id that the provider has not seen.
     pub(crate) fn input(&mut self, operation: Operation, given: &Input, now_ms: u64) -> Input {
-        self.ids = self.ids.wrapping_add(1);
-        let mut input = Input::default();
-        let about = match operation {
+        if operation.finds() {
+            // What is looked for was asked for with this.
+            let asked = self.asked.get(operation.prefix());
+            return given.clone().or(asked.unwrap_or(&Input::default()));
+        }
+        let made = match operation {
             Operation::RefundsCreate => Some("pay"),
             Operation::SubscriptionsCreate => Some("plan"),
             _ if operation.nature() == Nature::Creates => None,
             _ => Some(operation.prefix()),
         };
-        if let Some(facts) = about.and_then(|prefix| self.by_prefix.get(prefix)) {
-            input.provider_id.clone_from(&facts.provider_id);
-            input
-                .provider_payment_id
-                .clone_from(&facts.provider_payment_id);
-            let state: BTreeMap<_, _> = facts.state.iter().cloned().collect();
-            input.state = Some(state).filter(|state| !state.is_empty());
-            if let Some((minor, currency)) = &facts.amount {
-                input.amount_minor = Some(*minor);
-                input.currency = Some(currency.clone());
-            }
-        }
+        let made = made.and_then(|prefix| self.by_prefix.get(prefix));
+        let mut input = made.map(about).unwrap_or_default();
         if operation.nature() == Nature::Creates {
-            input.object_id = Some(id(operation.prefix(), now_ms, self.ids));
-        }
-        if operation.finds() {
-            // What is looked for was made under this id.
-            input = Input::default();
+            input.object_id = Some(self.id(operation, now_ms));
         }
         given.clone().or(&input)
+    }
+
+    /// An id of ours that no provider has seen.
+    pub(crate) fn id(&mut self, operation: Operation, now_ms: u64) -> String {
+        self.ids = self.ids.wrapping_add(1);
+        id(operation.prefix(), now_ms, self.ids)
+    }
+}
+
+/// A request about something, as the adapter has told of it.
+pub(crate) fn about(facts: &Facts) -> Input {
+    let state: BTreeMap<_, _> = facts.state.iter().cloned().collect();
+    let (amount_minor, currency) = facts.amount.clone().unzip();
+    Input {
+        provider_id: facts.provider_id.clone(),
+        provider_payment_id: facts.provider_payment_id.clone(),
+        state: Some(state).filter(|state| !state.is_empty()),
+        amount_minor,
+        currency,
+        ..Input::default()
     }
 }
 

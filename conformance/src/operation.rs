@@ -3,7 +3,7 @@
 use onerouter_engine::{Adapter, CallContext};
 use onerouter_manifest::Capability;
 
-use crate::canonical::{ID, Request};
+use crate::canonical::{CREATE, ID, Request};
 use crate::run::Run;
 
 /// Whether an operation may change something at the provider.
@@ -157,7 +157,15 @@ impl Operation {
 
     /// The key that it is given toward the provider.
     pub(crate) fn key(self, request: &Request) -> String {
-        request.key(self.prefix())
+        request.key(self.prefix(), self.step())
+    }
+
+    /// What it is called in keys: what captures a payment must not look like what made it.
+    fn step(self) -> &'static str {
+        match (self.nature(), self.name().split_once('.')) {
+            (Nature::Creates, _) | (_, None) => CREATE,
+            (Nature::Changes | Nature::Reads, Some((_, step))) => step,
+        }
     }
 
     /// The texts of a request that must reach the provider, and those that may.
@@ -190,7 +198,7 @@ impl Operation {
         request: &Request,
     ) -> Run {
         let prefix = self.prefix();
-        let attempt = request.attempt(prefix);
+        let attempt = request.attempt(prefix, self.step());
         match self {
             Self::AccountCheck => Run::of(adapter.account_check(context).await),
             Self::SmsSend
@@ -315,7 +323,7 @@ impl Operation {
         request: &Request,
     ) -> Run {
         let prefix = self.prefix();
-        let attempt = request.attempt(prefix);
+        let attempt = request.attempt(prefix, self.step());
         let it = request.reference(prefix);
         let moment = request.moment();
         match self {
@@ -361,6 +369,28 @@ mod tests {
     use onerouter_manifest::Capability;
 
     use super::Operation;
+    use crate::canonical::{NOW_MS, Request, Sender};
+    use crate::input::Input;
+
+    #[test]
+    fn what_changes_something_has_another_key_than_what_made_it() {
+        let request = Request {
+            input: Input {
+                object_id: Some("pay_1".to_owned()),
+                ..Input::default()
+            },
+            now_ms: NOW_MS,
+            sender: Sender::Request,
+            currency: "USD".to_owned(),
+        };
+        for (operation, key) in [
+            (Operation::PaymentsCreate, "pay_1-create-1"),
+            (Operation::PaymentsAuthorize, "pay_1-authorize-1"),
+            (Operation::PaymentsCapture, "pay_1-capture-1"),
+        ] {
+            assert_eq!(operation.key(&request), key);
+        }
+    }
 
     #[test]
     fn every_capability_has_an_operation_and_every_name_one_meaning() {

@@ -10,6 +10,8 @@ use onerouter_engine::{
     CallReport, ItemRefusal, LedgerEntry, LogLine, LogSource, NotSent, Outcome, Refusal, Unknown,
 };
 
+use crate::operation::Operation;
+
 /// How a call ended, and what is known of it.
 #[derive(Debug)]
 pub(crate) struct Run {
@@ -44,6 +46,10 @@ pub(crate) struct Facts {
     pub(crate) status: Option<String>,
     pub(crate) amount: Option<(u64, String)>,
     pub(crate) state: Vec<(String, String)>,
+    /// Where the buyer pays.
+    pub(crate) checkout_url: Option<String>,
+    /// What the provider waits for, once the buyer has agreed.
+    pub(crate) due: Option<Operation>,
     /// Objects found, e-mails of a batch that were taken, events read.
     pub(crate) count: usize,
 }
@@ -155,6 +161,11 @@ impl Shown for payments::Payment {
             provider_payment_id: self.provider_payment_id.clone(),
             amount: amount(self.amount.as_ref()),
             state: self.state.clone(),
+            checkout_url: self.checkout_url.clone(),
+            due: self.due.map(|step| match step {
+                payments::Step::Authorize => Operation::PaymentsAuthorize,
+                payments::Step::Capture => Operation::PaymentsCapture,
+            }),
             ..named(&self.provider_id, &self.status)
         }
     }
@@ -193,6 +204,10 @@ impl Shown for payment_links::PaymentLink {
             provider_payment_id: self.provider_payment_id.clone(),
             amount: amount(self.amount.as_ref()),
             state: self.state.clone(),
+            checkout_url: self.short_url.clone(),
+            due: self
+                .is_capture_due
+                .then_some(Operation::PaymentLinksCapture),
             ..named(&self.provider_id, &self.status)
         }
     }

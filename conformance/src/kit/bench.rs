@@ -12,16 +12,17 @@ use onerouter_manifest::{Attachment, Category, Manifest, WebhookSignature};
 use tokio::time::Instant;
 
 use super::{KitError, Options, Progress};
+use crate::buyer::Player;
 use crate::canonical::{NOW_MS, Request, Sender};
 use crate::carried;
-use crate::cassette::Exchange;
+use crate::cassette::{Cassette, Exchange};
 use crate::clock::KitClock;
 use crate::connection::{Canaries, Connection};
 use crate::expectation::remarks;
 use crate::finding::{Finding, Findings, Verdict};
 use crate::forward::Forward;
 use crate::input::Input;
-use crate::live::Made;
+use crate::live::{Live, Made};
 use crate::meter::Metered;
 use crate::operation::Operation;
 use crate::provider::{ACCESS_TOKEN, Heard, Provider, Script, Settings, Then};
@@ -42,6 +43,7 @@ pub(super) struct Bench<'o> {
     pub(super) connection: Connection,
     pub(super) identity: Option<Identity>,
     pub(super) made: Made,
+    pub(super) buyer: Option<Player>,
     provider: Provider,
     canaries: Canaries,
     clock: Arc<KitClock>,
@@ -49,6 +51,14 @@ pub(super) struct Bench<'o> {
     deadline: Instant,
     progress: &'o (dyn Fn(Progress<'_>) + Sync),
     is_late: bool,
+}
+
+/// A call that only makes what another is tried on.
+pub(super) struct Rehearsal<'r> {
+    /// Of the scenario that it is for.
+    pub(super) given: &'r Cassette,
+    pub(super) input: Input,
+    pub(super) now_ms: u64,
 }
 
 /// What a call is made with.
@@ -88,6 +98,7 @@ impl<'o> Bench<'o> {
             .as_ref()
             .map(|live| live_way(&manifest, &live.upstreams))
             .transpose()?;
+        let buyer = options.live.as_ref().and_then(player).transpose()?;
         let provider = Provider::start(Settings {
             token_paths: token_paths(&manifest),
             answer_bytes_max: manifest.limits.response_bytes,
@@ -132,6 +143,7 @@ impl<'o> Bench<'o> {
             connection,
             identity,
             made: Made::default(),
+            buyer,
             provider,
             canaries,
             clock,
@@ -243,6 +255,25 @@ impl<'o> Bench<'o> {
             .call(&self.adapter, &context, &request)
             .await;
         Ok((request, run, self.provider.heard()))
+    }
+
+    /// Makes a call that nobody judges.
+    pub(super) async fn rehearse(
+        &self,
+        operation: Operation,
+        rehearsal: &Rehearsal<'_>,
+    ) -> Result<Run, KitError> {
+        let scene = Scene {
+            operation,
+            input: rehearsal.input.clone(),
+            settings: &rehearsal.given.settings,
+            now_ms: rehearsal.now_ms,
+            exchanges: VecDeque::new(),
+            then: Then::Forwards,
+            time_max: None,
+        };
+        let (_, run, _) = self.play(scene).await?;
+        Ok(run)
     }
 
     /// What holds for every call.
@@ -382,12 +413,25 @@ fn live_way(manifest: &Manifest, upstreams: &Upstreams) -> Result<Forward, KitEr
     {
         return Err(KitError::NoUpstream(rule.host.clone()));
     }
+    way_to(upstreams.clone())
+}
+
+fn way_to(upstreams: Upstreams) -> Result<Forward, KitError> {
     let config = EgressConfig {
-        upstreams: upstreams.clone(),
+        upstreams,
         ..EgressConfig::default()
     };
     let egress = Egress::with_resolver(config, Arc::new(Nowhere))?;
     Ok(Forward {
         egress: Arc::new(egress),
     })
+}
+
+/// Whoever plays the buyer has a way of his own: no adapter can take it.
+fn player(live: &Live) -> Option<Result<Player, KitError>> {
+    let buyer = live.buyer.clone()?;
+    let mut upstreams = Upstreams::default();
+    let place = buyer.add_to(&mut upstreams);
+    let place = place.map_err(|error| KitError::Buyer(error.to_string()));
+    Some(place.and_then(|place| Ok(Player::new(buyer, place, way_to(upstreams)?))))
 }

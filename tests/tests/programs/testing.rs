@@ -158,4 +158,28 @@ fn credentials_are_not_repeated_by_a_complaint_about_them() {
         assert!(refused.talk.contains("credential"), "{refused:?}");
     }
     program.run(&["plugin", "test", ".", "--record"]).badly();
+    program
+        .run(&["plugin", "test", ".", "--buyer", "buyer.json"])
+        .badly();
+}
+
+#[test]
+fn a_buyer_who_cannot_be_played_is_refused_before_anything_is_tried() {
+    let program = project();
+    program.write(
+        "sandbox.json",
+        r#"{"credentials": {"token": "acme-token-1"}}"#,
+    );
+    for (buyer, words) in [
+        (r#"{"link": "http://127.0.0.1:9"}"#, "buyer.json"),
+        (r#"{"url": "somewhere"}"#, "not an http"),
+    ] {
+        program.write("buyer.json", buyer);
+        let upstream = "api.acme-texts.example=http://127.0.0.1:9";
+        let live = ["--upstream", upstream, "--credentials", "sandbox.json"];
+        let test = ["plugin", "test", ".", "--buyer", "buyer.json"];
+        let refused = program.run(&[&test[..], &live].concat()).badly();
+        assert!(refused.talk.contains(words), "{refused:?}");
+        assert_eq!(refused.data, "");
+    }
 }

@@ -7,7 +7,9 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use indicatif::ProgressBar;
-use onerouter_conformance::{Cassettes, GivenConnection, Live, Options, Progress, Report, test};
+use onerouter_conformance::{
+    Buyer, Cassettes, GivenConnection, Live, Options, Progress, Report, test,
+};
 use onerouter_egress::Upstreams;
 use onerouter_manifest::{pack, unpack};
 
@@ -17,6 +19,9 @@ use crate::cli::{compiler, core_dump, terminal};
 
 /// Credentials are a few lines.
 const CREDENTIALS_BYTES_MAX: u64 = 256 << 10;
+
+/// One request.
+const BUYER_BYTES_MAX: u64 = 256 << 10;
 
 /// Where a project keeps recorded answers.
 const CASSETTES: &str = "cassettes";
@@ -28,6 +33,7 @@ pub(in crate::cli) enum TestingCommand {
   onerouter plugin test .
   onerouter plugin test acme.wasm --strict --format html --output report.html
   onerouter plugin test . --upstream api.acme.example=http://127.0.0.1:4010 --credentials sandbox.json --record
+  onerouter plugin test . --upstream api.acme.example=http://127.0.0.1:4010 --credentials sandbox.json --buyer buyer.json
 
 The provider's answers come from the folder `cassettes` beside the plugin, or from a sandbox that --upstream
 names; failures that every provider has are made up. docs/guides/conformance.md says what is tried.")]
@@ -50,6 +56,9 @@ pub(in crate::cli) struct TestArgs {
     /// File with what a tenant would give to connect there: {"credentials": {…}, "settings": {…}}
     #[arg(long, value_name = "FILE", requires = "upstream")]
     credentials: Option<PathBuf>,
+    /// File with the request that plays the buyer there: {"url": "…/{{provider_id}}", "json": {…}}
+    #[arg(long, value_name = "FILE", requires = "upstream")]
+    buyer: Option<PathBuf>,
     /// Write what the upstream answers into the folder of recorded answers
     #[arg(long, requires = "upstream")]
     record: bool,
@@ -91,6 +100,7 @@ pub(super) async fn run(command: TestingCommand) -> anyhow::Result<()> {
         options.live = Some(Live {
             upstreams: Upstreams::parse(&args.upstream.join(","))?,
             connection: connection(file)?,
+            buyer: args.buyer.as_deref().map(buyer).transpose()?,
             record_to: args.record.then(|| folder.clone()),
         });
     }
@@ -144,6 +154,16 @@ fn connection(file: &Path) -> anyhow::Result<GivenConnection> {
             file.display(),
             error.line(),
             error.column()
+        )
+    })
+}
+
+fn buyer(file: &Path) -> anyhow::Result<Buyer> {
+    let bytes = read(file, BUYER_BYTES_MAX)?;
+    serde_json::from_slice(&bytes).with_context(|| {
+        format!(
+            "{} is not {{\"url\": \"…\", \"method\": \"…\", \"json\": {{…}}}}",
+            file.display()
         )
     })
 }
