@@ -162,7 +162,7 @@ fn cut(value: &Value) -> String {
     shortened(&text)
 }
 
-fn shortened(text: &str) -> String {
+pub(crate) fn shortened(text: &str) -> String {
     match text.char_indices().nth(VALUE_LENGTH_MAX) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
         None => text.to_owned(),

@@ -407,3 +407,81 @@ impl Take {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Wherever a plugin puts what is large, it is counted before it is copied.
+    #[test]
+    fn every_part_of_a_request_and_of_an_answer_counts() {
+        let large = || "x".repeat(RECORDING_BYTES_MAX);
+        let request = || wit::Request {
+            method: wit::Method::Post,
+            url: "https://a.example/".to_owned(),
+            headers: Vec::new(),
+            body: wit::Body::Empty,
+            auth: None,
+            want_headers: Vec::new(),
+            timeout_ms: None,
+        };
+        let large_requests = [
+            wit::Request {
+                url: large(),
+                ..request()
+            },
+            wit::Request {
+                auth: Some(large()),
+                ..request()
+            },
+            wit::Request {
+                headers: vec![(large(), String::new())],
+                ..request()
+            },
+            wit::Request {
+                want_headers: vec![large()],
+                ..request()
+            },
+            wit::Request {
+                want_headers: vec![String::new(); 10_000],
+                ..request()
+            },
+            wit::Request {
+                body: wit::Body::Json(large()),
+                ..request()
+            },
+            wit::Request {
+                body: wit::Body::Bytes(large().into_bytes()),
+                ..request()
+            },
+            wit::Request {
+                body: wit::Body::Form(vec![(String::new(), String::new()); 10_000]),
+                ..request()
+            },
+        ];
+        for request in large_requests {
+            assert_eq!(
+                Notes::default().asked(&request),
+                None,
+                "{:.80?}",
+                request.body
+            );
+        }
+        let answers = [
+            Err(wit::SendError::Denied(large())),
+            Err(wit::SendError::Other(large())),
+            Ok(wit::Response {
+                status: 200,
+                headers: vec![(String::new(), large())],
+                body: Vec::new(),
+            }),
+        ];
+        for answer in answers {
+            let notes = Notes::default();
+            let asked = notes.asked(&request()).unwrap();
+            notes.exchange(asked, &answer);
+            assert_eq!(notes.lock().exchanges, []);
+            assert!(notes.lock().bytes > RECORDING_BYTES_MAX);
+        }
+    }
+}

@@ -17,7 +17,7 @@ use crate::bindings::onerouter::outbound::http as wit;
 use crate::call::{DETAIL_BYTES_MAX, execute, fault, panic_text};
 use crate::checked::{Checked, Checker, Malformed, clean_text};
 use crate::connection::{ConnectionContext, Credentials};
-use crate::differences::{Difference, Results, differences};
+use crate::differences::{Difference, Results, differences, shortened};
 use crate::functions::Function;
 use crate::limits::wall;
 use crate::outcome::{FaultKind, PluginFault};
@@ -75,7 +75,7 @@ pub(crate) async fn replay<F: Function>(
         return Ok(Replay {
             differences: vec![Difference {
                 at: "/result".to_owned(),
-                recorded: Some(recording.result.clone()),
+                recorded: Some(shortened(&recording.result)),
                 now: Some("it does not offer this any more".to_owned()),
             }],
             fault: None,

@@ -298,7 +298,7 @@ impl Recordings {
             .await
             .map_err(failed)?;
         tx.commit().await.map_err(failed)?;
-        // Other nodes learn of it with the next call that they would keep.
+        // Other nodes learn of a no with the next call that they would keep, and of a yes within [`OFF_FOR`].
         self.0.off.invalidate(&(tenant, environment));
         self.setting(tenant, environment).await
     }

@@ -40,8 +40,11 @@ impl wit::Host for CallState {
             }
             Some(Tape::Plays(playback)) => {
                 let limit = self.adapter.manifest.limits.response_bytes;
-                match playback.asked(&request) {
-                    Some(asked) => playback.answer(asked, self.check(request).err(), limit),
+                let asked = playback.asked(&request);
+                // Counted in any case, as in a call.
+                let refused = self.check(request).err();
+                match asked {
+                    Some(asked) => playback.answer(asked, refused, limit),
                     None => Err(wit::SendError::Other(
                         "more is asked than a recording may hold".to_owned(),
                     )),

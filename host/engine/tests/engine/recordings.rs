@@ -155,3 +155,18 @@ async fn what_is_too_large_breaks_down_or_is_not_wanted_is_not_recorded() {
     assert_eq!(shelf.take(), []);
     assert_eq!(shelf.asked.load(Ordering::SeqCst), 3);
 }
+
+#[tokio::test]
+async fn a_version_that_does_not_offer_the_operation_any_more_says_so_in_few_words() {
+    let (host, context, shelf) = recorded(|_| Reply::created()).await;
+    host.adapter.sms_send(&context, &request("echo")).await;
+    let mut json = serde_json::to_value(shelf.take().remove(0)).unwrap();
+    let long = Value::from("x".repeat(10_000)).to_string();
+    json["result"] = Value::from(long);
+    let recording: Recording = serde_json::from_value(json).unwrap();
+    let other = Host::new("acme-post", |_| Reply::created()).await;
+    let replay = other.adapter.replay(&recording).await.unwrap();
+    assert_eq!(replay.differences.len(), 1);
+    let recorded = replay.differences[0].recorded.as_deref().unwrap();
+    assert!(recorded.chars().count() < 400, "{}", recorded.len());
+}
